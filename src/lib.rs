@@ -1,1 +1,8 @@
-//! telltail
+//! telltail tells, from inside a pod, whether its services answer over the tailnet, how fast and over which path, and
+//! if not, whose fault it is.
+//!
+//! One loop ([`prober`]) reads tailscaled's status ([`tailscale`]), runs the probes that are due ([`probe`]) and records
+//! what came out in one state ([`state`]). Readers ([`admin`], [`metrics`]) take one snapshot of that state.
+
+pub mod config;
+pub mod reason;
