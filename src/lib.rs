@@ -5,4 +5,9 @@
 //! what came out in one state ([`state`]). Readers ([`admin`], [`metrics`]) take one snapshot of that state.
 
 pub mod config;
+pub mod health;
+pub mod node;
 pub mod reason;
+pub mod schedule;
+pub mod state;
+pub mod tailscale;
