@@ -6,7 +6,9 @@
 
 pub mod config;
 pub mod health;
+pub mod http;
 pub mod node;
+pub mod probe;
 pub mod reason;
 pub mod schedule;
 pub mod state;

@@ -86,8 +86,11 @@ impl Schedule {
     /// The next tick of the interval's grid, at least half an interval away, moved by up to a tenth of the interval.
     fn tick(&self, interval: Duration, now: Instant) -> Instant {
         let phase = interval.mul_f64(fraction(mix(self.seed, 0)));
-        let elapsed = (now.duration_since(self.started) + interval / 2).saturating_sub(phase);
-        let n = (elapsed.as_nanos() / interval.as_nanos().max(1)) as u64 + 1;
+        let earliest = now.duration_since(self.started) + interval / 2;
+        let n = match earliest.checked_sub(phase) {
+            Some(past) => (past.as_nanos() / interval.as_nanos().max(1)) as u64 + 1,
+            None => 0,
+        };
         let jitter = 0.2 * fraction(mix(self.seed, n)) - 0.1;
         self.started + phase + interval.mul_f64(n as f64 + jitter)
     }

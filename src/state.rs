@@ -3,6 +3,7 @@
 use crate::config::{Config, Gate, Mode, Target};
 use crate::health::{self, Standing, Thresholds, Track, TrackState, Transition, Verdict};
 use crate::node::Node;
+use crate::probe::Detail;
 use crate::reason::Failure;
 use crate::schedule::Pace;
 use std::collections::HashMap;
@@ -66,8 +67,8 @@ pub struct TargetView {
 pub struct Probed {
     /// When it ended.
     pub at: SystemTime,
-    /// What was proven, in a word (`auth_required`), or why it failed.
-    pub outcome: Result<&'static str, Failure>,
+    /// What was proven, or why it failed.
+    pub outcome: Result<Detail, Failure>,
     /// How long each stage took that succeeded.
     pub timings: Timings,
 }
