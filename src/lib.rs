@@ -5,4 +5,5 @@
 //! what came out in one state ([`state`]). Readers ([`admin`], [`metrics`]) take one snapshot of that state.
 
 pub mod config;
+pub mod probe;
 pub mod reason;
