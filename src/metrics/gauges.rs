@@ -35,7 +35,7 @@ impl PodGauges {
         let draining = "Whether the pod is shutting down (1) and hence not ready in any mode.";
         let open = "Whether /startupz answers that the pod has started (1).";
         let release = "Why the startup gate opened; always 1, absent until it is open.";
-        let lag = "How late the latest round of the last minute began, in seconds; shows a throttled CPU.";
+        let lag = "Worst lateness of a round in the last minute, in seconds; shows a throttled CPU.";
         let state = "tailscaled's state, 1 for the one that it is in; unreachable if it gives no answer.";
         let online = "Whether tailscaled is connected to its control plane (1); absent while it is unreachable.";
         let info = "The local tailscaled: version, mode and host name; always 1, absent while it is unreachable.";
