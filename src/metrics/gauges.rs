@@ -2,7 +2,7 @@
 
 use super::rows::Rows;
 use super::{flag, outside};
-use crate::config::{Mode, Target, Via};
+use crate::config::{Mode, Target};
 use crate::health::TrackState;
 use crate::node::{Facts, NodeState};
 use crate::state::{Snapshot, TargetView};
@@ -141,16 +141,7 @@ impl TargetGauges {
 
 fn info(target: &Target, facts: Option<&Facts>) -> [String; 7] {
     // Of `auto` the way that it means now, for `localapi` is not the worker's.
-    let via = match (target.via, facts) {
-        (Via::Auto, Some(facts)) => {
-            if facts.tun {
-                Via::Tcp
-            } else {
-                Via::LocalApi
-            }
-        }
-        (via, _) => via,
-    };
+    let via = facts.map_or(target.via, |facts| target.via.in_mode(facts.tun));
     [
         target.name.clone(),
         target.kind.slug().to_owned(),

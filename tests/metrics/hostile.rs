@@ -6,10 +6,12 @@ use proptest::prelude::*;
 use std::collections::BTreeSet;
 use telltail::config::{Config, Depth, Host, Kind, Target, Via};
 use telltail::health::TrackState;
-use telltail::metrics::{LocalApiCall, LocalApiResult, Metrics, ProbeOutcome};
+use telltail::metrics::{Metrics, ProbeOutcome};
 use telltail::node::{Facts, Node, NodeState};
+use telltail::probe::Detail;
 use telltail::reason::{Failure, Reason};
 use telltail::state::{Probed, Snapshot, Timings};
+use telltail::tailscale::{Answer, Call};
 
 /// Any text, half of the time with what means something to the format.
 fn text() -> impl Strategy<Value = String> {
@@ -72,7 +74,7 @@ fn snapshot(config: &Config, shape: &Shape, words: &[String], seconds: f64) -> S
     for (view, last) in snapshot.targets.iter_mut().zip(&shape.last) {
         view.last = last.map(|outcome| Probed {
             at: sample::at(seconds),
-            outcome: outcome.map(|()| "pong").map_err(|reason| Failure { reason, cause: word(4) }),
+            outcome: outcome.map(|()| Detail::Accepting).map_err(|reason| Failure { reason, cause: word(4) }),
             timings: Timings::default(),
         });
     }
@@ -103,7 +105,7 @@ fn live(metrics: &Metrics, config: &Config, snapshot: &Snapshot) {
         metrics.probe(&view.target.name, ProbeOutcome::Void);
         metrics.transition(&view.target.name, TrackState::Down);
     }
-    metrics.localapi(LocalApiCall::Dial, LocalApiResult::Error);
+    metrics.localapi(Call::Dial, Answer::None);
     metrics.render(snapshot);
 }
 

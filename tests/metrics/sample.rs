@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use telltail::config::{Config, Depth, Expect, Gate, Host, Kind, Listen, LogFormat, Mode, Target, Via};
 use telltail::health::TrackState;
-use telltail::metrics::{Build, LocalApiCall, LocalApiResult, Metrics, ProbeOutcome};
+use telltail::metrics::{Build, Metrics, ProbeOutcome};
 use telltail::node::{Facts, Node, NodeState};
+use telltail::probe::Detail;
 use telltail::reason::{Failure, Reason};
 use telltail::state::{Change, ProbeRecord, Probed, Round, Snapshot, State, Timings};
+use telltail::tailscale::{Answer, Call};
 use tokio::time::Instant;
 
 /// A release of a made-up version, so that the golden file outlives releases.
@@ -88,7 +90,7 @@ pub fn success(seconds: f64, connect: Option<f64>, protocol: Option<f64>) -> Pro
         connect: connect.map(millis),
         protocol: protocol.map(millis),
     };
-    Probed { at: at(seconds), outcome: Ok("auth_required"), timings }
+    Probed { at: at(seconds), outcome: Ok(Detail::AuthRequired), timings }
 }
 
 /// A probe that failed after the name was found.
@@ -125,11 +127,11 @@ pub fn everything() -> (Registry, Metrics, Snapshot) {
                 metrics.transition(&target, transition.to);
             }
         }
-        metrics.localapi(LocalApiCall::Status, LocalApiResult::Ok);
-        metrics.localapi(LocalApiCall::Dial, LocalApiResult::Ok);
+        metrics.localapi(Call::Status, Answer::Ok);
+        metrics.localapi(Call::Dial, Answer::Ok);
     }
     metrics.probe("stackeye-db-prd", ProbeOutcome::Void);
-    metrics.localapi(LocalApiCall::Dial, LocalApiResult::Timeout);
+    metrics.localapi(Call::Dial, Answer::None);
     // What the kubelet and Prometheus ask for.
     for (route, code) in REQUESTS {
         metrics.http(route, code);
