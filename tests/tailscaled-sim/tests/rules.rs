@@ -1,5 +1,7 @@
 //! The LocalAPI's own rules: who may ask, what, and how it is answered.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 mod common;
 
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
@@ -30,7 +32,9 @@ async fn only_the_right_host_or_none_is_served() {
 #[tokio::test]
 async fn browsers_are_refused() {
     let tailscaled = Tailscaled::start();
-    for (header, status) in [("Origin: http://x", 403), ("Referer: http://x", 403), ("Referer:", 200), ("Accept: x", 200)] {
+    for (header, status) in
+        [("Origin: http://x", 403), ("Referer: http://x", 403), ("Referer:", 200), ("Accept: x", 200)]
+    {
         let request = STATUS.replace("\r\n\r\n", &format!("\r\n{header}\r\n\r\n"));
         assert_eq!(ask(&tailscaled, &request).await.status, status, "{header}");
     }
