@@ -1,7 +1,7 @@
 //! The one truth. The loop writes it, every reader takes a [`Snapshot`].
 
 use crate::config::{Config, Gate, Mode, Target};
-use crate::health::{self, Standing, Thresholds, Track, TrackState, Transition, Verdict};
+use crate::health::{self, NODE_CHECK, Standing, Thresholds, Track, TrackState, Transition, Verdict};
 use crate::node::Node;
 use crate::probe::Detail;
 use crate::reason::Failure;
@@ -118,8 +118,15 @@ pub struct Reload {
 impl Snapshot {
     /// Ready in `mode`?
     pub fn verdict(&self, mode: Mode) -> Verdict {
-        let standings: Vec<_> = self.targets.iter().map(TargetView::standing).collect();
-        health::verdict(mode, self.node_track.state(), &standings, self.reached, self.draining)
+        self.verdict_without(mode, &[])
+    }
+
+    /// Ready in `mode`, were it not for the checks of these names?
+    pub fn verdict_without(&self, mode: Mode, excluded: &[&str]) -> Verdict {
+        let counts = |name: &str| !excluded.contains(&name);
+        let node = if counts(NODE_CHECK) { self.node_track.state() } else { TrackState::Up };
+        let standings: Vec<_> = self.targets.iter().map(TargetView::standing).filter(|s| counts(s.name)).collect();
+        health::verdict(mode, node, &standings, self.reached, self.draining)
     }
 
     /// Ready in the mode in force?

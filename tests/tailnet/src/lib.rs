@@ -1,0 +1,41 @@
+//! A real tailnet on one machine: real tailscaleds in network namespaces around a small control
+//! server, with real PostgreSQL and Valkey, and a method for each thing that can go wrong.
+//!
+//! ```no_run
+//! # use std::{process::Command, time::Duration};
+//! # use telltail_tailnet::{Mode, Tailnet, Version, eventually};
+//! # async fn example() {
+//! let tailnet = Tailnet::start().await;
+//! let database = tailnet.node("stackeye-db-prd", Version::V1_102, Mode::Userspace).await;
+//! let worker = tailnet.node("worker", Version::V1_102, Mode::Tun).await;
+//! let postgres = database.postgres(&[]).await;
+//!
+//! let telltail = worker.spawn(Command::new("/usr/bin/telltail").arg("run")).await;
+//! eventually("ready", Duration::from_secs(10), async || worker.get(8245, "/healthz").await.status == 200).await;
+//! postgres.freeze().await;
+//! # }
+//! ```
+//!
+//! A [`Tailnet`] is the first process of a PID namespace whose standard input is held by the test.
+//! However the test ends, that pipe closes, the lab exits, and the kernel ends every process and
+//! every network namespace with it. See the README for how to run and to debug.
+//!
+//! # Panics
+//!
+//! Everything here panics with what it could not do. A test has no better way to deal with it, and
+//! scenarios read as what happens.
+
+mod eventually;
+mod lab;
+mod localapi;
+mod node;
+mod process;
+mod service;
+mod tailnet;
+
+pub use eventually::{eventually, eventually_some};
+pub use localapi::{Answer, Dial};
+pub use node::{Mode, Node, Pong, Version};
+pub use process::{Output, Process, Signal, Usage};
+pub use service::{Postgres, Valkey};
+pub use tailnet::{Region, Tailnet};

@@ -1,0 +1,412 @@
+use std::{
+    ffi::OsStr,
+    fs,
+    net::Ipv4Addr,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+
+use crate::{
+    eventually, eventually_some,
+    lab::{Lab, lock, program},
+    localapi::{self, Answer, Dial},
+    process::{self, Output, Process},
+    service::{Postgres, Valkey},
+    tailnet::SUFFIX,
+};
+
+const START: Duration = Duration::from_secs(30);
+
+/// A release of Tailscale.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Version {
+    /// 1.102.5, the newest here.
+    V1_102,
+    /// 1.80.3, the oldest that a test can drive: without Dial-Self.
+    V1_80,
+}
+
+/// How tailscaled moves packets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// `--tun=userspace-networking`, with a SOCKS5 proxy on localhost:1055.
+    Userspace,
+    /// A kernel interface, `tailscale0`.
+    Tun,
+}
+
+/// A machine of the tailnet: a network namespace and the tailscaled in it.
+#[derive(Debug)]
+pub struct Node {
+    lab: Arc<Lab>,
+    name: String,
+    version: Version,
+    mode: Mode,
+    host_ip: Ipv4Addr,
+    ip: Ipv4Addr,
+    folder: PathBuf,
+    socket: PathBuf,
+    daemon: Mutex<Option<Arc<Process>>>,
+    spawned: AtomicUsize,
+}
+
+/// The answer to one ping of [`Node::ping`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Pong {
+    /// Over UDP, to this address.
+    Direct(String),
+    /// Over a peer relay.
+    PeerRelay(String),
+    /// Over this DERP region.
+    Derp(String),
+    /// None: what the CLI says.
+    Lost(String),
+}
+
+impl Node {
+    pub(crate) async fn start(lab: Arc<Lab>, name: &str, version: Version, mode: Mode) -> Self {
+        let made = lab.ask("add_node", json!({"node": name})).await;
+        let folder = lab.folder().join(name);
+        fs::create_dir(&folder).expect("the tailnet's folder is writable");
+        let mut node = Self {
+            name: name.to_owned(),
+            version,
+            mode,
+            host_ip: process::parse(made["ip"].clone()),
+            ip: Ipv4Addr::UNSPECIFIED,
+            socket: folder.join("tailscaled.sock"),
+            folder,
+            daemon: Mutex::new(None),
+            spawned: AtomicUsize::new(0),
+            lab,
+        };
+        node.start_daemon().await;
+        node.login().await;
+        node.ip = process::parse(node.status().await["TailscaleIPs"][0].clone());
+        node
+    }
+
+    /// The host name, and the first label of the MagicDNS name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The MagicDNS name, without the dot at its end.
+    pub fn fqdn(&self) -> String {
+        format!("{}.{SUFFIX}", self.name)
+    }
+
+    /// The tailnet address.
+    pub fn ip(&self) -> Ipv4Addr {
+        self.ip
+    }
+
+    /// The address under the tailnet: where the node's UDP goes.
+    pub fn host_ip(&self) -> Ipv4Addr {
+        self.host_ip
+    }
+
+    /// The LocalAPI socket; it can be reached from every namespace.
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// The name of the network namespace, inside the tailnet's mount namespace.
+    pub fn namespace(&self) -> &str {
+        &self.name
+    }
+
+    /// A folder for this node's files.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The version of its tailscaled.
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// How its tailscaled moves packets.
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// Runs the `tailscale` CLI against this node.
+    pub async fn tailscale<I: IntoIterator<Item: AsRef<OsStr>>>(&self, args: I) -> Output {
+        let mut command = Command::new(program(&format!("{}/tailscale", self.version.number())));
+        command.arg("--socket").arg(&self.socket).args(args);
+        self.run(&command).await
+    }
+
+    /// LocalAPI's status, with peers.
+    pub async fn status(&self) -> Value {
+        let answer = self.localapi("GET", "status").await;
+        serde_json::from_str(&answer.body).unwrap_or_else(|error| panic!("status: {error}: {}", answer.body))
+    }
+
+    /// What status says of a peer, or null.
+    pub async fn peer(&self, peer: &Node) -> Value {
+        let name = format!("{}.", peer.fqdn());
+        let status = self.status().await;
+        let mut peers = status["Peer"].as_object().into_iter().flatten().map(|(_, peer)| peer);
+        peers.find(|peer| peer["DNSName"] == name.as_str()).cloned().unwrap_or_default()
+    }
+
+    /// Asks `/localapi/v0/PATH` as root.
+    pub async fn localapi(&self, method: &str, path: &str) -> Answer {
+        localapi::ask(&self.socket, method, path).await
+    }
+
+    /// Dials an address through LocalAPI and hangs up.
+    pub async fn dial(&self, ip: Ipv4Addr, port: u16, within: Duration) -> Dial {
+        localapi::dial(&self.socket, ip, port, within).await
+    }
+
+    /// One `tailscale ping`: which way the answer came.
+    pub async fn ping(&self, peer: &Node) -> Pong {
+        let ip = peer.ip.to_string();
+        let output = self.tailscale(["ping", "--c=1", "--timeout=2s", &ip]).await;
+        Pong::from_cli(&output)
+    }
+
+    /// `tailscale down`.
+    pub async fn down(&self) {
+        self.tailscale(["down"]).await.expect_success("tailscale down");
+    }
+
+    /// `tailscale up`, after [`Node::down`].
+    pub async fn up(&self) {
+        self.login().await;
+    }
+
+    /// Stops tailscaled as it stands: nobody is told.
+    pub async fn freeze(&self) {
+        self.daemon().freeze().await;
+    }
+
+    /// Lets a frozen tailscaled go on.
+    pub async fn thaw(&self) {
+        self.daemon().thaw().await;
+    }
+
+    /// Kills tailscaled. Its socket stays behind, as after a crash.
+    pub async fn kill(&self) {
+        self.daemon().kill().await;
+    }
+
+    /// Starts tailscaled again with the state it had, and waits until it is Running.
+    pub async fn restart(&self) {
+        self.kill().await;
+        self.start_daemon().await;
+        self.running().await;
+    }
+
+    /// Pulls the node's cable.
+    pub async fn unplug(&self) {
+        self.lab.ask("link", json!({"node": self.name, "up": false})).await;
+    }
+
+    /// Puts the cable back.
+    pub async fn plug_in(&self) {
+        self.lab.ask("link", json!({"node": self.name, "up": true})).await;
+    }
+
+    /// Drops UDP between this node and a peer, here, both ways. What goes over relays is not touched.
+    pub async fn block_udp(&self, peer: &Node) {
+        self.lab.ask("block_udp", json!({"node": self.name, "peer": peer.name})).await;
+    }
+
+    /// Undoes every [`Node::block_udp`] of this node.
+    pub async fn unblock_udp(&self) {
+        self.lab.ask("unblock_udp", json!({"node": self.name})).await;
+    }
+
+    /// Takes a peer out of this node's map.
+    pub async fn hide(&self, peer: &Node) {
+        self.shown(peer, json!({"hidden": true})).await;
+    }
+
+    /// Puts a hidden peer back.
+    pub async fn unhide(&self, peer: &Node) {
+        self.shown(peer, json!({"hidden": false})).await;
+    }
+
+    /// Tells this node that a peer is offline, whatever it is.
+    pub async fn show_offline(&self, peer: &Node) {
+        self.shown(peer, json!({"offline": true})).await;
+    }
+
+    /// Tells this node the truth again about whether a peer is online.
+    pub async fn show_online(&self, peer: &Node) {
+        self.shown(peer, json!({"offline": false})).await;
+    }
+
+    /// A packet filter on this node that lets nobody in. Disco and TSMP pass it.
+    pub async fn deny_everybody(&self) {
+        self.lab.ask("deny", json!({"node": self.name, "on": true})).await;
+    }
+
+    /// The packet filter that lets everybody in, as at the start.
+    pub async fn admit_everybody(&self) {
+        self.lab.ask("deny", json!({"node": self.name, "on": false})).await;
+    }
+
+    /// In this node's map, a peer's key has expired a minute ago.
+    pub async fn expire_key_of(&self, peer: &Node) {
+        self.lab.ask("expire", json!({"node": self.name, "peer": peer.name, "in_secs": -60})).await;
+    }
+
+    /// In this node's map, a peer's key expires this much later; `None`: never, as at the start.
+    pub async fn set_key_expiry_of(&self, peer: &Node, left: Option<Duration>) {
+        let left = left.map(|left| left.as_secs());
+        self.lab.ask("expire", json!({"node": self.name, "peer": peer.name, "in_secs": left})).await;
+    }
+
+    /// This node's own key has expired a minute ago.
+    pub async fn expire_own_key(&self) {
+        self.lab.ask("expire", json!({"node": self.name, "in_secs": -60})).await;
+    }
+
+    /// This node's own key expires this much later; `None`: never, as at the start.
+    pub async fn set_own_key_expiry(&self, left: Option<Duration>) {
+        let left = left.map(|left| left.as_secs());
+        self.lab.ask("expire", json!({"node": self.name, "in_secs": left})).await;
+    }
+
+    /// Starts a program in this node's namespace, as root, with the environment of the command and no other.
+    /// It is killed when the result is dropped.
+    pub async fn spawn(&self, command: &Command) -> Process {
+        self.spawn_as(None, command).await
+    }
+
+    /// Like [`Node::spawn`], as another user: a name, or a number that need not exist.
+    pub async fn spawn_as(&self, user: impl Into<Option<&str>>, command: &Command) -> Process {
+        let number = self.spawned.fetch_add(1, Ordering::Relaxed);
+        let program = Path::new(command.get_program()).file_name().unwrap_or_default().to_string_lossy();
+        let log = self.folder.join(format!("{number}-{program}.log"));
+        Process::spawn(&self.lab, &self.name, user.into(), command, log).await
+    }
+
+    /// Runs a program in this node's namespace to its end, as root.
+    pub async fn run(&self, command: &Command) -> Output {
+        process::run(&self.lab, &self.name, None, command).await
+    }
+
+    /// Like [`Node::run`], as another user.
+    pub async fn run_as(&self, user: &str, command: &Command) -> Output {
+        process::run(&self.lab, &self.name, Some(user), command).await
+    }
+
+    /// Asks a web server on this node's loopback; panics if there is none.
+    pub async fn get(&self, port: u16, path: &str) -> Answer {
+        let what = format!("http://127.0.0.1:{port}{path}");
+        self.try_get(port, path).await.unwrap_or_else(|error| panic!("{what}: {error}"))
+    }
+
+    /// Asks a web server on this node's loopback.
+    ///
+    /// # Errors
+    ///
+    /// What went wrong, where there was no answer.
+    pub async fn try_get(&self, port: u16, path: &str) -> Result<Answer, String> {
+        let mut command = Command::new(program("1.102.5/lab"));
+        let output = self.run(command.arg(format!("--fetch=http://127.0.0.1:{port}{path}"))).await;
+        serde_json::from_str(&output.stdout).map_err(|_| output.stderr.trim().to_owned())
+    }
+
+    /// Starts PostgreSQL on port 5432 of this node: on loopback, and on the tailnet address in TUN mode.
+    pub async fn postgres(&self, settings: &[(&str, &str)]) -> Postgres<'_> {
+        Postgres::start(self, settings).await
+    }
+
+    /// Starts Valkey on port 6379 of this node: on loopback, and on the tailnet address in TUN mode.
+    pub async fn valkey(&self, settings: &[(&str, &str)]) -> Valkey<'_> {
+        Valkey::start(self, settings).await
+    }
+
+    /// Where a service of this node listens, so that peers reach it.
+    pub(crate) fn service_addresses(&self) -> Vec<Ipv4Addr> {
+        match self.mode {
+            // Userspace tailscaled hands inbound connections to its own loopback.
+            Mode::Userspace => vec![Ipv4Addr::LOCALHOST],
+            Mode::Tun => vec![Ipv4Addr::LOCALHOST, self.ip],
+        }
+    }
+
+    /// tailscaled itself: its log, and what it costs.
+    pub fn daemon(&self) -> Arc<Process> {
+        lock(&self.daemon).clone().expect("a node starts with its tailscaled")
+    }
+
+    async fn start_daemon(&self) {
+        let mut command = Command::new(program(&format!("{}/tailscaled", self.version.number())));
+        match self.mode {
+            Mode::Userspace => command.args(["--tun=userspace-networking", "--socks5-server=localhost:1055"]),
+            Mode::Tun => command.arg("--tun=tailscale0"),
+        };
+        command.arg("--statedir").arg(self.folder.join("state")).arg("--socket").arg(&self.socket);
+        command.arg("--port=41641").env("TS_NO_LOGS_NO_SUPPORT", "true");
+        let log = self.folder.join("tailscaled.log");
+        let daemon = Process::spawn(&self.lab, &self.name, None, &command, log).await;
+        *lock(&self.daemon) = Some(Arc::new(daemon));
+        let listening = async || tokio::net::UnixStream::connect(&self.socket).await.is_ok();
+        eventually(&format!("{}: tailscaled listens", self.name), START, listening).await;
+    }
+
+    async fn login(&self) {
+        let name = format!("--hostname={}", self.name);
+        let server = "--login-server=http://10.99.0.1:8080";
+        let up = ["up", server, &name, "--accept-dns=false", "--netfilter-mode=off", "--timeout=30s"];
+        self.tailscale(up).await.expect_success("tailscale up");
+        self.running().await;
+    }
+
+    async fn running(&self) {
+        let what = format!("{}: Running, and at the control server", self.name);
+        eventually_some(&what, START, async || {
+            let status = self.status().await;
+            (status["BackendState"] == "Running" && status["Self"]["Online"] == true).then_some(())
+        })
+        .await;
+    }
+
+    async fn shown(&self, peer: &Node, mut what: Value) {
+        what["node"] = json!(self.name);
+        what["peer"] = json!(peer.name);
+        self.lab.ask("show", what).await;
+    }
+}
+
+impl Version {
+    /// The version's number.
+    pub fn number(self) -> &'static str {
+        match self {
+            Self::V1_102 => "1.102.5",
+            Self::V1_80 => "1.80.3",
+        }
+    }
+}
+
+impl Pong {
+    /// Reads `pong from NAME (IP) via WAY in TIME`.
+    fn from_cli(output: &Output) -> Self {
+        let way = output.stdout.lines().find_map(|line| line.split_once(" via ")?.1.split_once(" in "));
+        let Some((way, _)) = way else {
+            return Self::Lost(format!("{}{}", output.stdout, output.stderr).trim().to_owned());
+        };
+        if let Some(region) = way.strip_prefix("DERP(") {
+            Self::Derp(region.trim_end_matches(')').to_owned())
+        } else if let Some(relay) = way.strip_prefix("peer-relay(") {
+            Self::PeerRelay(relay.trim_end_matches(')').to_owned())
+        } else {
+            Self::Direct(way.to_owned())
+        }
+    }
+}
