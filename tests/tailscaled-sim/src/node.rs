@@ -71,6 +71,7 @@ pub(crate) fn peer_status(world: &World, peer: &Peer, own: bool) -> Fields {
         .set("PeerAPIURL", peer_api(peer))
         .set_if(since(84), "TaildropTarget", 0)
         .set_if(since(84), "NoFileSharingReason", "")
+        .set_if(own && known, "Capabilities", Json::texts(&["HTTPS://TAILSCALE.COM/s/DEPRECATED-NODE-CAPS", "funnel"]))
         .set_if(!cap_map.is_empty(), "CapMap", cap_map)
         .set("InNetworkMap", known)
         .set("InMagicSock", known && !own)
