@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::{
-    eventually,
+    eventually, eventually_some,
     lab::{installed, lock, program},
     node::Node,
     process::{Output, Process, Signal},
@@ -76,12 +76,6 @@ impl<'a> Postgres<'a> {
     /// "the database system is shutting down".
     pub async fn shut_down_and_never_finish(&self) -> Process {
         let client = self.client().await;
-        eventually("a client is connected", START, async || {
-            let count =
-                "select count(*) from pg_stat_activity where query like '%pg_sleep%' and pid <> pg_backend_pid()";
-            self.psql(count).await.stdout.trim() == "1"
-        })
-        .await;
         self.server().signal(Signal::Term).await; // "smart": clients may stay
         self.says("the database system is shutting down").await;
         client
@@ -130,7 +124,15 @@ impl<'a> Postgres<'a> {
 
     /// A client that does nothing: the server notices at once when it is killed, as it would not during a query.
     async fn client(&self) -> Process {
-        self.node.spawn_as(POSTGRES_USER, &self.psql_command("\\! sleep 86400")).await
+        let idle = self.psql_command("\\! echo connected; sleep 86400");
+        eventually_some("PostgreSQL takes one more client", START, async || {
+            let client = self.node.spawn_as(POSTGRES_USER, &idle).await;
+            // One that left a moment ago may still have a place, and this one none.
+            let settled = async || client.log().contains("connected") || client.exited().await.is_some();
+            eventually("a client connects or ends", START, settled).await;
+            client.exited().await.is_none().then_some(client)
+        })
+        .await
     }
 
     fn psql_command(&self, sql: &str) -> Command {
