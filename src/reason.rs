@@ -194,6 +194,18 @@ reasons! {
         "Wait; if it lasts, read Valkey's log.";
 }
 
+impl Reason {
+    /// Is it the node's fault, so that nothing was dialled?
+    pub fn is_nodes(self) -> bool {
+        self <= Self::NodeStateUnknown
+    }
+
+    /// Does a node in this condition never flicker, so that two rounds are proof enough?
+    pub const fn is_definite(self) -> bool {
+        matches!(self, Self::NodeNeedsLogin | Self::NodeStopped | Self::NodeKeyExpired)
+    }
+}
+
 /// A failed probe: the reason for machines, the cause for a person.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
@@ -252,7 +264,8 @@ mod tests {
     #[test]
     fn a_node_reason_is_the_pods_fault_and_a_protocol_reason_the_services() {
         for reason in Reason::ALL {
-            if reason.slug().starts_with("node_") {
+            assert_eq!(reason.is_nodes(), reason.slug().starts_with("node_"), "{reason:?}");
+            if reason.is_nodes() {
                 assert_eq!(reason.scope(), Scope::Pod, "{reason:?}");
             }
             if reason.slug().starts_with("protocol_") {

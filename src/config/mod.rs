@@ -118,6 +118,17 @@ pub enum Via {
     Socks5(SocketAddr),
 }
 
+impl Via {
+    /// The way that is really taken, with tailscaled in TUN mode or not.
+    pub const fn in_mode(self, tun: bool) -> Self {
+        match self {
+            Self::Auto if tun => Self::Tcp,
+            Self::Auto => Self::LocalApi,
+            Self::LocalApi | Self::Tcp | Self::Socks5(_) => self,
+        }
+    }
+}
+
 impl std::fmt::Display for Via {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {

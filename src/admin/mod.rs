@@ -1,0 +1,17 @@
+//! The HTTP face: what the kubelet, Prometheus and people ask. Every answer comes from one snapshot of the state, never
+//! from I/O, and nothing that a client sends is reflected, stored or acted upon.
+//!
+//! * `/healthz` (alias `/readyz`): readiness, 200 or 503; `?verbose`, `?exclude=NAME`. `/healthz/NAME`: one check alone.
+//! * `/livez`: the process answers. `/startupz`: the startup gate is open. `/metrics`: Prometheus' text format.
+
+mod check;
+#[cfg(test)]
+mod fixture;
+mod healthz;
+mod limits;
+mod routes;
+mod serve;
+
+pub use limits::Limits;
+pub use routes::{App, Route, router};
+pub use serve::{Incident, Observe, serve};

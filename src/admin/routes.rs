@@ -1,0 +1,432 @@
+//! Which path gives which page, and the rules that hold for every request.
+
+use super::healthz::{self, Asked, Page};
+use crate::config::Gate;
+use crate::state::{Snapshot, State};
+use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
+use axum::routing::any;
+use std::sync::Arc;
+use tokio::time::Instant;
+
+/// What the pages are made from.
+#[derive(Clone)]
+pub struct App {
+    /// The one truth.
+    pub state: Arc<State>,
+    /// Renders `/metrics`.
+    pub metrics: Arc<dyn Fn(&Snapshot) -> String + Send + Sync>,
+    /// Told of every answer; it counts.
+    pub observe: Arc<dyn Fn(Route, StatusCode) + Send + Sync>,
+}
+
+/// What was asked for: a closed list, whatever the path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Route {
+    /// `/healthz`, `/readyz`.
+    Healthz,
+    /// `/healthz/NAME`, `/readyz/NAME`: apart from the above, so that the kubelet's own answers can be told.
+    Check,
+    /// `/livez`.
+    Livez,
+    /// `/startupz`.
+    Startupz,
+    /// `/metrics`.
+    Metrics,
+    /// `/`.
+    Index,
+    /// Anything else.
+    Other,
+}
+
+impl Route {
+    /// Every route.
+    pub const ALL: [Self; 7] =
+        [Self::Healthz, Self::Check, Self::Livez, Self::Startupz, Self::Metrics, Self::Index, Self::Other];
+
+    /// The label value.
+    pub const fn slug(self) -> &'static str {
+        match self {
+            Self::Healthz => "healthz",
+            Self::Check => "healthz_check",
+            Self::Livez => "livez",
+            Self::Startupz => "startupz",
+            Self::Metrics => "metrics",
+            Self::Index => "index",
+            Self::Other => "other",
+        }
+    }
+}
+
+type Answer = fn(&App, &Snapshot, &Asked<'_>) -> Page;
+
+/// All pages.
+pub fn router(app: App) -> Router {
+    let on = |route: Route, answer: Answer| {
+        let app = app.clone();
+        any(move |request: Request| std::future::ready(respond(&app, route, answer, &request)))
+    };
+    Router::new()
+        .route("/healthz", on(Route::Healthz, |_, snapshot, asked| healthz::readiness(snapshot, asked)))
+        .route("/readyz", on(Route::Healthz, |_, snapshot, asked| healthz::readiness(snapshot, asked)))
+        .route("/healthz/{name}", on(Route::Check, |_, snapshot, asked| healthz::check(snapshot, asked)))
+        .route("/readyz/{name}", on(Route::Check, |_, snapshot, asked| healthz::check(snapshot, asked)))
+        .route("/livez", on(Route::Livez, |_, _, _| Page::text(StatusCode::OK, "ok\n")))
+        .route("/startupz", on(Route::Startupz, startupz))
+        .route("/metrics", on(Route::Metrics, metrics))
+        .route("/", on(Route::Index, |_, _, _| Page::text(StatusCode::OK, INDEX)))
+        .fallback(on(Route::Other, |_, _, _| Page::text(StatusCode::NOT_FOUND, "not found\n")))
+}
+
+const INDEX: &str = "\
+telltail tells whether this pod reaches its services over the tailnet.
+
+/healthz           ready or not (alias /readyz); ?verbose explains, ?exclude=NAME leaves a check out
+/healthz/NAME      one check alone: a target's name, or node
+/livez             the process answers
+/startupz          the startup gate is open
+/metrics           metrics for Prometheus
+";
+
+const TEXT: &str = "text/plain; charset=utf-8";
+/// The exposition format of the `prometheus` crate.
+const EXPOSITION: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+fn respond(app: &App, route: Route, answer: Answer, request: &Request) -> Response<Body> {
+    let refused = refusal(request.method(), request.headers());
+    let page = refused.unwrap_or_else(|| {
+        let now = Instant::now();
+        let snapshot = app.state.snapshot(now);
+        answer(app, &snapshot, &Asked::of(request.uri(), now))
+    });
+    (app.observe)(route, page.status);
+    let mut response = Response::new(Body::from(page.body));
+    *response.status_mut() = page.status;
+    let content_type = if route == Route::Metrics && page.status == StatusCode::OK { EXPOSITION } else { TEXT };
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    if page.status == StatusCode::METHOD_NOT_ALLOWED {
+        headers.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+    }
+    response
+}
+
+/// Requests that no page takes. A body is refused unread: hyper closes the connection, for it is never kept alive.
+fn refusal(method: &Method, headers: &HeaderMap) -> Option<Page> {
+    let empty = headers.get_all(header::CONTENT_LENGTH).iter().all(|length| length == "0");
+    if headers.contains_key(header::TRANSFER_ENCODING) || !empty {
+        return Some(Page::text(StatusCode::PAYLOAD_TOO_LARGE, "no request body is read\n"));
+    }
+    let known = method == Method::GET || method == Method::HEAD;
+    (!known).then(|| Page::text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n"))
+}
+
+fn metrics(app: &App, snapshot: &Snapshot, _: &Asked<'_>) -> Page {
+    Page { status: StatusCode::OK, body: (app.metrics)(snapshot) }
+}
+
+fn startupz(_: &App, snapshot: &Snapshot, asked: &Asked<'_>) -> Page {
+    let gate = snapshot.config.startup_gate;
+    match snapshot.gate {
+        Some(release) if asked.verbose => Page {
+            status: StatusCode::OK,
+            body: format!("[+]gate {} open: {}\nstartupz check passed\n", gate.slug(), release.slug()),
+        },
+        Some(_) => Page::text(StatusCode::OK, "ok\n"),
+        None => {
+            let waits = match gate {
+                Gate::Tailnet => "waits until tailscaled runs and knows every required target",
+                Gate::Targets => "waits until every required target is up",
+                Gate::None => "opens at once",
+            };
+            let body = format!("[-]gate {} shut: {waits}\nstartupz check failed\n", gate.slug());
+            Page { status: StatusCode::SERVICE_UNAVAILABLE, body }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::{self, ALL_UP, VALKEY_REFUSES};
+    use super::*;
+    use crate::config::{Mode, Via};
+    use crate::node::Node;
+    use crate::reason::{Failure, Reason};
+    use http_body_util::BodyExt;
+    use proptest::prelude::*;
+    use std::time::{Duration, SystemTime};
+    use tower::ServiceExt;
+
+    struct Got {
+        status: StatusCode,
+        headers: HeaderMap,
+        body: String,
+    }
+
+    async fn send(app: App, method: &str, target: &str) -> Got {
+        let request = axum::http::Request::builder().method(method).uri(target).body(Body::empty()).unwrap();
+        let response = router(app).oneshot(request).await.unwrap();
+        let (head, body) = response.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        Got { status: head.status, headers: head.headers, body: String::from_utf8(body.to_vec()).unwrap() }
+    }
+
+    async fn get(state: &Arc<State>, target: &str) -> (u16, String) {
+        let got = send(fixture::app(Arc::clone(state)).0, "GET", target).await;
+        (got.status.as_u16(), got.body)
+    }
+
+    async fn code(state: &Arc<State>, target: &str) -> u16 {
+        get(state, target).await.0
+    }
+
+    /// The text with every duration cut out.
+    async fn page(state: &Arc<State>, target: &str) -> String {
+        let (_, text) = get(state, target).await;
+        text.replace(" for 0s", "")
+    }
+
+    #[tokio::test]
+    async fn machines_read_ok_and_people_read_why() {
+        let up = fixture::after(Mode::Strict, &ALL_UP);
+        assert_eq!(get(&up, "/healthz").await, (200, "ok\n".to_owned()));
+        assert_eq!(get(&up, "/readyz").await, (200, "ok\n".to_owned()));
+        assert_eq!(
+            page(&up, "/healthz?verbose").await,
+            "[+]node ok: up, running\n\
+             [+]db ok: up, depth protocol, auth_required\n\
+             [+]valkey ok: up, depth protocol, pong\n\
+             [+]cache ok, optional: up, depth tcp, connected\n\
+             mode strict\n\
+             by mode: strict passed, local passed, observe passed\n\
+             healthz check passed\n"
+        );
+        let refused = fixture::after(Mode::Strict, &VALKEY_REFUSES);
+        assert_eq!(code(&refused, "/healthz").await, 503);
+        assert_eq!(
+            page(&refused, "/healthz").await,
+            "[+]node ok: up, running\n\
+             [+]db ok: up, depth protocol, auth_required\n\
+             [-]valkey failed: connect_refused (scope service), down, depth protocol. The target's machine answers, but \
+             nothing listens on the port.\n\
+             [ ]cache failed, optional: connect_timeout (scope path), down, depth tcp. The connection attempt got no \
+             answer in time.\n\
+             mode strict\n\
+             healthz check failed\n"
+        );
+    }
+
+    #[tokio::test]
+    async fn before_the_first_round_nothing_is_ready_but_the_process_lives() {
+        let fresh = fixture::fresh(Mode::Strict, Gate::Tailnet);
+        let (status, body) = get(&fresh, "/healthz").await;
+        assert_eq!(status, 503);
+        assert!(
+            body.starts_with("[-]node failed: not looked at yet, unknown for 0s\n[-]db failed: not looked at"),
+            "{body}"
+        );
+        assert_eq!(get(&fresh, "/livez").await, (200, "ok\n".to_owned()));
+        assert_eq!(code(&fresh, "/startupz").await, 503);
+        assert_eq!(code(&fresh, "/healthz/node").await, 503);
+    }
+
+    #[tokio::test]
+    async fn a_flicker_is_told_but_does_not_count() {
+        let up = fixture::after(Mode::Strict, &ALL_UP);
+        let slow = crate::config::Config { fall: 3, rise: 3, ..fixture::config(Mode::Strict, Gate::Tailnet) };
+        up.reconfigure(Arc::new(slow), Instant::now(), SystemTime::now());
+        up.record(fixture::round(fixture::running(true), &VALKEY_REFUSES), Instant::now());
+        let text = page(&up, "/healthz?verbose").await;
+        let line = "[+]valkey ok: up, depth protocol, but failed last: connect_refused (scope service)\n";
+        assert!(text.contains(line), "{text}");
+        let down = fixture::after(Mode::Strict, &VALKEY_REFUSES);
+        let slow = crate::config::Config { rise: 3, ..fixture::config(Mode::Strict, Gate::Tailnet) };
+        down.reconfigure(Arc::new(slow), Instant::now(), SystemTime::now());
+        down.record(fixture::round(fixture::running(true), &ALL_UP), Instant::now());
+        let text = page(&down, "/healthz").await;
+        assert!(text.contains("[-]valkey failed: down, depth protocol, but succeeded last: pong\n"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn an_excluded_check_does_not_count_and_an_unknown_one_is_not_repeated() {
+        let state = fixture::after(Mode::Strict, &VALKEY_REFUSES);
+        assert_eq!(get(&state, "/healthz?exclude=valkey").await, (200, "ok\n".to_owned()));
+        assert_eq!(code(&state, "/healthz?exclude=db").await, 503);
+        assert_eq!(code(&state, "/healthz?exclude=db&exclude=valkey").await, 200);
+        let text = page(&state, "/healthz?verbose&exclude=valkey&exclude=db&exclude=s3cret&exclude=").await;
+        for part in [
+            "[+]db excluded: up, depth protocol, auth_required\n",
+            "[ ]valkey excluded: connect_refused (scope service), down,",
+            "by mode: strict passed, local passed, observe passed\n",
+            "warning: names in exclude= that are no check: 2\n",
+        ] {
+            assert!(text.contains(part), "{part} in {text}");
+        }
+        assert!(!text.contains("s3cret"), "{text}");
+        let stopped = Node { fault: Some(Failure::new(Reason::NodeStopped, "")), ..fixture::running(true) };
+        state.record(fixture::round(stopped, &ALL_UP), Instant::now());
+        assert_eq!(code(&state, "/healthz").await, 503);
+        assert_eq!(code(&state, "/healthz?exclude=node").await, 200);
+    }
+
+    #[tokio::test]
+    async fn the_mode_in_force_decides_and_the_page_says_what_it_spares() {
+        let observe = fixture::after(Mode::Observe, &VALKEY_REFUSES);
+        assert_eq!(code(&observe, "/healthz").await, 200);
+        let text = page(&observe, "/healthz?verbose").await;
+        assert!(text.contains("[ ]valkey failed, does not count in mode observe: connect_refused"), "{text}");
+        assert!(text.contains("mode observe\nby mode: strict failed, local failed, observe passed\n"), "{text}");
+        let local = fixture::after(Mode::Local, &ALL_UP);
+        local.record(fixture::round(fixture::running(true), &VALKEY_REFUSES), Instant::now());
+        assert_eq!(code(&local, "/healthz").await, 200);
+        let text = page(&local, "/healthz?verbose").await;
+        assert!(text.contains("by mode: strict failed, local passed, observe passed\n"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn draining_is_named_and_cannot_be_excluded() {
+        let state = fixture::after(Mode::Observe, &ALL_UP);
+        state.drain();
+        let (status, body) = get(&state, "/healthz?exclude=draining&exclude=node").await;
+        assert_eq!(status, 503);
+        assert!(body.contains("\n[-]draining failed: telltail was told to stop"), "{body}");
+        assert_eq!((code(&state, "/livez").await, code(&state, "/metrics").await), (200, 200));
+    }
+
+    #[tokio::test]
+    async fn one_check_answers_for_itself_in_every_mode() {
+        for mode in Mode::ALL {
+            let state = fixture::after(mode, &VALKEY_REFUSES);
+            assert_eq!(get(&state, "/healthz/db").await, (200, "ok\n".to_owned()));
+            assert_eq!(get(&state, "/readyz/node").await, (200, "ok\n".to_owned()));
+            let (status, body) = get(&state, "/healthz/valkey").await;
+            assert_eq!(status, 503);
+            assert!(body.starts_with("[-]valkey failed: connect_refused (scope service), down for"), "{body}");
+            assert_eq!(code(&state, "/healthz/cache").await, 503);
+            for unknown in ["/healthz/nobody", "/healthz/", "/healthz/db/", "/healthz/d%62", "/healthz/DB"] {
+                assert_eq!(code(&state, unknown).await, 404, "{unknown}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn in_userspace_mode_the_workers_own_way_is_not_claimed() {
+        let state = fixture::fresh(Mode::Strict, Gate::Tailnet);
+        let mut config = fixture::config(Mode::Strict, Gate::Tailnet);
+        config.targets[1].via = Via::Socks5("127.0.0.1:1055".parse().unwrap());
+        state.reconfigure(Arc::new(config), Instant::now(), SystemTime::now());
+        state.record(fixture::round(fixture::running(false), &ALL_UP), Instant::now());
+        let text = page(&state, "/healthz?verbose").await;
+        assert!(text.contains("the way on which the worker itself reaches db is not tested until via="), "{text}");
+        state.record(fixture::round(fixture::running(true), &ALL_UP), Instant::now());
+        assert!(!page(&state, "/healthz?verbose").await.contains("worker"));
+    }
+
+    #[tokio::test]
+    async fn the_startup_gate_says_why_it_opened_or_what_it_waits_for() {
+        let shut = fixture::fresh(Mode::Strict, Gate::Targets);
+        assert_eq!(
+            get(&shut, "/startupz").await,
+            (503, "[-]gate targets shut: waits until every required target is up\nstartupz check failed\n".to_owned())
+        );
+        let open = fixture::after(Mode::Strict, &VALKEY_REFUSES);
+        assert_eq!(get(&open, "/startupz").await, (200, "ok\n".to_owned()));
+        assert_eq!(page(&open, "/startupz?verbose").await, "[+]gate tailnet open: condition\nstartupz check passed\n");
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_secs(90)).await;
+        assert_eq!(page(&shut, "/startupz?verbose").await, "[+]gate targets open: timeout\nstartupz check passed\n");
+    }
+
+    #[tokio::test]
+    async fn every_answer_forbids_sniffing_and_caching_and_ends_the_connection() {
+        for (method, target, status, kind) in [
+            ("GET", "/", 200, TEXT),
+            ("GET", "/healthz", 503, TEXT),
+            ("HEAD", "/metrics", 200, EXPOSITION),
+            ("GET", "/metrics", 200, EXPOSITION),
+            ("GET", "/nowhere", 404, TEXT),
+            ("DELETE", "/metrics", 405, TEXT),
+            ("OPTIONS", "/nowhere", 405, TEXT),
+        ] {
+            let (app, _) = fixture::app(fixture::after(Mode::Strict, &VALKEY_REFUSES));
+            let got = send(app, method, target).await;
+            assert_eq!(got.status.as_u16(), status, "{method} {target}");
+            for (name, value) in [
+                ("content-type", kind),
+                ("x-content-type-options", "nosniff"),
+                ("cache-control", "no-store"),
+                ("connection", "close"),
+            ] {
+                assert_eq!(got.headers.get(name).unwrap(), value, "{method} {target}");
+            }
+            assert_eq!(got.headers.get("allow").is_some(), status == 405, "{method} {target}");
+            assert_eq!(got.body.is_empty(), method == "HEAD", "{method} {target}");
+        }
+    }
+
+    #[tokio::test]
+    async fn headers_that_ask_for_another_form_change_nothing() {
+        let (app, counted) = fixture::app(fixture::after(Mode::Strict, &ALL_UP));
+        let accept = "application/openmetrics-text;version=1.0.0,".repeat(1000);
+        let request = axum::http::Request::builder()
+            .uri("/metrics")
+            .header("accept", accept)
+            .header("accept-encoding", "gzip, br, zstd")
+            .body(Body::empty());
+        let response = router(app).oneshot(request.unwrap()).await.unwrap();
+        assert_eq!(response.headers().get("content-type").unwrap(), EXPOSITION);
+        assert!(!response.headers().contains_key("content-encoding"));
+        assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "telltail_ready 1\n");
+        assert_eq!(*counted.lock().unwrap(), [(Route::Metrics, StatusCode::OK)]);
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_asked_the_answer_is_ours(
+            method in prop_oneof![Just("GET".to_owned()), "[A-Z]{1,12}"],
+            path in prop_oneof![
+                "/[a-zA-Z0-9/%._~!*()-]{0,40}",
+                "/(healthz|readyz|livez|startupz|metrics)(/[a-z0-9%._/-]{0,20})?",
+                Just("*".to_owned()),
+                "http://[a-z]{1,9}/(healthz|livez|zzz)",
+            ],
+            query in "(\\?(verbose|exclude=(node|db|valkey|[a-z%0-9]{0,9})|[a-z=&%0-9]{0,9})(&exclude=[a-z]{0,9}){0,3})?",
+            length in prop_oneof![Just(None), Just(Some("0")), Just(Some("7")), Just(Some("x"))],
+            up: bool,
+        ) {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            runtime.block_on(async {
+                let state = fixture::after(Mode::Strict, if up { &ALL_UP } else { &VALKEY_REFUSES });
+                let (app, counted) = fixture::app(state);
+                let mut request = axum::http::Request::builder().method(method.as_str()).uri(format!("{path}{query}"));
+                if let Some(length) = length {
+                    request = request.header("content-length", length);
+                }
+                let Ok(request) = request.body(Body::empty()) else { return };
+                let response = router(app).oneshot(request).await.unwrap();
+                let status = response.status();
+                let counted = counted.lock().unwrap().clone();
+                assert_eq!(counted.len(), 1);
+                assert_eq!(counted[0].1, status);
+                let allowed = [200, 404, 405, 413, 503];
+                assert!(allowed.contains(&status.as_u16()), "{status}");
+                let probe = matches!(counted[0].0, Route::Healthz | Route::Check | Route::Startupz);
+                assert!(probe || !status.is_server_error(), "{status} for {path}");
+                let body = response.into_body().collect().await.unwrap().to_bytes();
+                let body = String::from_utf8(body.to_vec()).unwrap();
+                assert!(body.is_ascii() && !body.contains("100.64.0.7") && !body.contains("secret"), "{body}");
+            });
+        }
+    }
+
+    #[test]
+    fn a_routes_slug_is_its_own() {
+        let slugs: std::collections::HashSet<_> = Route::ALL.iter().map(|route| route.slug()).collect();
+        assert_eq!(slugs.len(), Route::ALL.len());
+    }
+}

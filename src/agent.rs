@@ -1,0 +1,128 @@
+//! The agent: builds the parts, owns every task, drains.
+
+use crate::admin;
+use crate::config::{Config, Source};
+use crate::metrics::Metrics;
+use crate::prober::Prober;
+use crate::state::State;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::SystemTime;
+use tokio::net::TcpListener;
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+use tracing::info;
+
+/// What the outside asks of a running agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// Read the configuration anew (SIGHUP).
+    Reload,
+    /// Drain and end (SIGTERM, SIGINT); the second time: end at once.
+    Shutdown,
+}
+
+/// What the agent is told about the place it runs in.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// Spreads the rounds of many pods; the pod's uid or name.
+    pub pod_uid: String,
+    /// Where MagicDNS answers in TUN mode.
+    pub magic_dns: SocketAddr,
+}
+
+/// Where tailscaled answers DNS questions in TUN mode (Tailscale's "quad 100").
+pub const MAGIC_DNS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::new(100, 100, 100, 100)), 53);
+
+/// A part of the agent ended although nobody had asked it to, or could not be built.
+#[derive(Debug)]
+pub struct Broken(String);
+
+impl std::fmt::Display for Broken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Broken {}
+
+/// Runs until a signal ends it. `listener` is bound already, so that a taken port fails before anything starts.
+pub async fn run(
+    config: Config,
+    source: Source,
+    place: Place,
+    listener: TcpListener,
+    mut signals: mpsc::Receiver<Signal>,
+) -> Result<(), Broken> {
+    let config = Arc::new(config);
+    let drain = config.drain;
+    let metrics = Metrics::new().map_err(|error| Broken(format!("the metrics could not be made: {error}")))?;
+    metrics.configure(&config);
+    let metrics = Arc::new(metrics);
+    let state = Arc::new(State::new(Arc::clone(&config), Instant::now(), SystemTime::now()));
+    let address = listener.local_addr().map_err(|error| Broken(format!("the listener has no address: {error}")))?;
+    let names: Vec<_> = config.targets.iter().map(|target| target.name.as_str()).collect();
+    info!(
+        version = env!("CARGO_PKG_VERSION"),
+        %address,
+        targets = ?names,
+        readiness = config.readiness.slug(),
+        hash = config.hash,
+        "Started"
+    );
+
+    let reload = Arc::new(Notify::new());
+    let (stop, stopped) = watch::channel(false);
+    let mut tasks = JoinSet::new();
+    let router = admin::router(Arc::clone(&state), Arc::clone(&metrics));
+    tasks.spawn(async move {
+        admin::serve(listener, router).await;
+        "the HTTP server"
+    });
+    let prober = Prober::new(Arc::clone(&state), metrics, config, source, place.magic_dns, &place.pod_uid);
+    let reloads = Arc::clone(&reload);
+    let prober = tasks.spawn(async move {
+        prober.run(reloads, stopped).await;
+        "the prober"
+    });
+
+    loop {
+        tokio::select! {
+            ended = tasks.join_next() => return Err(unasked(ended)),
+            signal = signals.recv() => match signal {
+                Some(Signal::Reload) => reload.notify_one(),
+                Some(Signal::Shutdown) | None => break,
+            },
+        }
+    }
+
+    state.drain();
+    stop.send_replace(true);
+    info!(drain = %humantime::format_duration(drain), "Draining");
+    let drained = sleep(drain);
+    tokio::pin!(drained);
+    loop {
+        tokio::select! {
+            () = &mut drained => break,
+            ended = tasks.join_next_with_id() => match ended {
+                Some(Ok((id, _))) if id == prober.id() => {}
+                other => return Err(unasked(other.map(|ended| ended.map(|(_, name)| name)))),
+            },
+            signal = signals.recv() => match signal {
+                Some(Signal::Shutdown) | None => break,
+                Some(Signal::Reload) => {}
+            },
+        }
+    }
+    info!("Stopped");
+    Ok(())
+}
+
+fn unasked(ended: Option<Result<&'static str, tokio::task::JoinError>>) -> Broken {
+    match ended {
+        Some(Ok(name)) => Broken(format!("{name} ended although nobody had asked it to")),
+        Some(Err(error)) => Broken(format!("a task failed: {error}")),
+        None => Broken("no task is left".to_owned()),
+    }
+}

@@ -1,0 +1,107 @@
+//! `telltail run`: prepares what the agent is given.
+
+use super::{EXIT_CONFIG, EXIT_INTERNAL, EXIT_START};
+use crate::agent::{self, MAGIC_DNS, Place, Signal};
+use crate::config::{Config, Environment, Listen, LogFormat, Source};
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
+use tokio::sync::mpsc;
+use tracing::{error, warn};
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, fmt};
+
+/// T-A-I-L on a phone's keypad.
+pub const PORT: u16 = 8245;
+
+/// Why the agent is not running (any more): the exit code and a sentence.
+pub type Exit = (u8, String);
+
+/// Runs the agent until a signal ends it.
+pub async fn run(environment: Environment, file: Option<PathBuf>, pod_uid: String) -> Result<(), Exit> {
+    let mut source = Source::new(environment, file);
+    let loaded = source.load().map_err(|problems| (EXIT_CONFIG, problems))?;
+    let config = loaded.config;
+    start_log(&config).map_err(|problem| (EXIT_CONFIG, problem))?;
+    for warning in &loaded.warnings {
+        warn!("{warning}");
+    }
+    let signals = Signals::register().map_err(|error| (EXIT_START, format!("signals: {error}")))?;
+    let listener = bind(config.listen).await.map_err(|problem| {
+        error!(problem, "Cannot start");
+        (EXIT_START, problem)
+    })?;
+    let place = Place { pod_uid, magic_dns: MAGIC_DNS };
+    let (sender, receiver) = mpsc::channel(8);
+    tokio::select! {
+        ended = agent::run(config, source, place, listener, receiver) => ended.map_err(|broken| {
+            error!(problem = %broken, "Broken");
+            (EXIT_INTERNAL, broken.to_string())
+        }),
+        () = signals.forward(sender) => Ok(()),
+    }
+}
+
+async fn bind(listen: Listen) -> Result<TcpListener, String> {
+    match listen {
+        Listen::At(address) => TcpListener::bind(address).await.map_err(|error| cannot_listen(address, &error)),
+        Listen::Default => {
+            let everywhere = SocketAddr::from((Ipv6Addr::UNSPECIFIED, PORT));
+            match TcpListener::bind(everywhere).await {
+                Err(error) if error.kind() != io::ErrorKind::AddrInUse => {
+                    let everywhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, PORT));
+                    TcpListener::bind(everywhere).await.map_err(|error| cannot_listen(everywhere, &error))
+                }
+                bound => bound.map_err(|error| cannot_listen(everywhere, &error)),
+            }
+        }
+    }
+}
+
+fn cannot_listen(address: SocketAddr, error: &io::Error) -> String {
+    format!("cannot listen on {address}: {error}; name another address with TELLTAIL_LISTEN")
+}
+
+fn start_log(config: &Config) -> Result<(), String> {
+    let levels: Targets = config.log.parse().map_err(|error| format!("TELLTAIL_LOG: {error}"))?;
+    let lines = fmt::layer().with_ansi(false);
+    let lines = match config.log_format {
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+        LogFormat::Text => lines.boxed(),
+    };
+    tracing_subscriber::registry().with(lines.with_filter(levels)).try_init().map_err(|error| error.to_string())
+}
+
+struct Signals {
+    hangup: Stream,
+    interrupt: Stream,
+    terminate: Stream,
+}
+
+impl Signals {
+    fn register() -> io::Result<Self> {
+        Ok(Self {
+            hangup: signal(SignalKind::hangup())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    /// Ends when nobody listens any more.
+    async fn forward(mut self, to: mpsc::Sender<Signal>) {
+        loop {
+            let signal = tokio::select! {
+                _ = self.hangup.recv() => Signal::Reload,
+                _ = self.interrupt.recv() => Signal::Shutdown,
+                _ = self.terminate.recv() => Signal::Shutdown,
+            };
+            if to.send(signal).await.is_err() {
+                return;
+            }
+        }
+    }
+}

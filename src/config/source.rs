@@ -1,0 +1,61 @@
+//! Where the configuration comes from, and noticing that it has changed.
+
+use super::{Config, Environment, Loaded, load};
+use crate::schedule::fnv1a;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+/// The environment, which stays as it was at the start, and a file, which may change.
+#[derive(Clone, Debug)]
+pub struct Source {
+    environment: Environment,
+    file: Option<PathBuf>,
+    /// Hash of the file's content as last read; none if it could not be read.
+    seen: Option<u64>,
+}
+
+/// One byte more than a file may have, so that a longer one is noticed and not read to its end.
+const READ_LIMIT: u64 = super::MAX_FILE as u64 + 1;
+
+impl Source {
+    /// A source that was not read yet.
+    pub fn new(environment: Environment, file: Option<PathBuf>) -> Self {
+        Self { environment, file, seen: None }
+    }
+
+    /// Reads the configuration; the error is for people and names every problem.
+    pub fn load(&mut self) -> Result<Loaded, String> {
+        let content = self.read();
+        self.seen = content.as_ref().ok().map(|content| fnv1a(content));
+        self.parse(&content?)
+    }
+
+    /// The configuration, if its content is another than the last time, or in any case if `asked`. The content decides
+    /// and not the file's time: Kubernetes swaps a link.
+    pub fn changed(&mut self, asked: bool) -> Option<Result<Config, String>> {
+        self.file.as_ref()?;
+        let content = self.read();
+        let seen = content.as_ref().ok().map(|content| fnv1a(content));
+        if seen == self.seen && !asked {
+            return None;
+        }
+        self.seen = seen;
+        Some(content.and_then(|content| self.parse(&content)).map(|loaded| loaded.config))
+    }
+
+    fn parse(&self, content: &[u8]) -> Result<Loaded, String> {
+        let file = self.file.as_deref().map(|path| (path, content));
+        load(&self.environment, file).map_err(|problems| problems.to_string())
+    }
+
+    fn read(&self) -> Result<Vec<u8>, String> {
+        self.file.as_deref().map_or(Ok(Vec::new()), read)
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, String> {
+    let mut content = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(READ_LIMIT).read_to_end(&mut content));
+    read.map(|_| content).map_err(|error| format!("{}: {error}", path.display()))
+}

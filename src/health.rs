@@ -1,0 +1,240 @@
+//! Tracks and the verdict. No I/O, and the time is told.
+
+use crate::config::Mode;
+use crate::reason::Scope;
+use tokio::time::Instant;
+
+/// Where a target or the node stands after rise and fall.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TrackState {
+    /// Nothing decided yet.
+    Unknown,
+    /// Fine.
+    Up,
+    /// Failing.
+    Down,
+}
+
+impl TrackState {
+    /// Every state.
+    pub const ALL: [Self; 3] = [Self::Unknown, Self::Up, Self::Down];
+
+    /// The label value.
+    pub const fn slug(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Up => "up",
+            Self::Down => "down",
+        }
+    }
+}
+
+/// How many outcomes in a row decide.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Thresholds {
+    /// Successes that bring up what was down.
+    pub rise: u32,
+    /// Failures that take down what was up or unknown.
+    pub fall: u32,
+}
+
+/// Turns single outcomes into a state that does not flicker.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Track {
+    state: TrackState,
+    since: Instant,
+    /// Outcomes in a row that contradict the state.
+    streak: u32,
+}
+
+/// A change of state.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Transition {
+    /// The state left behind.
+    pub from: TrackState,
+    /// The state entered.
+    pub to: TrackState,
+    /// When `from` had been entered.
+    pub since: Instant,
+}
+
+impl Track {
+    /// A track about which nothing is known.
+    pub fn new(now: Instant) -> Self {
+        Self { state: TrackState::Unknown, since: now, streak: 0 }
+    }
+
+    /// The state.
+    pub fn state(&self) -> TrackState {
+        self.state
+    }
+
+    /// When the state was entered.
+    pub fn since(&self) -> Instant {
+        self.since
+    }
+
+    /// Is another state being decided on?
+    pub fn undecided(&self) -> bool {
+        self.streak > 0
+    }
+
+    /// Takes one outcome; answers the change that it caused.
+    pub fn record(&mut self, success: bool, thresholds: Thresholds, now: Instant) -> Option<Transition> {
+        let (to, needed) = match (self.state, success) {
+            (TrackState::Up, true) | (TrackState::Down, false) => {
+                self.streak = 0;
+                return None;
+            }
+            (TrackState::Unknown, true) => (TrackState::Up, 1),
+            (TrackState::Down, true) => (TrackState::Up, thresholds.rise),
+            (TrackState::Unknown | TrackState::Up, false) => (TrackState::Down, thresholds.fall),
+        };
+        self.streak += 1;
+        if self.streak < needed {
+            return None;
+        }
+        let transition = Transition { from: self.state, to, since: self.since };
+        *self = Self { state: to, since: now, streak: 0 };
+        Some(transition)
+    }
+}
+
+/// What the verdict reads of one target.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Standing<'a> {
+    /// The target's name.
+    pub name: &'a str,
+    /// Does readiness depend on it?
+    pub required: bool,
+    /// Its track's state.
+    pub state: TrackState,
+    /// Whose fault the last failure was; none unless the last probe failed.
+    pub fault: Option<Scope>,
+}
+
+/// Ready or not, and what stands in the way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// What `/healthz` answers in this mode.
+    pub ready: bool,
+    /// The names of the checks that block: `node` or targets.
+    pub blocking: Vec<String>,
+}
+
+/// Name of the node's own check, beside those of the targets.
+pub const NODE_CHECK: &str = "node";
+
+/// Decides readiness in `mode`. `reached` says that every required target was up at some time since the start. Draining
+/// is not ready in any mode.
+pub fn verdict(mode: Mode, node: TrackState, targets: &[Standing<'_>], reached: bool, draining: bool) -> Verdict {
+    let pod_faults_only = mode == Mode::Local && reached;
+    let blocks = |state: TrackState, fault: Option<Scope>| {
+        if pod_faults_only { state == TrackState::Down && fault == Some(Scope::Pod) } else { state != TrackState::Up }
+    };
+    let mut blocking = Vec::new();
+    if mode != Mode::Observe {
+        if blocks(node, Some(Scope::Pod)) {
+            blocking.push(NODE_CHECK.to_owned());
+        }
+        let required = targets.iter().filter(|target| target.required);
+        blocking
+            .extend(required.filter(|target| blocks(target.state, target.fault)).map(|target| target.name.to_owned()));
+    }
+    Verdict { ready: blocking.is_empty() && !draining, blocking }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const THRESHOLDS: Thresholds = Thresholds { rise: 2, fall: 3 };
+
+    fn played(outcomes: &[bool]) -> Track {
+        let now = Instant::now();
+        let mut track = Track::new(now);
+        for outcome in outcomes {
+            track.record(*outcome, THRESHOLDS, now);
+        }
+        track
+    }
+
+    #[tokio::test]
+    async fn the_first_success_is_enough_but_the_first_failure_is_not() {
+        assert_eq!(played(&[true]).state(), TrackState::Up);
+        assert_eq!(played(&[false, false]).state(), TrackState::Unknown);
+        assert_eq!(played(&[false, false, false]).state(), TrackState::Down);
+    }
+
+    #[tokio::test]
+    async fn up_again_takes_rise_successes_in_a_row() {
+        let down = [false, false, false];
+        assert_eq!(played(&[&down[..], &[true]].concat()).state(), TrackState::Down);
+        assert_eq!(played(&[&down[..], &[true, false, true]].concat()).state(), TrackState::Down);
+        assert_eq!(played(&[&down[..], &[true, true]].concat()).state(), TrackState::Up);
+    }
+
+    proptest! {
+        #[test]
+        fn down_exactly_after_fall_failures_and_up_exactly_after_rise_successes(
+            outcomes in prop::collection::vec(any::<bool>(), 0..200), rise in 1u32..5, fall in 1u32..5,
+        ) {
+            let now = Instant::now();
+            let mut track = Track::new(now);
+            let (mut successes, mut failures) = (0, 0);
+            for outcome in outcomes {
+                (successes, failures) = if outcome { (successes + 1, 0) } else { (0, failures + 1) };
+                let before = track.state();
+                let transition = track.record(outcome, Thresholds { rise, fall }, now);
+                let expected = match before {
+                    TrackState::Unknown if outcome => TrackState::Up,
+                    TrackState::Down if successes >= rise => TrackState::Up,
+                    TrackState::Unknown | TrackState::Up if failures >= fall => TrackState::Down,
+                    TrackState::Unknown | TrackState::Up | TrackState::Down => before,
+                };
+                prop_assert_eq!(track.state(), expected);
+                prop_assert_eq!(transition.is_some(), expected != before);
+            }
+        }
+
+        #[test]
+        fn local_never_blocks_more_than_strict_and_observe_never_blocks(
+            states in prop::collection::vec((0usize..3, any::<bool>(), 0usize..4), 1..5), node in 0usize..3, reached: bool,
+        ) {
+            let scopes = [None, Some(Scope::Pod), Some(Scope::Path), Some(Scope::Service)];
+            let standings: Vec<_> = states.iter().map(|(state, required, scope)| Standing {
+                name: "target", required: *required, state: TrackState::ALL[*state], fault: scopes[*scope],
+            }).collect();
+            let ready = |mode, draining| verdict(mode, TrackState::ALL[node], &standings, reached, draining).ready;
+            prop_assert!(ready(Mode::Local, false) || !ready(Mode::Strict, false));
+            prop_assert!(ready(Mode::Observe, false));
+            for mode in Mode::ALL {
+                prop_assert!(!ready(mode, true));
+            }
+        }
+    }
+
+    #[test]
+    fn an_optional_target_never_blocks() {
+        let target = Standing { name: "cache", required: false, state: TrackState::Down, fault: Some(Scope::Pod) };
+        assert!(verdict(Mode::Strict, TrackState::Up, &[target], false, false).ready);
+    }
+
+    #[test]
+    fn once_reached_local_counts_only_faults_of_the_pod() {
+        let down = |scope| [Standing { name: "db", required: true, state: TrackState::Down, fault: Some(scope) }];
+        let ready = |scope, reached| verdict(Mode::Local, TrackState::Up, &down(scope), reached, false).ready;
+        assert!(ready(Scope::Service, true));
+        assert!(ready(Scope::Path, true));
+        assert!(!ready(Scope::Pod, true));
+        assert!(!ready(Scope::Service, false));
+        assert_eq!(verdict(Mode::Local, TrackState::Down, &[], true, false).blocking, [NODE_CHECK]);
+    }
+
+    #[test]
+    fn unknown_is_not_ready() {
+        let target = Standing { name: "db", required: true, state: TrackState::Unknown, fault: None };
+        assert_eq!(verdict(Mode::Strict, TrackState::Up, &[target], false, false).blocking, ["db"]);
+    }
+}

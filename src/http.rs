@@ -1,0 +1,106 @@
+//! A small HTTP/1 client over any stream: one connection, one request at a time, no pool and no task of its own.
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Empty};
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper::upgrade::Upgraded;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::task::Poll;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+/// Bytes that an answer's head may have; tailscaled's has under 1 KiB. hyper takes nothing below 8 KiB.
+const MAX_HEAD: usize = 8192;
+
+/// A connection that is driven while somebody waits for something on it, and never otherwise.
+pub struct Connection {
+    sender: http1::SendRequest<Empty<Bytes>>,
+    /// Ends when the connection does; none afterwards.
+    driver: Option<Driver>,
+}
+
+type Driver = Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>;
+
+/// A stream that was an HTTP connection before.
+pub type Raw = TokioIo<Upgraded>;
+
+impl Connection {
+    /// Speaks HTTP/1 on `stream`.
+    pub async fn open<S>(stream: S) -> hyper::Result<Self>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let (sender, driver) = http1::Builder::new().max_buf_size(MAX_HEAD).handshake(TokioIo::new(stream)).await?;
+        Ok(Self { sender, driver: Some(Box::pin(driver.with_upgrades())) })
+    }
+
+    /// Sends a request and waits for the head of its answer. The body must be read to its end before the next request.
+    pub async fn send(&mut self, request: Request<Empty<Bytes>>) -> hyper::Result<Response<Incoming>> {
+        let Self { sender, driver } = self;
+        drive(driver, async {
+            sender.ready().await?;
+            sender.send_request(request).await
+        })
+        .await
+    }
+
+    /// The next piece of a body; none at its end.
+    pub async fn chunk(&mut self, body: &mut Incoming) -> hyper::Result<Option<Bytes>> {
+        loop {
+            match drive(&mut self.driver, body.frame()).await {
+                None => return Ok(None),
+                Some(frame) => {
+                    if let Ok(data) = frame?.into_data() {
+                        return Ok(Some(data));
+                    }
+                }
+            }
+        }
+    }
+
+    /// The beginning of a body that is meant for people, at most `limit` bytes and a piece.
+    pub async fn text(&mut self, mut body: Incoming, limit: usize) -> hyper::Result<String> {
+        let mut text = Vec::new();
+        while text.len() < limit
+            && let Some(piece) = self.chunk(&mut body).await?
+        {
+            text.extend_from_slice(&piece);
+        }
+        Ok(String::from_utf8_lossy(&text).into_owned())
+    }
+
+    /// Turns the connection into the stream that a 101 answer promised.
+    pub async fn upgrade(mut self, response: Response<Incoming>) -> hyper::Result<Raw> {
+        let raw = drive(&mut self.driver, hyper::upgrade::on(response)).await?;
+        Ok(TokioIo::new(raw))
+    }
+
+    /// Has the other side closed, as far as we have noticed?
+    pub fn is_closed(&self) -> bool {
+        self.driver.is_none() || self.sender.is_closed()
+    }
+}
+
+/// Waits for `wanted` and moves the connection on meanwhile.
+async fn drive<T>(driver: &mut Option<Driver>, wanted: impl Future<Output = T>) -> T {
+    let mut wanted = pin!(wanted);
+    poll_fn(|context| {
+        if driver.as_mut().is_some_and(|driver| driver.as_mut().poll(context).is_ready()) {
+            *driver = None;
+        }
+        match wanted.as_mut().poll(context) {
+            Poll::Ready(value) => Poll::Ready(value),
+            Poll::Pending => {
+                // What was asked for may have queued work for the connection.
+                if driver.as_mut().is_some_and(|driver| driver.as_mut().poll(context).is_ready()) {
+                    *driver = None;
+                }
+                Poll::Pending
+            }
+        }
+    })
+    .await
+}

@@ -1,0 +1,140 @@
+//! What the local tailscaled says of itself, and whether the tailnet can be used at all. No I/O; wall time is told,
+//! because a key's expiry is a date.
+
+use crate::reason::{Failure, Reason};
+use crate::tailscale::Status;
+use std::time::SystemTime;
+
+/// tailscaled's backend state, `unknown` for a word this telltail does not know, `unreachable` without an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum NodeState {
+    /// `NoState`: just started.
+    NoState,
+    /// `InUseOtherUser`: Windows only.
+    InUseOtherUser,
+    /// `NeedsLogin`: not logged in, or the key has expired.
+    NeedsLogin,
+    /// `NeedsMachineAuth`: waits for an administrator.
+    NeedsMachineAuth,
+    /// `Stopped`: `tailscale down`.
+    Stopped,
+    /// `Starting`.
+    Starting,
+    /// `Running`.
+    Running,
+    /// A word that this telltail does not know.
+    Unknown,
+    /// No answer from tailscaled.
+    Unreachable,
+}
+
+impl NodeState {
+    /// Every state.
+    pub const ALL: [Self; 9] = [
+        Self::NoState,
+        Self::InUseOtherUser,
+        Self::NeedsLogin,
+        Self::NeedsMachineAuth,
+        Self::Stopped,
+        Self::Starting,
+        Self::Running,
+        Self::Unknown,
+        Self::Unreachable,
+    ];
+
+    /// The label value.
+    pub const fn slug(self) -> &'static str {
+        match self {
+            Self::NoState => "no_state",
+            Self::InUseOtherUser => "in_use_other_user",
+            Self::NeedsLogin => "needs_login",
+            Self::NeedsMachineAuth => "needs_machine_auth",
+            Self::Stopped => "stopped",
+            Self::Starting => "starting",
+            Self::Running => "running",
+            Self::Unknown => "unknown",
+            Self::Unreachable => "unreachable",
+        }
+    }
+
+    fn of(word: &str) -> Self {
+        match word {
+            "NoState" => Self::NoState,
+            "InUseOtherUser" => Self::InUseOtherUser,
+            "NeedsLogin" => Self::NeedsLogin,
+            "NeedsMachineAuth" => Self::NeedsMachineAuth,
+            "Stopped" => Self::Stopped,
+            "Starting" => Self::Starting,
+            "Running" => Self::Running,
+            _ => Self::Unknown,
+        }
+    }
+}
+
+/// The local node as of one round.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Node {
+    /// The backend state.
+    pub state: NodeState,
+    /// Why nothing can be dialled; none while the node is fine.
+    pub fault: Option<Failure>,
+    /// What tailscaled told; none while it is unreachable.
+    pub facts: Option<Facts>,
+}
+
+/// What a reachable tailscaled tells of itself.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Facts {
+    /// Is a connection to the control plane open? A hint, never a verdict.
+    pub online: bool,
+    /// tailscaled's version.
+    pub version: String,
+    /// TUN mode (true) or userspace networking (false).
+    pub tun: bool,
+    /// The host name the node gave itself.
+    pub hostname: String,
+}
+
+impl Node {
+    /// Before the first answer.
+    pub fn unasked() -> Self {
+        Self { state: NodeState::Unreachable, fault: None, facts: None }
+    }
+
+    /// tailscaled gave no usable answer.
+    pub fn unreachable(fault: Failure) -> Self {
+        Self { state: NodeState::Unreachable, fault: Some(fault), facts: None }
+    }
+
+    /// Judges an answer.
+    pub fn of(status: &Status, wall: SystemTime) -> Self {
+        let state = NodeState::of(&status.backend_state);
+        let facts = Facts {
+            online: status.own.online,
+            version: status.version.clone(),
+            tun: status.tun,
+            hostname: status.own.host_name.clone(),
+        };
+        Self { state, fault: fault(state, status, wall), facts: Some(facts) }
+    }
+
+    /// Can targets be dialled?
+    pub fn is_fine(&self) -> bool {
+        self.facts.is_some() && self.fault.is_none()
+    }
+}
+
+fn fault(state: NodeState, status: &Status, wall: SystemTime) -> Option<Failure> {
+    let expired = status.own.key_expiry.is_some_and(|expiry| expiry <= wall);
+    let reason = match state {
+        NodeState::Running if status.own.addresses.is_empty() => Reason::NodeNoAddress,
+        NodeState::Running => return None,
+        NodeState::NoState | NodeState::Starting => Reason::NodeStarting,
+        NodeState::NeedsLogin if expired => Reason::NodeKeyExpired,
+        NodeState::NeedsLogin => Reason::NodeNeedsLogin,
+        NodeState::NeedsMachineAuth => Reason::NodeNeedsApproval,
+        NodeState::Stopped => Reason::NodeStopped,
+        NodeState::InUseOtherUser | NodeState::Unknown | NodeState::Unreachable => Reason::NodeStateUnknown,
+    };
+    Some(Failure::new(reason, format_args!("tailscaled is in state {}", status.backend_state)))
+}

@@ -1,0 +1,38 @@
+//! The connect stage: a stream to the target's address, by the way that the target names.
+
+use super::socks5;
+use crate::config::Via;
+use crate::reason::{Failure, Reason};
+use crate::tailscale::LocalApi;
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+
+/// A connection to a target, whatever it is made of.
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+/// Connects to `target`. It waits as long as the far side is silent: the deadline is the caller's.
+pub async fn connect(via: Via, tun: bool, local: &LocalApi, target: SocketAddr) -> Result<Box<dyn Stream>, Failure> {
+    Ok(match via.in_mode(tun) {
+        Via::Auto | Via::LocalApi => Box::new(local.dial(target).await?),
+        Via::Tcp => Box::new(TcpStream::connect(target).await.map_err(|error| failure(target, &error))?),
+        Via::Socks5(proxy) => Box::new(socks5::connect(proxy, target).await?),
+    })
+}
+
+fn failure(target: SocketAddr, error: &std::io::Error) -> Failure {
+    let kind = error.kind();
+    let reason = if matches!(kind, ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset) {
+        Reason::ConnectRefused
+    } else if kind == ErrorKind::TimedOut {
+        Reason::ConnectTimeout
+    } else if matches!(kind, ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable) {
+        Reason::ConnectUnreachable
+    } else {
+        Reason::ConnectFailed
+    };
+    Failure::new(reason, format_args!("{target}: {error}"))
+}

@@ -1,0 +1,267 @@
+//! The loop: whose turn it is, status, probes side by side, record.
+
+use crate::config::{Config, Source};
+use crate::metrics::{Metrics, ProbeOutcome};
+use crate::node::Node;
+use crate::probe::dns::MagicDns;
+use crate::probe::resolve::{self, Interest};
+use crate::probe::{self, Context, Held, Probe};
+use crate::report::Reporter;
+use crate::schedule::Schedule;
+use crate::state::{Change, ProbeRecord, Probed, Round, State, same_service};
+use crate::tailscale::{LocalApi, Peer, Status};
+use futures_util::future::join_all;
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, sleep_until};
+
+/// Runs the probes and records what they find out.
+pub struct Prober {
+    state: Arc<State>,
+    metrics: Arc<Metrics>,
+    source: Source,
+    config: Arc<Config>,
+    local: LocalApi,
+    dns: MagicDns,
+    schedule: Schedule,
+    slots: Vec<Slot>,
+    netmap: Option<Netmap>,
+    lags: VecDeque<(Instant, Duration)>,
+    reporter: Reporter,
+}
+
+/// A target's place in the loop.
+struct Slot {
+    target: crate::config::Target,
+    due: Instant,
+    held: Option<Held>,
+    probing: bool,
+}
+
+/// The peers as of the last full status, kept where a full one costs too much for every round.
+struct Netmap {
+    peers: Vec<Peer>,
+    size: usize,
+    read: Instant,
+}
+
+/// A status longer than this is asked for in full only once in [`FULL_STATUS_EVERY`].
+const LARGE_STATUS: usize = 1 << 20;
+/// See [`LARGE_STATUS`].
+const FULL_STATUS_EVERY: Duration = Duration::from_secs(60);
+/// Until tailscaled is Running for the first time it is asked this often: the startup gate waits for it.
+const UNTIL_RUNNING: Duration = Duration::from_secs(1);
+/// A probe that took this much longer than its timeout was cut short by our own stall, and proves nothing.
+const STALL: Duration = Duration::from_secs(1);
+/// Over this time the worst lateness of a round is exported.
+const LAG_WINDOW: Duration = Duration::from_secs(60);
+
+impl Prober {
+    /// A loop that has not begun.
+    pub fn new(
+        state: Arc<State>,
+        metrics: Arc<Metrics>,
+        config: Arc<Config>,
+        source: Source,
+        magic_dns: SocketAddr,
+        pod_uid: &str,
+    ) -> Self {
+        let now = Instant::now();
+        let schedule = Schedule::new(pod_uid, now);
+        let observer = Arc::clone(&metrics);
+        let local = LocalApi::new(config.socket.clone(), Arc::new(move |call, answer| observer.localapi(call, answer)));
+        let mut prober = Self {
+            state,
+            metrics,
+            source,
+            local,
+            dns: MagicDns::new(magic_dns),
+            schedule,
+            slots: Vec::new(),
+            netmap: None,
+            lags: VecDeque::new(),
+            reporter: Reporter::new(now),
+            config,
+        };
+        prober.fill_slots(prober.first_due());
+        prober
+    }
+
+    /// Goes round until `shutdown` says true.
+    pub async fn run(mut self, reload: Arc<Notify>, mut shutdown: watch::Receiver<bool>) {
+        loop {
+            let due = self.slots.iter().map(|slot| slot.due).min().unwrap_or_else(Instant::now);
+            tokio::select! {
+                biased;
+                _ = shutdown.wait_for(|down| *down) => return,
+                () = reload.notified() => self.reload(true),
+                () = sleep_until(due) => tokio::select! {
+                    biased;
+                    _ = shutdown.wait_for(|down| *down) => {
+                        for slot in self.slots.iter().filter(|slot| slot.probing) {
+                            self.metrics.probe(&slot.target.name, ProbeOutcome::Void);
+                        }
+                        return;
+                    }
+                    () = self.round(due) => {}
+                },
+            }
+        }
+    }
+
+    async fn round(&mut self, planned: Instant) {
+        self.reload(false);
+        let started = Instant::now();
+        let lag = self.note_lag(started, started.saturating_duration_since(planned));
+        for slot in &mut self.slots {
+            // Targets that are due a little later come along: one waking up instead of two.
+            slot.probing = slot.due <= started + slot.target.interval / 20;
+        }
+        let answer = self.read_status().await;
+        let node = match &answer {
+            Ok(status) => Node::of(status, SystemTime::now()),
+            Err(failure) => Node::unreachable(failure.clone()),
+        };
+        let was_running = self.state.snapshot(Instant::now()).was_running;
+        let probes = match &answer {
+            Ok(status) if node.is_fine() => self.probe(status).await,
+            _ if was_running => self.fail_all(&node),
+            _ => Vec::new(),
+        };
+        let known = match &answer {
+            Ok(status) => self.known(status),
+            Err(_) => Vec::new(),
+        };
+        self.record(Round { node, probes, known, lag });
+    }
+
+    fn record(&mut self, round: Round) {
+        let now = Instant::now();
+        for record in &round.probes {
+            self.metrics.probe(&record.target, ProbeOutcome::Done(&record.probed));
+        }
+        let changes = self.state.record(round, now);
+        for change in &changes {
+            if let Change::Target(target, transition) = change {
+                self.metrics.transition(target, transition.to);
+            }
+        }
+        let snapshot = self.state.snapshot(now);
+        self.reporter.report(&changes, &snapshot, now);
+        for slot in self.slots.iter_mut().filter(|slot| slot.probing) {
+            slot.probing = false;
+            let view = snapshot.targets.iter().find(|view| view.target.name == slot.target.name);
+            slot.due = match view {
+                Some(view) if snapshot.was_running => self.schedule.next(view.pace, now),
+                _ => now + UNTIL_RUNNING.min(slot.target.interval),
+            };
+        }
+    }
+
+    async fn read_status(&mut self) -> Result<Status, crate::reason::Failure> {
+        let interest = Interest::of(self.slots.iter().map(|slot| &slot.target));
+        let keep = |peer: &Peer| interest.wants(peer);
+        let recent = |netmap: &Netmap| netmap.size > LARGE_STATUS && netmap.read.elapsed() < FULL_STATUS_EVERY;
+        if let Some(netmap) = self.netmap.take_if(|netmap| recent(netmap)) {
+            let mut status = self.local.status(false, &keep).await?;
+            status.peers.clone_from(&netmap.peers);
+            self.netmap = Some(netmap);
+            return Ok(status);
+        }
+        let status = self.local.status(true, &keep).await?;
+        self.netmap = Some(Netmap { peers: status.peers.clone(), size: status.size, read: Instant::now() });
+        Ok(status)
+    }
+
+    async fn probe(&mut self, status: &Status) -> Vec<ProbeRecord> {
+        let context = Context { status, local: &self.local, dns: &self.dns };
+        let due = self.slots.iter_mut().filter(|slot| slot.probing);
+        let probes = join_all(due.map(async |slot| {
+            let probe = probe::run(&slot.target, &mut slot.held, context).await;
+            (&slot.target, probe)
+        }))
+        .await;
+        let mut records = Vec::with_capacity(probes.len());
+        for (target, probe) in probes {
+            tracing::debug!(target = target.name, outcome = ?probe.outcome, timings = ?probe.timings, "Probed");
+            if probe.elapsed > target.timeout + STALL {
+                self.metrics.probe(&target.name, ProbeOutcome::Void);
+            } else {
+                records.push(record(target.name.clone(), probe));
+            }
+        }
+        records
+    }
+
+    /// While the node is at fault nothing is dialled, and each probe that is due has failed for the node's reason.
+    fn fail_all(&mut self, node: &Node) -> Vec<ProbeRecord> {
+        let Some(fault) = &node.fault else { return Vec::new() };
+        let mut records = Vec::new();
+        for slot in self.slots.iter_mut().filter(|slot| slot.probing) {
+            slot.held = None;
+            let probe = Probe { outcome: Err(fault.clone()), timings: Default::default(), elapsed: Duration::ZERO };
+            records.push(record(slot.target.name.clone(), probe));
+        }
+        records
+    }
+
+    fn known(&self, status: &Status) -> Vec<String> {
+        let known = self.slots.iter().filter(|slot| resolve::resolve(status, &slot.target.host).is_ok());
+        known.map(|slot| slot.target.name.clone()).collect()
+    }
+
+    /// Reads the configuration anew and puts it in force if it has changed, or reads it in any case if `asked`.
+    fn reload(&mut self, asked: bool) {
+        match self.source.changed(asked) {
+            None => {}
+            Some(Err(problems)) => {
+                self.reporter.reload_refused(&problems);
+                self.state.refuse_reload(problems, SystemTime::now());
+            }
+            Some(Ok(config)) => {
+                let needs_restart = self.config.differs_beyond_reload(&config);
+                let config = Arc::new(self.config.reloaded(config));
+                self.reporter.reloaded(&self.config, &config, &needs_restart);
+                self.metrics.configure(&config);
+                self.state.reconfigure(Arc::clone(&config), Instant::now(), SystemTime::now());
+                self.config = config;
+                self.netmap = None;
+                self.fill_slots(Instant::now());
+            }
+        }
+    }
+
+    fn fill_slots(&mut self, new_due: Instant) {
+        let mut old = std::mem::take(&mut self.slots);
+        for target in &self.config.targets {
+            let kept = old.iter().position(|slot| same_service(&slot.target, target)).map(|at| old.swap_remove(at));
+            let (due, held) = match kept {
+                Some(slot) if slot.target.interval == target.interval => (slot.due, slot.held),
+                Some(slot) => (new_due, slot.held),
+                None => (new_due, None),
+            };
+            self.slots.push(Slot { target: target.clone(), due, held, probing: false });
+        }
+    }
+
+    fn first_due(&self) -> Instant {
+        let shortest = self.config.targets.iter().map(|target| target.interval).min().unwrap_or_default();
+        self.schedule.first(shortest)
+    }
+
+    fn note_lag(&mut self, now: Instant, lag: Duration) -> Duration {
+        self.lags.push_back((now, lag));
+        while self.lags.front().is_some_and(|(at, _)| now.duration_since(*at) > LAG_WINDOW) {
+            self.lags.pop_front();
+        }
+        self.lags.iter().map(|(_, lag)| *lag).max().unwrap_or_default()
+    }
+}
+
+fn record(target: String, probe: Probe) -> ProbeRecord {
+    let probed = Probed { at: SystemTime::now(), outcome: probe.outcome, timings: probe.timings };
+    ProbeRecord { target, probed }
+}

@@ -1,0 +1,140 @@
+//! What the log says: one line per change, with reason, scope and cause, and in an outage one reminder in half an hour.
+
+use crate::config::{Config, Via};
+use crate::health::{TrackState, Transition};
+use crate::reason::{Failure, escape};
+use crate::state::{Change, Snapshot};
+use std::time::Duration;
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+/// Remembers what was said already.
+#[derive(Debug)]
+pub struct Reporter {
+    started: Instant,
+    reminded: Instant,
+    gate_open: bool,
+    way_untested_said: bool,
+}
+
+/// Time between two reminders of an outage.
+const REMIND_EVERY: Duration = Duration::from_secs(30 * 60);
+
+impl Reporter {
+    /// A reporter that has said nothing.
+    pub fn new(now: Instant) -> Self {
+        Self { started: now, reminded: now, gate_open: false, way_untested_said: false }
+    }
+
+    /// Says what a round changed.
+    pub fn report(&mut self, changes: &[Change], snapshot: &Snapshot, now: Instant) {
+        for change in changes {
+            self.reminded = now;
+            match change {
+                Change::Node(transition) => node(*transition, snapshot, now),
+                Change::Target(name, transition) => target(name, *transition, snapshot, now),
+            }
+        }
+        if let Some(release) = snapshot.gate.filter(|_| !self.gate_open) {
+            self.gate_open = true;
+            let after = seconds(now.duration_since(self.started));
+            info!(cause = release.slug(), after_seconds = after, "Startup gate opened");
+        }
+        self.say_untested_way(snapshot);
+        self.remind(snapshot, now);
+    }
+
+    /// Says that a new configuration is in force.
+    pub fn reloaded(&self, old: &Config, new: &Config, needs_restart: &[&str]) {
+        let names = |config: &Config| config.targets.iter().map(|target| target.name.clone()).collect::<Vec<_>>();
+        let (before, after) = (names(old), names(new));
+        let added: Vec<_> = after.iter().filter(|name| !before.contains(name)).collect();
+        let removed: Vec<_> = before.iter().filter(|name| !after.contains(name)).collect();
+        info!(hash = new.hash, ?added, ?removed, "Configuration reloaded");
+        if !needs_restart.is_empty() {
+            warn!(settings = ?needs_restart, "These settings have changed too, but need a restart");
+        }
+    }
+
+    /// Says that a new configuration was refused.
+    pub fn reload_refused(&self, problems: &str) {
+        for problem in problems.lines() {
+            warn!(problem = escape(problem), "The new configuration is refused, the old one stays in force");
+        }
+    }
+
+    fn say_untested_way(&mut self, snapshot: &Snapshot) {
+        if !self.way_untested_said && snapshot.way_untested().next().is_some() {
+            self.way_untested_said = true;
+            let targets: Vec<_> = snapshot.way_untested().map(|view| view.target.name.as_str()).collect();
+            warn!(
+                ?targets,
+                "tailscaled runs in userspace mode and the targets name no proxy: the worker's own way is not tested. \
+                 Name the proxy that the worker uses with via=socks5://HOST:PORT"
+            );
+        }
+    }
+
+    fn remind(&mut self, snapshot: &Snapshot, now: Instant) {
+        if now.duration_since(self.reminded) < REMIND_EVERY {
+            return;
+        }
+        self.reminded = now;
+        let down = |state| state == TrackState::Down;
+        let targets: Vec<_> = snapshot.targets.iter().filter(|view| down(view.track.state())).collect();
+        if !targets.is_empty() || down(snapshot.node_track.state()) {
+            let targets: Vec<_> = targets.iter().map(|view| (&view.target.name, view.failure().map(slug))).collect();
+            warn!(?targets, node = snapshot.node.state.slug(), ready = snapshot.readiness().ready, "Still down");
+        }
+    }
+}
+
+fn node(transition: Transition, snapshot: &Snapshot, now: Instant) {
+    let for_seconds = seconds(now.duration_since(transition.since));
+    match (transition.to, &snapshot.node.fault) {
+        (TrackState::Down, Some(fault)) => warn!(
+            reason = slug(fault),
+            scope = fault.reason.scope().slug(),
+            cause = fault.cause,
+            ready = snapshot.readiness().ready,
+            "Node is down: {}",
+            fault.reason.sentence()
+        ),
+        _ => info!(for_seconds, from = transition.from.slug(), ready = snapshot.readiness().ready, "Node is up"),
+    }
+}
+
+fn target(name: &str, transition: Transition, snapshot: &Snapshot, now: Instant) {
+    let for_seconds = seconds(now.duration_since(transition.since));
+    let ready = snapshot.readiness().ready;
+    let view = snapshot.targets.iter().find(|view| view.target.name == name);
+    match view.and_then(|view| view.failure()) {
+        Some(failure) if transition.to == TrackState::Down => warn!(
+            target = name,
+            reason = slug(failure),
+            scope = failure.reason.scope().slug(),
+            cause = failure.cause,
+            ready,
+            "Target is down: {}",
+            failure.reason.sentence()
+        ),
+        _ => info!(target = name, for_seconds, from = transition.from.slug(), ready, "Target is up"),
+    }
+}
+
+fn slug(failure: &Failure) -> &'static str {
+    failure.reason.slug()
+}
+
+fn seconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 10.0).round() / 10.0
+}
+
+impl Snapshot {
+    /// Targets of which it is not known whether the worker itself could reach them: in userspace mode the worker needs a
+    /// proxy, and these name none.
+    pub fn way_untested(&self) -> impl Iterator<Item = &crate::state::TargetView> {
+        let userspace = self.node.facts.as_ref().is_some_and(|facts| !facts.tun);
+        self.targets.iter().filter(move |view| userspace && !matches!(view.target.via, Via::Socks5(_)))
+    }
+}

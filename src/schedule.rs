@@ -1,0 +1,189 @@
+//! When a target's turn is next. No I/O, no clock, no random numbers: the time and the pod's seed are told.
+
+use crate::health::{Track, TrackState};
+use crate::reason::Reason;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How long until the next probe, and why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// The target's interval: the next tick of the grid that all targets of this interval share.
+    Regular(Duration),
+    /// A change is being decided on: soon.
+    Deciding(Duration),
+    /// The target is down: seldom, and spread, so that it is not met by a storm when it comes back.
+    Down(Duration),
+}
+
+/// Longest wait while a change is being decided on.
+const DECIDING: Duration = Duration::from_secs(2);
+/// Wait while a target is down.
+const DOWN: Duration = Duration::from_secs(30);
+
+impl Pace {
+    /// The pace after an outcome: `failed` is the reason, if it was a failure.
+    pub fn after(interval: Duration, track: &Track, failed: Option<Reason>) -> Self {
+        // A node's fault dials nothing, so nobody has to be spared.
+        let dialled = failed.is_none_or(|reason| !reason.is_nodes());
+        match track.state() {
+            TrackState::Down if failed.is_some() && dialled => Self::Down(DOWN.max(interval)),
+            _ if track.undecided() && failed.is_none_or(|reason| !reason.asks_for_patience()) => {
+                Self::Deciding(DECIDING.min(interval))
+            }
+            TrackState::Unknown | TrackState::Up | TrackState::Down => Self::Regular(interval),
+        }
+    }
+
+    /// The wait without spread and jitter.
+    pub fn duration(self) -> Duration {
+        match self {
+            Self::Regular(wait) | Self::Deciding(wait) | Self::Down(wait) => wait,
+        }
+    }
+}
+
+impl Reason {
+    /// Does the server say that it lives and needs time or room, so that asking again soon only adds to the load?
+    const fn asks_for_patience(self) -> bool {
+        matches!(self, Self::ProtocolStarting | Self::ProtocolFull | Self::ProtocolLoading)
+    }
+}
+
+/// Spreads the rounds of many pods that start in the same second, the same way after each restart of a pod.
+#[derive(Clone, Copy, Debug)]
+pub struct Schedule {
+    seed: u64,
+    started: Instant,
+}
+
+/// Latest start of the first round.
+const FIRST: Duration = Duration::from_secs(1);
+
+impl Schedule {
+    /// The schedule of the pod with this uid.
+    pub fn new(pod_uid: &str, started: Instant) -> Self {
+        Self { seed: fnv1a(pod_uid.as_bytes()), started }
+    }
+
+    /// When the first round is due.
+    pub fn first(&self, shortest_interval: Duration) -> Instant {
+        self.started + FIRST.min(shortest_interval).mul_f64(fraction(self.seed))
+    }
+
+    /// When a target is due next.
+    pub fn next(&self, pace: Pace, now: Instant) -> Instant {
+        match pace {
+            Pace::Regular(interval) => self.tick(interval, now),
+            Pace::Deciding(wait) => now + wait,
+            Pace::Down(wait) => {
+                let round = now.duration_since(self.started).as_secs();
+                now + wait.mul_f64(0.8 + 0.4 * fraction(mix(self.seed, round)))
+            }
+        }
+    }
+
+    /// The next tick of the interval's grid, at least half an interval away, moved by up to a tenth of the interval.
+    fn tick(&self, interval: Duration, now: Instant) -> Instant {
+        let phase = interval.mul_f64(fraction(mix(self.seed, 0)));
+        let earliest = now.duration_since(self.started) + interval / 2;
+        let n = match earliest.checked_sub(phase) {
+            Some(past) => (past.as_nanos() / interval.as_nanos().max(1)) as u64 + 1,
+            None => 0,
+        };
+        let jitter = 0.2 * fraction(mix(self.seed, n)) - 0.1;
+        self.started + phase + interval.mul_f64(n as f64 + jitter)
+    }
+}
+
+/// FNV-1a, 64 bits: stable across releases and platforms, unlike the standard library's hashers.
+pub(crate) fn fnv1a(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+fn mix(seed: u64, n: u64) -> u64 {
+    fnv1a(&[seed.to_le_bytes(), n.to_le_bytes()].concat())
+}
+
+/// A number in [0, 1) from a hash; FNV leaves short inputs unmixed in the high bits, so they are folded once more.
+fn fraction(hash: u64) -> f64 {
+    let folded = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    ((folded ^ (folded >> 33)) >> 11) as f64 / (1u64 << 53) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::health::Thresholds;
+    use proptest::prelude::*;
+
+    const INTERVAL: Duration = Duration::from_secs(10);
+
+    fn track(outcomes: &[bool]) -> Track {
+        let now = Instant::now();
+        let mut track = Track::new(now);
+        for outcome in outcomes {
+            track.record(*outcome, Thresholds { rise: 2, fall: 3 }, now);
+        }
+        track
+    }
+
+    #[test]
+    fn a_failure_is_checked_soon_and_a_target_that_is_down_seldom() {
+        let after = |outcomes: &[bool], reason| Pace::after(INTERVAL, &track(outcomes), reason);
+        assert_eq!(after(&[true], None), Pace::Regular(INTERVAL));
+        assert_eq!(after(&[true, false], Some(Reason::ConnectTimeout)), Pace::Deciding(DECIDING));
+        assert_eq!(after(&[true, false], Some(Reason::ProtocolFull)), Pace::Regular(INTERVAL));
+        assert_eq!(after(&[false, false, false], Some(Reason::ConnectRefused)), Pace::Down(DOWN));
+        assert_eq!(after(&[false, false, false, true], None), Pace::Deciding(DECIDING));
+        assert_eq!(after(&[false, false, false], Some(Reason::NodeStopped)), Pace::Regular(INTERVAL));
+    }
+
+    #[test]
+    fn the_seed_of_a_pod_never_changes() {
+        // The published test vector of FNV-1a.
+        assert_eq!(fnv1a(b"foobar"), 0x8594_4171_f739_67e8);
+    }
+
+    #[test]
+    fn a_thousand_pods_that_start_together_spread_evenly() {
+        let started = Instant::now();
+        let mut seconds = [0u32; 10];
+        for pod in 0..1000 {
+            let schedule = Schedule::new(&format!("pod-{pod}"), started);
+            let at = schedule.next(Pace::Regular(INTERVAL), started + INTERVAL * 3);
+            seconds[(at.duration_since(started).as_secs() % 10) as usize] += 1;
+        }
+        assert!(seconds.iter().all(|n| (60..=150).contains(n)), "{seconds:?}");
+    }
+
+    proptest! {
+        #[test]
+        fn a_regular_tick_is_neither_too_near_nor_too_far(uid in "[a-z0-9-]{1,36}", elapsed in 0u64..10_000_000, interval in 50u64..120_000) {
+            let started = Instant::now();
+            let now = started + Duration::from_millis(elapsed);
+            let interval = Duration::from_millis(interval);
+            let wait = Schedule::new(&uid, started).next(Pace::Regular(interval), now) - now;
+            prop_assert!(wait >= interval.mul_f64(0.39), "{wait:?}");
+            prop_assert!(wait <= interval.mul_f64(1.61) , "{wait:?}");
+        }
+
+        #[test]
+        fn targets_of_one_interval_share_their_rounds(uid in "[a-z0-9-]{1,36}", elapsed in 0u64..100_000) {
+            let started = Instant::now();
+            let schedule = Schedule::new(&uid, started);
+            let now = started + Duration::from_millis(elapsed);
+            let tick = schedule.next(Pace::Regular(INTERVAL), now);
+            let later = schedule.next(Pace::Regular(INTERVAL), now + Duration::from_micros(1));
+            prop_assert!(later == tick || later - tick >= INTERVAL.mul_f64(0.79));
+        }
+
+        #[test]
+        fn a_target_that_is_down_is_asked_between_24_and_36_seconds(uid in "[a-z0-9-]{1,36}", elapsed in 0u64..100_000) {
+            let started = Instant::now();
+            let now = started + Duration::from_millis(elapsed);
+            let wait = (Schedule::new(&uid, started).next(Pace::Down(DOWN), now) - now).as_secs_f64();
+            prop_assert!((24.0..=36.0).contains(&wait));
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! A SOCKS5 proxy such as tailscaled's: no authentication, CONNECT only.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::listening::{Counter, Listening};
+use crate::services::server::bind;
+use crate::{Tally, locked};
+
+/// How the proxy treats its clients.
+#[derive(Clone, Debug)]
+pub enum Socks5Conduct {
+    /// Forwards along its routes; anything else is reply 1, as with tailscaled.
+    Work,
+    /// This reply code to every CONNECT.
+    Reply(u8),
+    /// This method (0xff: none acceptable) in answer to the greeting.
+    Method(u8),
+    /// These bytes in answer to the greeting.
+    Garbage(Bytes),
+    /// These bytes in answer to CONNECT.
+    GarbageReply(Bytes),
+    /// Nothing, ever.
+    Silent,
+    /// Nothing after the method was chosen.
+    SilentAtConnect,
+    /// Hangs up after the greeting.
+    Close,
+    /// Hangs up after CONNECT.
+    CloseAtConnect,
+    /// Works, and tells a bound address of this kind (1, 3 or 4) in its reply.
+    Bound(u8),
+}
+
+/// What a client asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Socks5Request {
+    /// Name or address.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+}
+
+/// A proxy on a free port of 127.0.0.1. It ends with this handle.
+#[derive(Debug)]
+pub struct Socks5 {
+    shared: Arc<Shared>,
+    listening: Listening<TcpListener>,
+    addr: SocketAddr,
+}
+
+#[derive(Debug)]
+struct Shared {
+    conduct: Mutex<Socks5Conduct>,
+    routes: Mutex<BTreeMap<(String, u16), SocketAddr>>,
+    requests: Mutex<Vec<Socks5Request>>,
+    counter: Counter,
+}
+
+#[allow(clippy::missing_panics_doc, reason = "a machine without a free port is no place for tests")]
+impl Socks5 {
+    /// Starts one without routes. Needs a Tokio runtime.
+    #[must_use]
+    pub fn start() -> Self {
+        let counter = Counter::new();
+        let shared = Arc::new(Shared {
+            conduct: Mutex::new(Socks5Conduct::Work),
+            routes: Mutex::default(),
+            requests: Mutex::default(),
+            counter: counter.clone(),
+        });
+        let serving = Arc::clone(&shared);
+        let listening = Listening::start(counter, move |stream, _| {
+            let shared = Arc::clone(&serving);
+            async move { drop(serve(&shared, stream).await) }
+        });
+        let (listener, addr) =
+            bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap_or_else(|error| panic!("cannot listen: {error}"));
+        listening.open(listener);
+        Socks5 { shared, listening, addr }
+    }
+
+    /// Where it listens, also while it does not.
+    #[must_use]
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Connects who asks for this host, name or address, to `to`.
+    pub fn route(&self, host: &str, port: u16, to: SocketAddr) {
+        locked(&self.shared.routes).insert((host.to_owned(), port), to);
+    }
+
+    /// From the next step of a client on.
+    pub fn behave(&self, conduct: Socks5Conduct) {
+        *locked(&self.shared.conduct) = conduct;
+    }
+
+    /// Every CONNECT so far.
+    #[must_use]
+    pub fn requests(&self) -> Vec<Socks5Request> {
+        locked(&self.shared.requests).clone()
+    }
+
+    /// Ends: connecting is refused, connections are cut.
+    pub fn stop(&self) {
+        self.listening.close();
+        self.listening.kill_connections();
+    }
+
+    /// Listens again on the same port.
+    pub fn start_again(&self) {
+        self.listening.close();
+        let (listener, _) = bind(self.addr).unwrap_or_else(|error| panic!("cannot listen again: {error}"));
+        self.listening.open(listener);
+    }
+
+    /// Connections and requests so far.
+    #[must_use]
+    pub fn tally(&self) -> Tally {
+        self.shared.counter.now()
+    }
+
+    /// Waits until the tally is as wanted.
+    pub async fn until(&self, wanted: impl FnMut(&Tally) -> bool) -> Tally {
+        self.shared.counter.until(wanted).await
+    }
+}
+
+async fn serve(shared: &Shared, mut client: TcpStream) -> std::io::Result<()> {
+    let _ = client.set_nodelay(true);
+    let count = [client.read_u8().await?, client.read_u8().await?][1];
+    client.read_exact(&mut vec![0; usize::from(count)]).await?;
+    let conduct = locked(&shared.conduct).clone();
+    match conduct {
+        Socks5Conduct::Silent => return until_gone(client).await,
+        Socks5Conduct::Close => return Ok(()),
+        Socks5Conduct::Method(method) => client.write_all(&[5, method]).await?,
+        Socks5Conduct::Garbage(bytes) => {
+            client.write_all(&bytes).await?;
+            return until_gone(client).await;
+        }
+        Socks5Conduct::Work
+        | Socks5Conduct::Reply(_)
+        | Socks5Conduct::GarbageReply(_)
+        | Socks5Conduct::SilentAtConnect
+        | Socks5Conduct::CloseAtConnect
+        | Socks5Conduct::Bound(_) => client.write_all(&[5, 0]).await?,
+    }
+    let (command, request) = request(&mut client).await?;
+    let route = locked(&shared.routes).get(&(request.host.clone(), request.port)).copied();
+    locked(&shared.requests).push(request);
+    shared.counter.request();
+    let conduct = locked(&shared.conduct).clone();
+    match conduct {
+        Socks5Conduct::Reply(code) => client.write_all(&reply(code, 1)).await,
+        Socks5Conduct::GarbageReply(bytes) => {
+            client.write_all(&bytes).await?;
+            until_gone(client).await
+        }
+        Socks5Conduct::Silent | Socks5Conduct::SilentAtConnect => until_gone(client).await,
+        Socks5Conduct::Close | Socks5Conduct::CloseAtConnect => Ok(()),
+        Socks5Conduct::Work | Socks5Conduct::Method(_) | Socks5Conduct::Garbage(_) => {
+            forward(client, command, route, 1).await
+        }
+        Socks5Conduct::Bound(kind) => forward(client, command, route, kind).await,
+    }
+}
+
+async fn request(client: &mut TcpStream) -> std::io::Result<(u8, Socks5Request)> {
+    let mut head = [0; 4];
+    client.read_exact(&mut head).await?;
+    let host = match head[3] {
+        1 => IpAddr::from(Ipv4Addr::from_bits(client.read_u32().await?)).to_string(),
+        4 => IpAddr::from(Ipv6Addr::from_bits(client.read_u128().await?)).to_string(),
+        _ => {
+            let mut name = vec![0; usize::from(client.read_u8().await?)];
+            client.read_exact(&mut name).await?;
+            String::from_utf8_lossy(&name).into_owned()
+        }
+    };
+    Ok((head[1], Socks5Request { host, port: client.read_u16().await? }))
+}
+
+/// Reply 7 for what is not CONNECT, 1 for every failure, as tailscaled has it.
+async fn forward(mut client: TcpStream, command: u8, to: Option<SocketAddr>, bound: u8) -> std::io::Result<()> {
+    if command != 1 {
+        return client.write_all(&reply(7, 1)).await;
+    }
+    let Some(to) = to else {
+        return client.write_all(&reply(1, 1)).await;
+    };
+    let Ok(mut far) = TcpStream::connect(to).await else {
+        return client.write_all(&reply(1, 1)).await;
+    };
+    client.write_all(&reply(0, bound)).await?;
+    tokio::io::copy_bidirectional(&mut client, &mut far).await.map(drop)
+}
+
+fn reply(code: u8, bound: u8) -> Vec<u8> {
+    let address: &[u8] = match bound {
+        3 => b"\x05proxy",
+        4 => &[0; 16],
+        _ => &[0; 4],
+    };
+    [&[5, code, 0, bound], address, &[0, 0]].concat()
+}
+
+async fn until_gone(mut client: TcpStream) -> std::io::Result<()> {
+    tokio::io::copy(&mut client, &mut tokio::io::sink()).await.map(drop)
+}

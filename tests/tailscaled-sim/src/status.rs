@@ -1,0 +1,126 @@
+//! The world as `ipnstate.Status`, field by field in Tailscale's order, written out piece by piece so that a large tailnet
+//! is never held whole.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use crate::json::{Fields, Json};
+use crate::node::{OWN_USER, TAGGED_USER, full_name, node_key, own, peer_status};
+use crate::{BackendState, Crowd, Peer, Version, World};
+
+/// A status answer: the text before the peers, the peers, the text behind them.
+#[derive(Debug)]
+pub(crate) struct Status {
+    head: String,
+    crowd: Option<(Crowd, String)>,
+    peers: Vec<String>,
+    tail: String,
+}
+
+impl Status {
+    pub(crate) fn new(world: &World, with_peers: bool) -> Self {
+        let listed = with_peers && world.netmap;
+        let mut peers: Vec<_> = world.peers.values().filter(|_| listed).map(|peer| entry(world, peer)).collect();
+        peers.sort();
+        let crowd = (listed && world.crowd.peers > 0).then(|| (world.crowd, crowd_template(world)));
+        let open = if crowd.is_none() && peers.is_empty() { "null" } else { "{\n" };
+        let close = if open == "null" { "" } else { "\n\t}" };
+        Status {
+            head: format!("{{\n{},\n\t\"Peer\": {open}", before_peers(world).lines(1)),
+            crowd,
+            peers,
+            tail: format!("{close},\n{}\n}}\n", after_peers(world, with_peers).lines(1)),
+        }
+    }
+
+    /// The same bytes at every call.
+    pub(crate) fn pieces(&self) -> impl Iterator<Item = Vec<u8>> + Send + '_ {
+        let crowd = self.crowd.iter().flat_map(|(crowd, template)| (0..crowd.peers).map(|at| stranger(template, at)));
+        let peers = crowd.chain(self.peers.iter().cloned()).enumerate();
+        let peers = peers.map(|(at, peer)| if at == 0 { peer } else { format!(",\n{peer}") });
+        let ends = |text: &String| std::iter::once(text.clone());
+        ends(&self.head).chain(peers).chain(ends(&self.tail)).map(String::into_bytes)
+    }
+}
+
+fn before_peers(world: &World) -> Fields {
+    let tailnet = Fields::default()
+        .set("Name", "example.com")
+        .set("MagicDNSSuffix", world.magic_dns_suffix.as_str())
+        .set("MagicDNSEnabled", world.magic_dns);
+    let records: Vec<_> = world.services.values().map(|service| record(world, &service.name, service.ip)).collect();
+    let records = if world.netmap && !records.is_empty() { Json::List(records) } else { Json::Null };
+    let ips = if world.netmap { Json::texts(&world.ips) } else { Json::Null };
+    Fields::default()
+        .set("Version", world.version.long())
+        .set("TUN", world.mode == crate::Mode::Tun)
+        .set("BackendState", world.state.as_str())
+        .set_if(world.version.since(1, 66) && world.netmap, "HaveNodeKey", true)
+        .set("AuthURL", world.auth_url.as_str())
+        .set("TailscaleIPs", ips)
+        .set("Self", own(world))
+        .set("Health", Json::texts(&health(world)))
+        .set("MagicDNSSuffix", if world.netmap { world.magic_dns_suffix.as_str() } else { "" })
+        .set("CurrentTailnet", if world.netmap { tailnet.into() } else { Json::Null })
+        .set("CertDomains", Json::Null)
+        .set_if(world.version.since(1, 100), "ExtraRecords", records)
+}
+
+fn after_peers(world: &World, with_peers: bool) -> Fields {
+    let user = |id: i64, login: &str, name: &str| {
+        let profile = Fields::default().set("ID", id).set("LoginName", login).set("DisplayName", name);
+        (id.to_string(), Json::from(profile))
+    };
+    let mut users = BTreeMap::new();
+    // Before the fix of tailscale#19894 an answer without peers had no user at all.
+    if world.netmap && (with_peers || world.version >= Version::NEWEST) {
+        users.extend([user(OWN_USER, "worker@example.com", "Worker <\u{1f980}>")]);
+    }
+    if world.netmap && with_peers {
+        users.extend([user(TAGGED_USER, "tagged-devices", "Tagged Devices")]);
+    }
+    let users = if users.is_empty() { Json::Null } else { Json::Map(users) };
+    Fields::default().set("User", users).set("ClientVersion", Json::Null)
+}
+
+fn health(world: &World) -> Vec<String> {
+    let own = match &world.state {
+        BackendState::Stopped => Some("Tailscale is stopped."),
+        BackendState::NeedsLogin => Some("You are logged out."),
+        BackendState::NoState
+        | BackendState::NeedsMachineAuth
+        | BackendState::Starting
+        | BackendState::Running
+        | BackendState::InUseOtherUser
+        | BackendState::Other(_) => None,
+    };
+    own.map(str::to_owned).into_iter().chain(world.health.iter().cloned()).collect()
+}
+
+fn record(world: &World, name: &str, ip: IpAddr) -> Json {
+    Fields::default().set("Name", full_name(world, name)).set("Value", ip.to_string()).into()
+}
+
+/// A peer with its key in front, at its place in the document.
+fn entry(world: &World, peer: &Peer) -> String {
+    let mut text = format!("\t\t\"{}\": ", node_key(peer));
+    Json::from(peer_status(world, peer, false)).render(&mut text, 2);
+    text
+}
+
+fn crowd_template(world: &World) -> String {
+    let mut peer = Peer::new("crowd-@INDEX@").ip("100.127.255.254");
+    (peer.cap_padding, peer.id) = (world.crowd.padding, i64::from(u32::MAX));
+    entry(world, &peer)
+}
+
+/// One of the crowd: the template with a name, key, id and address of its own.
+fn stranger(template: &str, at: u32) -> String {
+    let ip = std::net::Ipv4Addr::from_bits(0x6450_0000 + at);
+    let id = format!("{:08x}", at + 1_000_000);
+    template
+        .replace("@INDEX@", &format!("{at:07}"))
+        .replace("ace0ffffffff", &format!("ace0{id}"))
+        .replace(&u32::MAX.to_string(), &(u64::from(at) + 1_000_000).to_string())
+        .replace("100.127.255.254", &ip.to_string())
+}

@@ -1,0 +1,108 @@
+//! What happens to the tailnet, by the handle's methods.
+
+use std::net::SocketAddr;
+
+use crate::{Backend, BackendState, Crowd, Mode, Peer, Service, Tailscaled, Version, World, locked};
+
+/// The world.
+impl Tailscaled {
+    /// Changes or reads anything at once.
+    pub fn world<T>(&self, change: impl FnOnce(&mut World) -> T) -> T {
+        change(&mut locked(&self.daemon.world))
+    }
+
+    /// Say `1.80.3`.
+    pub fn set_version(&self, version: &str) {
+        self.world(|world| world.version = Version::parse(version));
+    }
+
+    /// Userspace networking or TUN.
+    pub fn set_mode(&self, mode: Mode) {
+        self.world(|world| world.mode = mode);
+    }
+
+    /// See [`World::set_backend_state`].
+    pub fn set_backend_state(&self, state: BackendState) {
+        self.world(|world| world.set_backend_state(state));
+    }
+
+    /// See [`World::expire_own_key`].
+    pub fn expire_own_key(&self) {
+        self.world(World::expire_own_key);
+    }
+
+    /// Running, but without an address.
+    pub fn take_addresses(&self) {
+        self.world(|world| world.ips.clear());
+    }
+
+    /// Whether a map poll to control is open.
+    pub fn set_control_online(&self, online: bool) {
+        self.world(|world| world.control_online = online);
+    }
+
+    /// Health texts, beside those that come with the backend state.
+    pub fn set_health(&self, texts: &[&str]) {
+        self.world(|world| world.health = texts.iter().map(ToString::to_string).collect());
+    }
+
+    /// Fills the netmap with peers nobody asks for.
+    pub fn set_crowd(&self, crowd: Crowd) {
+        self.world(|world| world.crowd = crowd);
+    }
+
+    /// See [`World::add_peer`].
+    pub fn add_peer(&self, peer: Peer) {
+        self.world(|world| world.add_peer(peer));
+    }
+
+    /// Takes it out of the netmap; its backends stay, should it come back.
+    pub fn remove_peer(&self, name: &str) {
+        self.world(|world| drop(world.peers.remove(name)));
+    }
+
+    /// Changes a peer that is there.
+    pub fn update_peer<T>(&self, name: &str, change: impl FnOnce(&mut Peer) -> T) -> T {
+        self.world(|world| change(world.peer(name)))
+    }
+
+    /// What control says of it.
+    pub fn set_peer_online(&self, name: &str, online: bool) {
+        self.update_peer(name, |peer| peer.online = online);
+    }
+
+    /// Its node key expired.
+    pub fn expire_peer(&self, name: &str) {
+        self.update_peer(name, |peer| peer.expired = true);
+    }
+
+    /// Nothing comes back from it: frozen, or an ACL that drops.
+    pub fn set_peer_silent(&self, name: &str, silent: bool) {
+        self.update_peer(name, |peer| peer.silent = silent);
+    }
+
+    /// One more service of the tailnet; its backends are under the service's name.
+    pub fn add_service(&self, service: Service) {
+        self.world(|world| drop(world.services.insert(service.name.clone(), service)));
+    }
+
+    /// What a dial to this port of a peer, a service or the own node meets.
+    pub fn set_backend(&self, name: &str, port: u16, backend: Backend) {
+        self.world(|world| drop(world.backends.insert((name.to_owned(), port), backend)));
+    }
+
+    /// A server at `to` listens there.
+    pub fn forward(&self, name: &str, port: u16, to: SocketAddr) {
+        self.set_backend(name, port, Backend::Forward(to));
+    }
+
+    /// Nothing listens there.
+    pub fn refuse(&self, name: &str, port: u16) {
+        self.set_backend(name, port, Backend::Refuse);
+    }
+
+    /// No answer from there.
+    pub fn black_hole(&self, name: &str, port: u16) {
+        self.set_backend(name, port, Backend::BlackHole);
+    }
+}
