@@ -1,5 +1,6 @@
 use std::{
     ffi::OsStr,
+    fmt::Display,
     fs,
     net::Ipv4Addr,
     path::{Path, PathBuf},
@@ -164,9 +165,9 @@ impl Node {
         localapi::ask(&self.socket, method, path).await
     }
 
-    /// Dials an address through LocalAPI and hangs up.
-    pub async fn dial(&self, ip: Ipv4Addr, port: u16, within: Duration) -> Dial {
-        localapi::dial(&self.socket, ip, port, within).await
+    /// Dials an address or a name through LocalAPI and hangs up.
+    pub async fn dial(&self, host: impl Display, port: u16, within: Duration) -> Dial {
+        localapi::dial(&self.socket, host, port, within).await
     }
 
     /// One `tailscale ping`: which way the answer came.
