@@ -147,9 +147,10 @@ async fn a_home_region_moves_away_and_back() {
 async fn a_peer_relays() {
     let tailnet = Tailnet::start().await;
     tailnet.grant_peer_relays().await;
-    let (worker, database) = pair(&tailnet, Mode::Userspace).await;
+    // Nodes look for relays once in 30 s, and the first time was at their first word to a peer.
     let relay = tailnet.node("relay", Version::V1_102, Mode::Userspace).await;
     relay.tailscale(["set", "--relay-server-port=40000"]).await.expect_success("relay");
+    let (worker, database) = pair(&tailnet, Mode::Userspace).await;
     worker.block_udp(&database).await;
     database.block_udp(&worker).await;
     let relayed = async || matches!(worker.ping(&database).await, Pong::PeerRelay(_));
