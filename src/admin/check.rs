@@ -63,7 +63,7 @@ impl<'a> Check<'a> {
     fn of_target(view: &'a TargetView) -> Self {
         let last = match view.last.as_ref().map(|probed| &probed.outcome) {
             None => Last::Nothing,
-            Some(Ok(word)) => Last::Good(word),
+            Some(Ok(detail)) => Last::Good(detail.slug()),
             Some(Err(failure)) => Last::Bad(failure.reason),
         };
         let target = &view.target;
