@@ -32,6 +32,13 @@ Environment (each overrides the key of the same name in the file):
 Parameters of a target's URL: name, required, interval, timeout, via, depth (tcp, protocol),
 expect (any, no-derp, direct).";
 
+const NOTES: &str = "
+Server CPU: percent of one core, by our measurements of one probe; while a server fails it is the most it would be if
+the server still took the connections. A pod's first probe comes within a second of its start, so pods that start in
+the same second come in the same second.
+* with log_connections on, at most; with default settings a healthy probe leaves no line.
+";
+
 /// Check, show or describe a configuration.
 #[derive(Args, Debug)]
 pub struct ConfigArgs {
@@ -159,16 +166,7 @@ fn load_of(loaded: &Loaded, count: u32, out: &mut dyn Write, err: &mut dyn Write
             writeln!(out, "  {when:<36} {:>11.2} {cpu:>10} {:>12.2}", rate.connections, rate.log_lines)?;
         }
     }
-    writeln!(
-        out,
-        "\nServer CPU: percent of one core, by our measurements of one probe; while a server fails it is the most"
-    )?;
-    writeln!(
-        out,
-        "it would be if the server still took the connections. Pods that start together add no storm: their"
-    )?;
-    writeln!(out, "turns are spread over the interval.")?;
-    writeln!(out, "* with log_connections on, at most; with default settings a healthy probe leaves no line.")?;
+    write!(out, "{NOTES}")?;
     for load in loads {
         let (most, when) = load.peak();
         if most > pods::MOST_CONNECTIONS {
@@ -178,4 +176,70 @@ fn load_of(loaded: &Loaded, count: u32, out: &mut dyn Write, err: &mut dyn Write
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Setting, TARGETS_VARIABLE};
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Program {
+        #[command(flatten)]
+        config: ConfigArgs,
+    }
+
+    /// Exit code, what went to `out`, what went to `err`.
+    fn run(arguments: &[&str], targets: &str, file: &str) -> (u8, String, String) {
+        let program = Program::parse_from(["telltail-config"].iter().chain(arguments));
+        let environment = [(TARGETS_VARIABLE, targets)].into_iter().collect();
+        let read = |path: &Path| match path.to_str() {
+            Some("good.yaml") => Ok(file.as_bytes().to_vec()),
+            _ => Err(io::Error::from(io::ErrorKind::NotFound)),
+        };
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let code = program.config.run(&environment, &read, &mut out, &mut err).unwrap();
+        (code, String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap())
+    }
+
+    #[test]
+    fn a_good_configuration_is_checked_shown_and_fed_back() {
+        let (code, out, err) = run(&["check"], "postgres://db,valkey://cache?required=false", "");
+        assert_eq!((code, err.as_str()), (FINE, ""));
+        assert!(out.contains("2 targets") && out.contains("valkey://cache:6379  optional, every 10s"), "{out}");
+        let (code, shown, _) = run(&["show"], "postgres://db", "");
+        assert_eq!(code, FINE);
+        assert_eq!(run(&["show", "--config", "good.yaml"], "", &shown), (FINE, shown.clone(), String::new()));
+    }
+
+    #[test]
+    fn problems_go_to_err_with_78() {
+        let (code, out, err) = run(&["show"], "postgres://db?intervall=1s,tcp://x", "");
+        assert_eq!((code, out.as_str()), (CONFIGURATION, ""));
+        assert!(err.starts_with("2 problems in the configuration:\n  TELLTAIL_TARGETS: target 1: "), "{err}");
+        let (code, _, err) = run(&["check", "--config", "absent.yaml"], "", "");
+        assert!(code == CONFIGURATION && err.contains("cannot read absent.yaml"), "{err}");
+    }
+
+    #[test]
+    fn many_pods_are_warned_of() {
+        let (code, out, err) = run(&["check", "--pods", "100"], "postgres://db", "");
+        assert!(code == FINE && out.contains("at onset of an outage"), "{out}");
+        assert!(err.contains("warning: db port 5432: 30.0 connections/s at onset, above 20"), "{err}");
+        assert_eq!(run(&["check", "--pods", "10"], "postgres://db", "").2, "");
+    }
+
+    #[test]
+    fn the_schema_is_json() {
+        let (code, out, _) = run(&["schema"], "", "");
+        assert!(code == FINE && serde_json::from_str::<serde_json::Value>(&out).is_ok(), "{out}");
+    }
+
+    #[test]
+    fn the_help_names_every_variable() {
+        for setting in Setting::ALL {
+            assert!(VARIABLES.contains(&format!("  {} ", setting.variable())), "{setting:?}");
+        }
+    }
 }
