@@ -1,10 +1,11 @@
 //! The agent: builds the parts, owns every task, drains.
 
-use crate::admin;
+use crate::admin::{self, App, Incident, Limits, Route};
 use crate::config::{Config, Source};
-use crate::metrics::Metrics;
+use crate::metrics::{Build, Metrics};
 use crate::prober::Prober;
 use crate::state::State;
+use prometheus::Registry;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -57,7 +58,8 @@ pub async fn run(
 ) -> Result<(), Broken> {
     let config = Arc::new(config);
     let drain = config.drain;
-    let metrics = Metrics::new().map_err(|error| Broken(format!("the metrics could not be made: {error}")))?;
+    let metrics = Metrics::new(Registry::new(), Build::THIS)
+        .map_err(|error| Broken(format!("the metrics could not be made: {error}")))?;
     metrics.configure(&config);
     let metrics = Arc::new(metrics);
     let state = Arc::new(State::new(Arc::clone(&config), Instant::now(), SystemTime::now()));
@@ -75,9 +77,14 @@ pub async fn run(
     let reload = Arc::new(Notify::new());
     let (stop, stopped) = watch::channel(false);
     let mut tasks = JoinSet::new();
-    let router = admin::router(Arc::clone(&state), Arc::clone(&metrics));
+    let router = admin::router(pages(&state, &metrics));
+    let incidents = Arc::clone(&metrics);
+    let observe = Arc::new(move |incident| match incident {
+        Incident::Refused(code) => incidents.http(Route::Other.slug(), code.as_u16()),
+        Incident::Evicted => tracing::debug!("A client had to make room for another"),
+    });
     tasks.spawn(async move {
-        admin::serve(listener, router).await;
+        admin::serve(listener, router, Limits::DEFAULT, observe).await;
         "the HTTP server"
     });
     let prober = Prober::new(Arc::clone(&state), metrics, config, source, place.magic_dns, &place.pod_uid);
@@ -117,6 +124,15 @@ pub async fn run(
     }
     info!("Stopped");
     Ok(())
+}
+
+fn pages(state: &Arc<State>, metrics: &Arc<Metrics>) -> App {
+    let (page, counter) = (Arc::clone(metrics), Arc::clone(metrics));
+    App {
+        state: Arc::clone(state),
+        metrics: Arc::new(move |snapshot| page.render(snapshot)),
+        observe: Arc::new(move |route, code| counter.http(route.slug(), code.as_u16())),
+    }
 }
 
 fn unasked(ended: Option<Result<&'static str, tokio::task::JoinError>>) -> Broken {

@@ -3,14 +3,29 @@
 //!
 //! One loop ([`prober`]) reads tailscaled's status ([`tailscale`]), runs the probes that are due ([`probe`]) and records
 //! what came out in one state ([`state`]). Readers ([`admin`], [`metrics`]) take one snapshot of that state.
+//!
+//! * [`cli`]: one file per subcommand; `run` prepares what [`agent`] is given
+//! * [`config`]: schema, environment, target URLs, validation
+//! * [`agent`]: builds the parts, owns every task, drains
+//! * [`prober`], [`schedule`]: the loop, and when whose turn is
+//! * [`tailscale`], [`http`]: the few LocalAPI calls that are made, over a small HTTP client
+//! * [`probe`]: resolve, connect, protocol
+//! * [`node`], [`health`], [`reason`]: decisions, without I/O and clock
+//! * [`state`]: the one truth and its snapshot
+//! * [`report`], [`metrics`], [`admin`]: what log, Prometheus and the kubelet are told
 
 pub mod admin;
+pub mod agent;
+pub mod cli;
 pub mod config;
 pub mod health;
 pub mod http;
+pub mod metrics;
 pub mod node;
 pub mod probe;
+pub mod prober;
 pub mod reason;
+pub mod report;
 pub mod schedule;
 pub mod state;
 pub mod tailscale;

@@ -1,6 +1,6 @@
 //! The loop: whose turn it is, status, probes side by side, record.
 
-use crate::config::{Config, Source};
+use crate::config::{Config, Source, needs_restart};
 use crate::metrics::{Metrics, ProbeOutcome};
 use crate::node::Node;
 use crate::probe::dns::MagicDns;
@@ -94,21 +94,21 @@ impl Prober {
     pub async fn run(mut self, reload: Arc<Notify>, mut shutdown: watch::Receiver<bool>) {
         loop {
             let due = self.slots.iter().map(|slot| slot.due).min().unwrap_or_else(Instant::now);
+            let turn = async {
+                tokio::select! {
+                    biased;
+                    () = reload.notified() => self.reload(true),
+                    () = sleep_until(due) => self.round(due).await,
+                }
+            };
             tokio::select! {
                 biased;
-                _ = shutdown.wait_for(|down| *down) => return,
-                () = reload.notified() => self.reload(true),
-                () = sleep_until(due) => tokio::select! {
-                    biased;
-                    _ = shutdown.wait_for(|down| *down) => {
-                        for slot in self.slots.iter().filter(|slot| slot.probing) {
-                            self.metrics.probe(&slot.target.name, ProbeOutcome::Void);
-                        }
-                        return;
-                    }
-                    () = self.round(due) => {}
-                },
+                _ = shutdown.wait_for(|down| *down) => break,
+                () = turn => {}
             }
+        }
+        for slot in self.slots.iter().filter(|slot| slot.probing) {
+            self.metrics.probe(&slot.target.name, ProbeOutcome::Void);
         }
     }
 
@@ -177,7 +177,7 @@ impl Prober {
     }
 
     async fn probe(&mut self, status: &Status) -> Vec<ProbeRecord> {
-        let context = Context { status, local: &self.local, dns: &self.dns };
+        let context = Context { status, dialer: self.local.dialer(), dns: &self.dns };
         let due = self.slots.iter_mut().filter(|slot| slot.probing);
         let probes = join_all(due.map(async |slot| {
             let probe = probe::run(&slot.target, &mut slot.held, context).await;
@@ -222,7 +222,7 @@ impl Prober {
                 self.state.refuse_reload(problems, SystemTime::now());
             }
             Some(Ok(config)) => {
-                let needs_restart = self.config.differs_beyond_reload(&config);
+                let needs_restart = needs_restart(&self.config, &config);
                 let config = Arc::new(self.config.reloaded(config));
                 self.reporter.reloaded(&self.config, &config, &needs_restart);
                 self.metrics.configure(&config);

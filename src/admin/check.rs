@@ -28,13 +28,13 @@ pub(super) struct Check<'a> {
     track: &'a Track,
     /// None for the node.
     depth: Option<Depth>,
-    last: Last<'a>,
+    last: Last,
 }
 
 /// What was seen last.
-enum Last<'a> {
+enum Last {
     Nothing,
-    Good(&'a str),
+    Good(&'static str),
     Bad(Reason),
 }
 
@@ -63,7 +63,7 @@ impl<'a> Check<'a> {
     fn of_target(view: &'a TargetView) -> Self {
         let last = match view.last.as_ref().map(|probed| &probed.outcome) {
             None => Last::Nothing,
-            Some(Ok(word)) => Last::Good(word),
+            Some(Ok(detail)) => Last::Good(detail.slug()),
             Some(Err(failure)) => Last::Bad(failure.reason),
         };
         let target = &view.target;

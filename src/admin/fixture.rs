@@ -3,6 +3,7 @@
 use super::routes::{App, Route};
 use crate::config::{Config, Depth, Expect, Gate, Host, Kind, Listen, LogFormat, Mode, Target, Via};
 use crate::node::{Facts, Node, NodeState};
+use crate::probe::Detail;
 use crate::reason::{Failure, Reason};
 use crate::state::{ProbeRecord, Probed, Round, State, Timings};
 use axum::http::StatusCode;
@@ -52,7 +53,7 @@ pub(super) fn fresh(readiness: Mode, startup_gate: Gate) -> Arc<State> {
 }
 
 /// What a probe of each target found, for one round; the causes hold what no page may show.
-pub(super) fn round(node: Node, outcomes: &[(&str, Result<&'static str, Reason>)]) -> Round {
+pub(super) fn round(node: Node, outcomes: &[(&str, Result<Detail, Reason>)]) -> Round {
     let probes = outcomes.iter().map(|(name, outcome)| ProbeRecord {
         target: (*name).to_owned(),
         probed: Probed {
@@ -70,13 +71,13 @@ pub(super) fn running(tun: bool) -> Node {
     Node { state: NodeState::Running, fault: None, facts: Some(facts) }
 }
 
-pub(super) const ALL_UP: [(&str, Result<&str, Reason>); 3] =
-    [("db", Ok("auth_required")), ("valkey", Ok("pong")), ("cache", Ok("connected"))];
-pub(super) const VALKEY_REFUSES: [(&str, Result<&str, Reason>); 3] =
-    [("db", Ok("auth_required")), ("valkey", Err(Reason::ConnectRefused)), ("cache", Err(Reason::ConnectTimeout))];
+pub(super) const ALL_UP: [(&str, Result<Detail, Reason>); 3] =
+    [("db", Ok(Detail::AuthRequired)), ("valkey", Ok(Detail::Accepting)), ("cache", Ok(Detail::Connected))];
+pub(super) const VALKEY_REFUSES: [(&str, Result<Detail, Reason>); 3] =
+    [("db", Ok(Detail::AuthRequired)), ("valkey", Err(Reason::ConnectRefused)), ("cache", Err(Reason::ConnectTimeout))];
 
 /// A state after the given round.
-pub(super) fn after(readiness: Mode, outcomes: &[(&str, Result<&'static str, Reason>)]) -> Arc<State> {
+pub(super) fn after(readiness: Mode, outcomes: &[(&str, Result<Detail, Reason>)]) -> Arc<State> {
     let state = fresh(readiness, Gate::Tailnet);
     state.record(round(running(true), outcomes), Instant::now());
     state

@@ -200,7 +200,7 @@ mod tests {
             page(&up, "/healthz?verbose").await,
             "[+]node ok: up, running\n\
              [+]db ok: up, depth protocol, auth_required\n\
-             [+]valkey ok: up, depth protocol, pong\n\
+             [+]valkey ok: up, depth protocol, accepting\n\
              [+]cache ok, optional: up, depth tcp, connected\n\
              mode strict\n\
              by mode: strict passed, local passed, observe passed\n\
@@ -249,7 +249,7 @@ mod tests {
         down.reconfigure(Arc::new(slow), Instant::now(), SystemTime::now());
         down.record(fixture::round(fixture::running(true), &ALL_UP), Instant::now());
         let text = page(&down, "/healthz").await;
-        assert!(text.contains("[-]valkey failed: down, depth protocol, but succeeded last: pong\n"), "{text}");
+        assert!(text.contains("[-]valkey failed: down, depth protocol, but succeeded last: accepting\n"), "{text}");
     }
 
     #[tokio::test]

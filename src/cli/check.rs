@@ -40,7 +40,7 @@ pub async fn check(target: Target, socket: Option<PathBuf>) -> Report {
     let probe = match Node::of(&status, SystemTime::now()).fault {
         Some(fault) => failed(fault),
         None => {
-            let context = Context { status: &status, local: &local, dns: &MagicDns::new(MAGIC_DNS) };
+            let context = Context { status: &status, dialer: local.dialer(), dns: &MagicDns::new(MAGIC_DNS) };
             probe::run(&target, &mut None, context).await
         }
     };
@@ -50,18 +50,20 @@ pub async fn check(target: Target, socket: Option<PathBuf>) -> Report {
 impl Report {
     /// 0 accepting, 1 rejecting, 2 no response, 3 no attempt was made.
     pub fn exit_code(&self) -> u8 {
-        match &self.probe.outcome {
-            Ok(_) => ACCEPTING,
-            Err(failure) if matches!(failure.reason, Reason::ConnectRefused) => NO_RESPONSE,
-            Err(failure) if failure.reason.scope() == Scope::Pod || self.probe.timings.resolve.is_none() => NO_ATTEMPT,
-            Err(failure) => match failure.reason {
-                Reason::ProtocolStarting
+        let Err(failure) = &self.probe.outcome else { return ACCEPTING };
+        let rejecting = matches!(
+            failure.reason,
+            Reason::ProtocolStarting
                 | Reason::ProtocolShuttingDown
                 | Reason::ProtocolFull
                 | Reason::ProtocolLoading
-                | Reason::ProtocolRejected => REJECTING,
-                _ => NO_RESPONSE,
-            },
+                | Reason::ProtocolRejected
+        );
+        let attempted = failure.reason.scope() != Scope::Pod && self.probe.timings.resolve.is_some();
+        match (attempted, rejecting) {
+            (false, _) => NO_ATTEMPT,
+            (true, true) => REJECTING,
+            (true, false) => NO_RESPONSE,
         }
     }
 

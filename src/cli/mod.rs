@@ -44,6 +44,7 @@ pub enum Command {
         /// Print JSON
         #[arg(long)]
         json: bool,
+        /// Where the configuration is
         #[command(flatten)]
         file: FileArgument,
     },
@@ -54,12 +55,12 @@ pub enum Command {
         /// Print every check, not only whether it is ready
         #[arg(long, short)]
         verbose: bool,
+        /// Where the configuration is
         #[command(flatten)]
         file: FileArgument,
     },
     /// Check, show or describe the configuration
-    #[command(subcommand)]
-    Config(config::Command),
+    Config(config::ConfigArgs),
 }
 
 /// Where the configuration is.

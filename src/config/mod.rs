@@ -3,6 +3,36 @@
 //! [`load`] builds it from the environment and an optional file, and reports every problem at once. Nothing here reads
 //! a file or the process's environment: callers hand text and a lookup in.
 
+mod advice;
+pub mod defaults;
+mod environment;
+mod host;
+mod json_schema;
+mod keys;
+mod load;
+mod percent;
+pub mod pods;
+mod problem;
+mod query;
+mod schema;
+mod show;
+mod source;
+mod target;
+#[cfg(test)]
+mod tests;
+mod validate;
+mod value;
+mod yaml;
+
+pub use environment::Environment;
+pub use json_schema::json_schema;
+pub use keys::{MAX_TARGETS, Parameter, Setting, TARGETS_VARIABLE};
+pub use load::{Loaded, load, needs_restart};
+pub use problem::{Place, Problem, Problems};
+pub use show::{show, url};
+pub use source::Source;
+pub use yaml::MAX_FILE_BYTES;
+
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;

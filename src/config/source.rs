@@ -16,7 +16,7 @@ pub struct Source {
 }
 
 /// One byte more than a file may have, so that a longer one is noticed and not read to its end.
-const READ_LIMIT: u64 = super::MAX_FILE as u64 + 1;
+const READ_LIMIT: u64 = super::MAX_FILE_BYTES as u64 + 1;
 
 impl Source {
     /// A source that was not read yet.
@@ -58,4 +58,20 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
     let mut content = Vec::new();
     let read = File::open(path).and_then(|file| file.take(READ_LIMIT).read_to_end(&mut content));
     read.map(|_| content).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+impl Config {
+    /// What is in force after a reload: the new configuration, with what cannot change in flight as it was.
+    pub fn reloaded(&self, new: Self) -> Self {
+        Self {
+            socket: self.socket.clone(),
+            listen: self.listen,
+            startup_gate: self.startup_gate,
+            startup_release: self.startup_release,
+            drain: self.drain,
+            log: self.log.clone(),
+            log_format: self.log_format,
+            ..new
+        }
+    }
 }

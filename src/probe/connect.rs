@@ -3,7 +3,7 @@
 use super::socks5;
 use crate::config::Via;
 use crate::reason::{Failure, Reason};
-use crate::tailscale::LocalApi;
+use crate::tailscale::Dialer;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -15,9 +15,9 @@ pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 /// Connects to `target`. It waits as long as the far side is silent: the deadline is the caller's.
-pub async fn connect(via: Via, tun: bool, local: &LocalApi, target: SocketAddr) -> Result<Box<dyn Stream>, Failure> {
+pub async fn connect(via: Via, tun: bool, dialer: &Dialer, target: SocketAddr) -> Result<Box<dyn Stream>, Failure> {
     Ok(match via.in_mode(tun) {
-        Via::Auto | Via::LocalApi => Box::new(local.dial(target).await?),
+        Via::Auto | Via::LocalApi => Box::new(dialer.dial(target).await?),
         Via::Tcp => Box::new(TcpStream::connect(target).await.map_err(|error| failure(target, &error))?),
         Via::Socks5(proxy) => Box::new(socks5::connect(proxy, target).await?),
     })

@@ -11,7 +11,7 @@ mod wire;
 use crate::config::{Depth, Kind, Target};
 use crate::reason::{Failure, Reason};
 use crate::state::Timings;
-use crate::tailscale::{LocalApi, Status};
+use crate::tailscale::{Dialer, Status};
 use connect::Stream;
 use dns::MagicDns;
 use std::net::SocketAddr;
@@ -24,7 +24,7 @@ pub struct Context<'a> {
     /// tailscaled's answer in this round.
     pub status: &'a Status,
     /// For dialling.
-    pub local: &'a LocalApi,
+    pub dialer: &'a Dialer,
     /// For TUN mode.
     pub dns: &'a MagicDns,
 }
@@ -130,7 +130,7 @@ async fn stages(
 
     progress.stage = Stage::Connect;
     let started = Instant::now();
-    let mut stream = connect::connect(target.via, context.status.tun, context.local, address).await?;
+    let mut stream = connect::connect(target.via, context.status.tun, context.dialer, address).await?;
     progress.timings.connect = Some(started.elapsed());
     if target.depth == Depth::Tcp {
         return Ok(Detail::Connected);

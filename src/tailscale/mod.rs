@@ -26,8 +26,13 @@ const MAX_ERROR_TEXT: usize = 4096;
 
 /// A client of the local tailscaled. It keeps one connection for what it reads.
 pub struct LocalApi {
-    sockets: Vec<PathBuf>,
+    dialer: Dialer,
     kept: Option<Connection>,
+}
+
+/// The part of the client that many probes can use at once: each dial takes a connection of its own.
+pub struct Dialer {
+    sockets: Vec<PathBuf>,
     observe: Observe,
 }
 
@@ -56,28 +61,25 @@ impl Call {
     }
 }
 
-/// How tailscaled answered a call.
+/// How a call went, whatever the answer says of a target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Answer {
-    /// With what was asked for.
+    /// tailscaled answered; that a dial failed is an answer, too.
     Ok,
-    /// With an error; for `dial`, that the target could not be reached.
-    Error,
-    /// That this user may not.
+    /// This user may not.
     Forbidden,
-    /// Not at all, not in time, or with something that is no answer.
+    /// No answer, none in time, or something that is no answer.
     None,
 }
 
 impl Answer {
     /// Every answer.
-    pub const ALL: [Self; 4] = [Self::Ok, Self::Error, Self::Forbidden, Self::None];
+    pub const ALL: [Self; 3] = [Self::Ok, Self::Forbidden, Self::None];
 
     /// The label value.
     pub const fn slug(self) -> &'static str {
         match self {
             Self::Ok => "ok",
-            Self::Error => "error",
             Self::Forbidden => "forbidden",
             Self::None => "no_answer",
         }
@@ -85,10 +87,9 @@ impl Answer {
 
     fn of<T>(result: &Result<T, Failure>) -> Self {
         match result {
-            Ok(_) => Self::Ok,
             Err(failure) if failure.reason == Reason::NodeSocketForbidden => Self::Forbidden,
             Err(failure) if failure.reason.is_nodes() => Self::None,
-            Err(_) => Self::Error,
+            Ok(_) | Err(_) => Self::Ok,
         }
     }
 }
@@ -113,7 +114,7 @@ impl LocalApi {
             Some(socket) => vec![socket],
             None => socket::DEFAULTS.iter().map(PathBuf::from).collect(),
         };
-        Self { sockets, kept: None, observe }
+        Self { dialer: Dialer { sockets, observe }, kept: None }
     }
 
     /// Asks for the node's status; with `peers`, those for which `keep` says so are in the answer.
@@ -124,7 +125,7 @@ impl LocalApi {
                 format_args!("no whole answer from tailscaled within {}", humantime::format_duration(STATUS_TIMEOUT));
             Err(Failure::new(Reason::NodeLocalapiTimeout, cause))
         });
-        (self.observe)(Call::Status, Answer::of(&answer));
+        (self.dialer.observe)(Call::Status, Answer::of(&answer));
         answer
     }
 
@@ -152,11 +153,18 @@ impl LocalApi {
         {
             return Ok((connection, response));
         }
-        let mut connection = self.connect().await?;
+        let mut connection = self.dialer.connect().await?;
         let response = connection.send(request(Method::GET, path, &[])?).await.map_err(|error| broken(&error))?;
         Ok((connection, response))
     }
 
+    /// For dialling.
+    pub fn dialer(&self) -> &Dialer {
+        &self.dialer
+    }
+}
+
+impl Dialer {
     /// Lets tailscaled connect to an address. It waits as long as the far side is silent: the deadline is the caller's.
     pub async fn dial(&self, target: SocketAddr) -> Result<Raw, Failure> {
         let mut observed = Observed { observe: &self.observe, call: Call::Dial, answer: Answer::None };
