@@ -12,6 +12,7 @@ use tailscaled_sim::services::{Script, Server};
 use tailscaled_sim::{Backend, BackendState, Mode, Peer, Service, SystemResolver, Tailscaled};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
+use tokio::task::JoinSet;
 
 const DB: &str = "stackeye-db-prd";
 const IP: &str = "100.64.0.2";
@@ -203,22 +204,93 @@ async fn a_foreign_address_is_not_ours_since_1_98_and_a_false_success_before() {
     }
 }
 
+/// How a dial ended, in a word; it hangs if there is no answer in a time that is long for all dials at once.
+async fn outcome(mut stream: UnixStream, request: String) -> &'static str {
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut heard = vec![0; 4096];
+    let Ok(length) = tokio::time::timeout(10 * common::NOTHING, stream.read(&mut heard)).await else { return "hangs" };
+    let heard = String::from_utf8_lossy(&heard[..length.unwrap()]);
+    let words = [
+        ("Dial-Self: true", "self"),
+        (" 101 ", "connected"),
+        ("refused\n", "refused"),
+        ("connect: network is unreachable\n", "unreachable"),
+    ];
+    words.iter().find(|(text, _)| heard.contains(text)).unwrap_or_else(|| panic!("{heard}")).1
+}
+
+type Change = fn(&Tailscaled);
+const RUNNING: Change = |_| {};
+const PEER_EXPIRED: Change = |tailscaled| tailscaled.expire_peer(DB);
+const STOPPED: Change = |tailscaled| tailscaled.set_backend_state(BackendState::Stopped);
+const EXPIRED: Change = Tailscaled::expire_own_key;
+
+/// Measured on a tailnet of two nodes; the columns are own address, own IPv6, peer's, peer's IPv6, an IPv6 nobody has, an
+/// IPv4 nobody has, the resolver's DNS port and another port of it.
 #[tokio::test]
-async fn own_addresses_and_the_resolver_differ_by_mode() {
-    let userspace = with_db(Mode::Userspace);
-    assert_eq!(dial(&userspace, "100.64.0.1", 5432).await.status, 502);
-    assert!(hangs(&userspace, "100.100.100.100", 53).await);
-    let unreachable = dial(&userspace, "fd7a:115c:a1e0::99", 5432).await;
-    assert_eq!(
-        unreachable.text(),
-        "dial failure: dial tcp [fd7a:115c:a1e0::99]:5432: connect: network is unreachable\n"
-    );
-    userspace.set_version("1.94.2");
-    assert!(hangs(&userspace, "100.64.0.1", 5432).await);
-    let tun = with_db(Mode::Tun);
-    dial_self(&tun, "100.64.0.1").await;
-    assert!(hangs(&tun, "fd7a:115c:a1e0::99", 5432).await);
-    stream(&tun, "100.100.100.100", 53).await;
+async fn dials_end_as_they_were_measured() {
+    use Mode::{Tun, Userspace};
+    let (mut outcomes, mut all) = (JoinSet::new(), Vec::new());
+    for (version, mode, state, expected) in [
+        ("1.102.5", Userspace, RUNNING, "refused refused refused refused unreachable self hangs hangs"),
+        ("1.102.5", Userspace, PEER_EXPIRED, "refused refused hangs hangs self self hangs hangs"),
+        ("1.102.5", Userspace, STOPPED, "refused refused hangs hangs self self self self"),
+        ("1.102.5", Userspace, EXPIRED, "refused refused hangs hangs self self hangs hangs"),
+        ("1.102.5", Tun, RUNNING, "self refused refused refused hangs self connected refused"),
+        ("1.102.5", Tun, PEER_EXPIRED, "self self self self self self connected refused"),
+        ("1.102.5", Tun, STOPPED, "self self self self self self self self"),
+        ("1.102.5", Tun, EXPIRED, "self self self self self self connected refused"),
+        ("1.80.3", Userspace, RUNNING, "hangs hangs refused refused unreachable hangs hangs hangs"),
+        ("1.80.3", Userspace, PEER_EXPIRED, "hangs hangs hangs hangs unreachable hangs hangs hangs"),
+        ("1.80.3", Userspace, STOPPED, "hangs hangs hangs hangs unreachable hangs hangs hangs"),
+        ("1.80.3", Userspace, EXPIRED, "hangs hangs hangs hangs unreachable hangs hangs hangs"),
+        ("1.80.3", Tun, RUNNING, "refused refused refused refused hangs hangs connected hangs"),
+        ("1.80.3", Tun, PEER_EXPIRED, "refused refused hangs unreachable unreachable hangs connected hangs"),
+        ("1.80.3", Tun, STOPPED, "hangs unreachable hangs unreachable unreachable hangs hangs hangs"),
+        ("1.80.3", Tun, EXPIRED, "hangs unreachable hangs unreachable unreachable hangs hangs hangs"),
+    ] {
+        let tailscaled = with_db(mode);
+        tailscaled.set_version(version);
+        state(&tailscaled);
+        let hosts = ["100.64.0.1", "fd7a:115c:a1e0::1", IP, "fd7a:115c:a1e0::2", "fd7a:115c:a1e0::99", "100.64.9.9"];
+        let dials = hosts.map(|host| (host, 7)).into_iter().chain([("100.100.100.100", 53), ("100.100.100.100", 7)]);
+        for ((host, port), expected) in dials.zip(expected.split(' ')) {
+            let (stream, request) = (connect(&tailscaled).await, dial_request(host, port));
+            let name = format!("{version} {mode:?} {:?} {host}:{port}", tailscaled.world(|world| world.state.clone()));
+            outcomes.spawn(async move { (name, outcome(stream, request).await, expected) });
+        }
+        all.push(tailscaled);
+    }
+    while let Some(ended) = outcomes.join_next().await {
+        let (name, seen, expected) = ended.unwrap();
+        assert_eq!(seen, expected, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_an_address_is_said_in_gos_words() {
+    let tailscaled = with_db(Mode::Tun);
+    for (host, port, network, text) in [
+        (IP, "x", "tcp", "resolve failure: invalid port in address \"100.64.0.2:x\"\n"),
+        (IP, "70000", "tcp", "resolve failure: invalid port in address \"100.64.0.2:70000\"\n"),
+        (
+            "[fd7a:115c:a1e0::2]",
+            "7",
+            "tcp",
+            "resolve failure: address [[fd7a:115c:a1e0::2]]:7: missing port in address\n",
+        ),
+        (
+            "fd7a:115c:a1e0::2",
+            "7",
+            "tcp4",
+            "dial failure: dial tcp4: address fd7a:115c:a1e0::2: no suitable address found\n",
+        ),
+    ] {
+        let request =
+            dial_request(host, 1).replace("Dial-Port: 1", &format!("Dial-Port: {port}\r\nDial-Network: {network}"));
+        let reply = common::ask(&tailscaled, &request).await;
+        assert_eq!((reply.status, reply.text()), (502, text));
+    }
 }
 
 #[tokio::test]

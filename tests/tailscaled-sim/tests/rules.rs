@@ -60,7 +60,7 @@ async fn an_unknown_call_is_not_found_and_noticed() {
     for path in ["/localapi/v0/ping", "/localapi/v1/status", "/status", "/localapi/v0/status/"] {
         let reply = ask(&tailscaled, &STATUS.replace("/localapi/v0/status", path)).await;
         assert_eq!((reply.status, reply.text()), (404, "404 page not found\n"));
-        assert_eq!(reply.header("Tailscale-Cap"), Some("142"));
+        assert_eq!(reply.header("Tailscale-Cap").is_some(), path.starts_with("/localapi/"), "{path}");
     }
     assert_eq!(tailscaled.unexpected_requests().len(), 4);
     assert_eq!(tailscaled.unexpected_requests()[0], "GET /localapi/v0/ping");
@@ -72,14 +72,17 @@ async fn what_is_no_request_ends_the_connection() {
     for (bytes, answer) in [
         ("PING\r\n\r\n", "400 Bad Request"),
         ("GET /localapi/v0/status HTTP/1.1\r\n\r\n", "400 Bad Request: missing required Host header"),
-        ("GET /localapi/v0/status HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", "400 Bad Request: too many Host headers"),
-        ("GET /localapi/v0/status HTTP/1.1\r\nHost : a\r\n\r\n", "400 Bad Request"),
-        ("GET /localapi/v0/status HTTP/2.0\r\nHost: a\r\n\r\n", "400 Bad Request"),
+        ("GET /localapi/v0/status HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", "400 Bad Request"),
+        ("GET /localapi/v0/status HTTP/1.1\r\nHost : a\r\n\r\n", "400 Bad Request: missing required Host header"),
+        (
+            "GET /localapi/v0/status HTTP/2.0\r\nHost: a\r\n\r\n",
+            "505 HTTP Version Not Supported: unsupported protocol version",
+        ),
     ] {
         let mut stream = connect(&tailscaled).await;
         stream.write_all(bytes.as_bytes()).await.unwrap();
         let reply = String::from_utf8(drain(&mut stream).await).unwrap();
-        assert!(reply.starts_with("HTTP/1.1 400 Bad Request\r\n") && reply.ends_with(answer), "{reply}");
+        assert!(reply.starts_with(&format!("HTTP/1.1 {answer}\r\n")) && reply.ends_with(answer), "{reply}");
     }
     assert_eq!(tailscaled.unexpected_requests().len(), 5);
 }

@@ -95,7 +95,7 @@ async fn a_peer_changes_in_flight() {
     assert_eq!(only_peer(&before)["KeyExpiry"], "2023-11-14T22:13:20Z");
     tailscaled.expire_peer(DB);
     let after = status(&tailscaled).await;
-    assert_eq!(only_peer(&after)["Expired"], true);
+    assert_eq!((&only_peer(&after)["Expired"], &only_peer(&after)["Relay"]), (&json!(true), &json!("")));
     assert_eq!(only_peer(&after)["ID"], only_peer(&before)["ID"]);
     assert!(only_peer(&after)["PublicKey"].as_str().unwrap().starts_with("nodekey:6da774d5d774"));
     tailscaled.remove_peer(DB);
@@ -137,14 +137,14 @@ async fn without_peers_there_is_null() {
 async fn every_backend_state_has_its_word_and_company() {
     let tailscaled = with_db();
     for (state, netmap, health) in [
-        (BackendState::NoState, false, Value::Null),
-        (BackendState::NeedsLogin, false, json!(["You are logged out."])),
-        (BackendState::NeedsMachineAuth, true, Value::Null),
+        (BackendState::NoState, false, json!([])),
+        (BackendState::NeedsLogin, false, json!(["Tailscale is stopped."])),
+        (BackendState::NeedsMachineAuth, true, json!([])),
         (BackendState::Stopped, true, json!(["Tailscale is stopped."])),
-        (BackendState::Starting, true, Value::Null),
-        (BackendState::Running, true, Value::Null),
-        (BackendState::InUseOtherUser, true, Value::Null),
-        (BackendState::Other("Confused".into()), true, Value::Null),
+        (BackendState::Starting, true, json!([])),
+        (BackendState::Running, true, json!([])),
+        (BackendState::InUseOtherUser, true, json!([])),
+        (BackendState::Other("Confused".into()), true, json!([])),
     ] {
         tailscaled.set_backend_state(state.clone());
         let status = status(&tailscaled).await;
@@ -174,6 +174,7 @@ async fn the_own_node_can_expire_lose_its_address_and_its_control() {
     let expired = status(&tailscaled).await;
     assert_eq!(expired["BackendState"], "NeedsLogin");
     assert!(expired["Self"]["KeyExpiry"].is_string() && expired["Peer"].is_object());
+    assert_eq!((&expired["Self"]["Online"], &expired["AuthURL"]), (&json!(true), &json!("")));
 }
 
 #[tokio::test]
