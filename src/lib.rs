@@ -10,7 +10,7 @@
 //! * [`prober`], [`schedule`]: the loop, and when whose turn is
 //! * [`tailscale`], [`http`]: the few LocalAPI calls that are made, over a small HTTP client
 //! * [`probe`]: resolve, connect, protocol
-//! * [`node`], [`health`], [`reason`]: decisions, without I/O and clock
+//! * [`node`], [`path`], [`health`], [`reason`]: decisions, without I/O and clock
 //! * [`state`]: the one truth and its snapshot
 //! * [`report`], [`metrics`], [`admin`]: what log, Prometheus and the kubelet are told
 
@@ -22,6 +22,7 @@ pub mod health;
 pub mod http;
 pub mod metrics;
 pub mod node;
+pub mod path;
 pub mod probe;
 pub mod prober;
 pub mod reason;
