@@ -181,8 +181,8 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::sync::Notify;
 
-    /// Longer than any test takes on a busy machine.
-    const FOREVER: Duration = Duration::from_secs(60);
+    /// Longer than any test takes on a busy machine, shorter than hyper's own 30 s for a head.
+    const FOREVER: Duration = Duration::from_secs(25);
     const KUBELET: &[u8] =
         b"GET /healthz HTTP/1.1\r\nHost: 10.0.0.1:8245\r\nUser-Agent: kube-probe/1.34\r\nAccept: */*\r\n\
         Connection: close\r\n\r\n";
@@ -368,7 +368,8 @@ mod tests {
     #[tokio::test]
     async fn a_silent_client_is_sent_away_after_the_time_for_a_head() {
         in_time(async {
-            let server = Server::ready(Limits { head: Duration::from_millis(100), ..Limits::DEFAULT });
+            let limits = Limits { head: Duration::from_millis(100), lifetime: FOREVER * 2, ..Limits::DEFAULT };
+            let server = Server::ready(limits);
             assert_eq!(server.ask(b"").await, "");
             assert_eq!(server.ask(HALF).await, "");
         })
@@ -397,11 +398,19 @@ mod tests {
             let header = format!("GET /healthz HTTP/1.1\r\nX-Filler: {}\r\n\r\n", "x".repeat(1024 * 1024));
             let headers = format!("GET /healthz HTTP/1.1\r\n{}\r\n", "X: y\r\n".repeat(10_000));
             let uri = format!("GET /healthz?{} HTTP/1.1\r\n\r\n", "x".repeat(64 * 1024));
-            for head in [header, headers, uri] {
-                assert_eq!(server.status(head.as_bytes()).await, 431, "{:.40}", head);
+            let short = |n| format!("GET /healthz HTTP/1.1\r\n{}\r\n", "X: y\r\n".repeat(n));
+            for head in [&header, &headers, &uri, &short(MAX_HEADERS + 1)] {
+                assert_eq!(server.status(head.as_bytes()).await, 431, "{head:.40}");
             }
+            assert_eq!(server.status(short(MAX_HEADERS).as_bytes()).await, 200);
             let too_large = Incident::Refused(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
-            assert_eq!(*server.incidents.lock().unwrap(), [too_large; 3]);
+            assert_eq!(*server.incidents.lock().unwrap(), [too_large; 4]);
+            // A client that reads only after it has written everything.
+            let mut stream = server.connect().await;
+            stream.write_all(header.as_bytes()).await.unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await.unwrap();
+            assert_eq!(status(&answer), 431);
         })
         .await;
     }
