@@ -336,27 +336,40 @@ mod tests {
         .await;
     }
 
+    const HUGE: usize = 64 * 1024 * 1024;
+
+    /// A server with two places, both taken by clients that do not read their answers.
+    async fn unread(lifetime: Duration) -> (Server, Vec<TcpStream>) {
+        let router =
+            Router::new().route("/huge", get(|| async { vec![b'x'; HUGE] })).route("/healthz", get(|| async { "ok" }));
+        let server = Server::start(router, Limits { connections: 2, lifetime, ..Limits::DEFAULT });
+        let mut clients = Vec::new();
+        for _ in 0..2 {
+            let mut stream = server.connect().await;
+            stream.write_all(b"GET /huge HTTP/1.1\r\n\r\n").await.unwrap();
+            stream.readable().await.unwrap();
+            clients.push(stream);
+        }
+        (server, clients)
+    }
+
+    #[tokio::test]
+    async fn where_everybody_is_being_answered_the_oldest_goes() {
+        in_time(async {
+            let (server, _clients) = unread(FOREVER).await;
+            server.assert_kubelet_is_answered(1).await;
+            assert_eq!(server.evicted(), 1);
+        })
+        .await;
+    }
+
     #[tokio::test]
     async fn a_client_that_never_reads_loses_its_place() {
         in_time(async {
-            const HUGE: usize = 64 * 1024 * 1024;
-            let router = Router::new()
-                .route("/huge", get(|| async { vec![b'x'; HUGE] }))
-                .route("/healthz", get(|| async { "ok" }));
-            let limits = Limits { connections: 2, lifetime: Duration::from_millis(300), ..Limits::DEFAULT };
-            let server = Server::start(router, limits);
-            let mut idle = Vec::new();
-            for _ in 0..2 {
-                let mut stream = server.connect().await;
-                stream.write_all(b"GET /huge HTTP/1.1\r\n\r\n").await.unwrap();
-                stream.readable().await.unwrap();
-                idle.push(stream);
-            }
-            // All places are taken by clients that are being answered: the oldest of all goes.
-            server.assert_kubelet_is_answered(1).await;
-            assert_eq!(server.evicted(), 1);
-            tokio::time::sleep(limits.lifetime * 2).await;
-            for mut stream in idle {
+            let lifetime = Duration::from_millis(300);
+            let (_server, clients) = unread(lifetime).await;
+            tokio::time::sleep(lifetime * 2).await;
+            for mut stream in clients {
                 let mut got = Vec::new();
                 let _ = stream.read_to_end(&mut got).await;
                 assert!(got.len() < HUGE, "{}", got.len());
@@ -405,9 +418,19 @@ mod tests {
             assert_eq!(server.status(short(MAX_HEADERS).as_bytes()).await, 200);
             let too_large = Incident::Refused(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
             assert_eq!(*server.incidents.lock().unwrap(), [too_large; 4]);
-            // A client that reads only after it has written everything.
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn a_client_that_reads_only_after_it_has_written_everything_learns_why() {
+        in_time(async {
+            let server = Server::ready(Limits { linger: FOREVER, ..Limits::DEFAULT });
             let mut stream = server.connect().await;
-            stream.write_all(header.as_bytes()).await.unwrap();
+            for _ in 0..32 {
+                stream.write_all(&[b'x'; 32 * 1024]).await.unwrap();
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
             let mut answer = String::new();
             stream.read_to_string(&mut answer).await.unwrap();
             assert_eq!(status(&answer), 431);
