@@ -10,14 +10,16 @@
 //! * [`prober`], [`schedule`]: the loop, and when whose turn is
 //! * [`tailscale`], [`http`]: the few LocalAPI calls that are made, over a small HTTP client
 //! * [`probe`]: resolve, connect, protocol
-//! * [`node`], [`path`], [`health`], [`reason`]: decisions, without I/O and clock
+//! * [`node`], [`path`], [`health`], [`diagnose`], [`reason`]: decisions, without I/O and clock
 //! * [`state`]: the one truth and its snapshot
-//! * [`report`], [`metrics`], [`admin`]: what log, Prometheus and the kubelet are told
+//! * [`report`], [`expiry`], [`metrics`], [`admin`]: what log, Prometheus and the kubelet are told
 
 pub mod admin;
 pub mod agent;
 pub mod cli;
 pub mod config;
+pub mod diagnose;
+pub mod expiry;
 pub mod health;
 pub mod http;
 pub mod metrics;

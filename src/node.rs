@@ -93,6 +93,12 @@ pub struct Facts {
     pub tun: bool,
     /// The host name the node gave itself.
     pub hostname: String,
+    /// When its key expires; none where it never does.
+    pub key_expiry: Option<SystemTime>,
+    /// Code of its home DERP region; empty where it has none.
+    pub home_region: String,
+    /// The region's number in the DERP map; none until it was looked up.
+    pub home_region_id: Option<u32>,
 }
 
 impl Node {
@@ -114,6 +120,9 @@ impl Node {
             version: status.version.clone(),
             tun: status.tun,
             hostname: status.own.host_name.clone(),
+            key_expiry: status.own.key_expiry,
+            home_region: status.own.home_region.clone(),
+            home_region_id: None,
         };
         Self { state, fault: fault(state, status, wall), facts: Some(facts) }
     }

@@ -80,6 +80,7 @@ pub struct Tracker {
     region: Option<Region>,
     since: Instant,
     seconds: [Duration; Path::ALL.len()],
+    changes: [u32; Path::ALL.len()],
     doubt: Option<Doubt>,
 }
 
@@ -102,7 +103,14 @@ pub struct Change {
 impl Tracker {
     /// A target about whose path nothing is known.
     pub fn new(now: Instant) -> Self {
-        Self { path: Path::Unknown, region: None, since: now, seconds: Default::default(), doubt: None }
+        Self {
+            path: Path::Unknown,
+            region: None,
+            since: now,
+            seconds: Default::default(),
+            changes: Default::default(),
+            doubt: None,
+        }
     }
 
     /// The path.
@@ -120,6 +128,11 @@ impl Tracker {
         let mut seconds = self.seconds;
         seconds[self.path as usize] += now.saturating_duration_since(self.since);
         seconds
+    }
+
+    /// How often each path was taken, in the order of [`Path::ALL`].
+    pub fn changes(&self) -> [u32; Path::ALL.len()] {
+        self.changes
     }
 
     /// When the next sample is wanted, if sooner than the next round: while a change is being decided on.
@@ -167,7 +180,9 @@ impl Tracker {
         self.path = to;
         self.region = region;
         self.doubt = None;
-        (from != to).then_some(Change { from, to })
+        let changed = from != to;
+        self.changes[to as usize] += u32::from(changed);
+        changed.then_some(Change { from, to })
     }
 }
 

@@ -1,14 +1,15 @@
 //! The loop: whose turn it is, status, probes side by side, record.
 
-use crate::config::{Config, Source, needs_restart};
+use crate::config::{Config, Source, Target, needs_restart};
 use crate::metrics::{Metrics, ProbeOutcome};
 use crate::node::Node;
 use crate::probe::dns::MagicDns;
+use crate::probe::look::look;
 use crate::probe::resolve::{self, Interest};
 use crate::probe::{self, Context, Held, Probe};
 use crate::report::Reporter;
 use crate::schedule::Schedule;
-use crate::state::{Change, ProbeRecord, Probed, Round, State, same_service};
+use crate::state::{Carrier, Change, ProbeRecord, Probed, Round, Sighting, State, same_service};
 use crate::tailscale::{LocalApi, Peer, Status};
 use futures_util::future::join_all;
 use std::collections::VecDeque;
@@ -35,10 +36,25 @@ pub struct Prober {
 
 /// A target's place in the loop.
 struct Slot {
-    target: crate::config::Target,
+    target: Target,
+    /// When it is probed next.
     due: Instant,
+    /// When its path is looked at in between, because a change is being decided on.
+    look_due: Option<Instant>,
+    /// When the last disco ping was sent.
+    pinged: Option<Instant>,
     held: Option<Held>,
     probing: bool,
+}
+
+impl Slot {
+    fn new(target: Target, due: Instant) -> Self {
+        Self { target, due, look_due: None, pinged: None, held: None, probing: false }
+    }
+
+    fn next(&self) -> Instant {
+        self.look_due.map_or(self.due, |look| look.min(self.due))
+    }
 }
 
 /// The peers as of the last full status, kept where a full one costs too much for every round.
@@ -56,6 +72,8 @@ const FULL_STATUS_EVERY: Duration = Duration::from_secs(60);
 const UNTIL_RUNNING: Duration = Duration::from_secs(1);
 /// A probe that took this much longer than its timeout was cut short by our own stall, and proves nothing.
 const STALL: Duration = Duration::from_secs(1);
+/// A disco ping tells the round trip this often; nearer ones only decide on a path.
+const ROUND_TRIP_EVERY: Duration = Duration::from_secs(60);
 /// Over this time the worst lateness of a round is exported.
 const LAG_WINDOW: Duration = Duration::from_secs(60);
 
@@ -93,7 +111,7 @@ impl Prober {
     /// Goes round until `shutdown` says true.
     pub async fn run(mut self, reload: Arc<Notify>, mut shutdown: watch::Receiver<bool>) {
         loop {
-            let due = self.slots.iter().map(|slot| slot.due).min().unwrap_or_else(Instant::now);
+            let due = self.slots.iter().map(Slot::next).min().unwrap_or_else(Instant::now);
             let turn = async {
                 tokio::select! {
                     biased;
@@ -126,16 +144,12 @@ impl Prober {
             Err(failure) => Node::unreachable(failure.clone()),
         };
         let was_running = self.state.snapshot(Instant::now()).was_running;
-        let probes = match &answer {
-            Ok(status) if node.is_fine() => self.probe(status).await,
-            _ if was_running => self.fail_all(&node),
-            _ => Vec::new(),
+        let (probes, sightings) = match &answer {
+            Ok(status) if node.is_fine() => self.probe_and_look(status, started).await,
+            _ if was_running => (self.fail_all(&node), Vec::new()),
+            _ => (Vec::new(), Vec::new()),
         };
-        let known = match &answer {
-            Ok(status) => self.known(status),
-            Err(_) => Vec::new(),
-        };
-        self.record(Round { node, probes, known, lag });
+        self.record(Round { node, probes, sightings, lag });
     }
 
     fn record(&mut self, round: Round) {
@@ -151,13 +165,15 @@ impl Prober {
         }
         let snapshot = self.state.snapshot(now);
         self.reporter.report(&changes, &snapshot, now);
-        for slot in self.slots.iter_mut().filter(|slot| slot.probing) {
-            slot.probing = false;
+        for slot in &mut self.slots {
             let view = snapshot.targets.iter().find(|view| view.target.name == slot.target.name);
-            slot.due = match view {
-                Some(view) if snapshot.was_running => self.schedule.next(view.pace, now),
-                _ => now + UNTIL_RUNNING.min(slot.target.interval),
-            };
+            slot.look_due = view.and_then(|view| view.path.next_sample(now));
+            if std::mem::take(&mut slot.probing) {
+                slot.due = match view {
+                    Some(view) if snapshot.was_running => self.schedule.next(view.pace, now),
+                    _ => now + UNTIL_RUNNING.min(slot.target.interval),
+                };
+            }
         }
     }
 
@@ -176,16 +192,27 @@ impl Prober {
         Ok(status)
     }
 
-    async fn probe(&mut self, status: &Status) -> Vec<ProbeRecord> {
+    /// Probes the targets that are due, and looks at every target's path meanwhile.
+    async fn probe_and_look(&mut self, status: &Status, now: Instant) -> (Vec<ProbeRecord>, Vec<Sighting>) {
         let context = Context { status, dialer: self.local.dialer(), dns: &self.dns };
-        let due = self.slots.iter_mut().filter(|slot| slot.probing);
-        let probes = join_all(due.map(async |slot| {
-            let probe = probe::run(&slot.target, &mut slot.held, context).await;
-            (&slot.target, probe)
+        let results = join_all(self.slots.iter_mut().map(async |slot| {
+            let Slot { target, look_due, pinged, held, probing, .. } = slot;
+            let wanted = *probing || look_due.is_some_and(|due| due <= now);
+            let probe = async {
+                match *probing {
+                    true => Some(probe::run(target, held, context).await),
+                    false => None,
+                }
+            };
+            let sighting = sight(target, wanted, pinged, context);
+            let (probe, sighting) = tokio::join!(probe, sighting);
+            (&*target, probe, sighting)
         }))
         .await;
-        let mut records = Vec::with_capacity(probes.len());
-        for (target, probe) in probes {
+        let (mut records, mut sightings) = (Vec::new(), Vec::new());
+        for (target, probe, sighting) in results {
+            sightings.extend(sighting);
+            let Some(probe) = probe else { continue };
             tracing::debug!(target = target.name, outcome = ?probe.outcome, timings = ?probe.timings, "Probed");
             if probe.elapsed > target.timeout + STALL {
                 self.metrics.probe(&target.name, ProbeOutcome::Void);
@@ -193,7 +220,7 @@ impl Prober {
                 records.push(record(target.name.clone(), probe));
             }
         }
-        records
+        (records, sightings)
     }
 
     /// While the node is at fault nothing is dialled, and each probe that is due has failed for the node's reason.
@@ -206,11 +233,6 @@ impl Prober {
             records.push(record(slot.target.name.clone(), probe));
         }
         records
-    }
-
-    fn known(&self, status: &Status) -> Vec<String> {
-        let known = self.slots.iter().filter(|slot| resolve::resolve(status, &slot.target.host).is_ok());
-        known.map(|slot| slot.target.name.clone()).collect()
     }
 
     /// Reads the configuration anew and puts it in force if it has changed, or reads it in any case if `asked`.
@@ -238,12 +260,12 @@ impl Prober {
         let mut old = std::mem::take(&mut self.slots);
         for target in &self.config.targets {
             let kept = old.iter().position(|slot| same_service(&slot.target, target)).map(|at| old.swap_remove(at));
-            let (due, held) = match kept {
-                Some(slot) if slot.target.interval == target.interval => (slot.due, slot.held),
-                Some(slot) => (new_due, slot.held),
-                None => (new_due, None),
+            let slot = match kept {
+                Some(slot) if slot.target.interval == target.interval => Slot { target: target.clone(), ..slot },
+                Some(slot) => Slot { target: target.clone(), due: new_due, ..slot },
+                None => Slot::new(target.clone(), new_due),
             };
-            self.slots.push(Slot { target: target.clone(), due, held, probing: false });
+            self.slots.push(slot);
         }
     }
 
@@ -259,6 +281,19 @@ impl Prober {
         }
         self.lags.iter().map(|(_, lag)| *lag).max().unwrap_or_default()
     }
+}
+
+/// What is seen of the node that carries a target; none if the netmap knows none.
+async fn sight(target: &Target, wanted: bool, pinged: &mut Option<Instant>, context: Context<'_>) -> Option<Sighting> {
+    let resolved = resolve::resolve(context.status, &target.host).ok()?;
+    let round_trip_wanted = wanted && pinged.is_none_or(|last| last.elapsed() >= ROUND_TRIP_EVERY);
+    let look = look(&resolved, wanted, round_trip_wanted, context.dialer).await;
+    if look.round_trip.is_some() {
+        *pinged = Some(Instant::now());
+    }
+    let peer = resolved.peer;
+    let carrier = Carrier { id: peer.id.clone(), address: resolved.address, key_expiry: peer.key_expiry };
+    Some(Sighting { target: target.name.clone(), carrier, look })
 }
 
 fn record(target: String, probe: Probe) -> ProbeRecord {

@@ -149,6 +149,12 @@ reasons! {
     ConnectTimeout "connect_timeout" Path Any:
         "The connection attempt got no answer in time.",
         "See whether the tailnet's policy allows this port, whether the machine is up, and whether packets pass (`tailscale ping`).";
+    ConnectTunnelDead "connect_tunnel_dead" Path Any:
+        "No packet comes back from the target's machine: the tunnel to it is dead.",
+        "See whether the machine is up and its tailscaled runs, and whether UDP or TCP 443 passes between the two networks (`tailscale ping`).";
+    ConnectDropped "connect_dropped" Path Any:
+        "The tunnel to the target's machine works, but its TCP port is silent: the tailnet's policy or a firewall there drops the connection.",
+        "See whether the tailnet's policy lets this node reach this port, and whether a firewall on the machine drops it.";
     ConnectUnreachable "connect_unreachable" Path Any:
         "There is no route to the target.",
         "Read the cause; in userspace mode use `via=auto` or name the SOCKS5 proxy of the tailscale container.";
@@ -171,6 +177,12 @@ reasons! {
     ProtocolTimeout "protocol_timeout" Service Protocol:
         "The connection stands, but the service did not answer in time.",
         "See whether the service is stuck, overloaded or stopped, or whether a proxy without a backend accepted the connection.";
+    ProtocolTunnelDead "protocol_tunnel_dead" Path Protocol:
+        "The connection stands, but no packet comes back from the target's machine any more: the tunnel to it is dead.",
+        "See whether the machine is up and its tailscaled runs, and whether UDP or TCP 443 passes between the two networks (`tailscale ping`).";
+    ProtocolMtu "protocol_mtu" Path Protocol:
+        "Small packets reach the target's machine, full-size ones do not: something on the path drops large packets.",
+        "Compare `tailscale ping` with `tailscale ping --size 1312`, and find the hop whose MTU is too small or which drops fragments.";
     ProtocolClosed "protocol_closed" Service Protocol:
         "The connection was closed before the service had answered.",
         "See whether a proxy without a backend accepted the connection, and read the service's log.";
@@ -262,14 +274,14 @@ mod tests {
     }
 
     #[test]
-    fn a_node_reason_is_the_pods_fault_and_a_protocol_reason_the_services() {
+    fn a_node_reason_is_the_pods_fault_and_a_protocol_reason_never() {
         for reason in Reason::ALL {
             assert_eq!(reason.is_nodes(), reason.slug().starts_with("node_"), "{reason:?}");
             if reason.is_nodes() {
                 assert_eq!(reason.scope(), Scope::Pod, "{reason:?}");
             }
             if reason.slug().starts_with("protocol_") {
-                assert_eq!(reason.scope(), Scope::Service, "{reason:?}");
+                assert_ne!(reason.scope(), Scope::Pod, "{reason:?}");
             }
         }
     }

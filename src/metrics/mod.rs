@@ -5,6 +5,7 @@
 
 mod gauges;
 mod localapi;
+mod paths;
 mod process;
 mod rows;
 mod targets;
@@ -15,12 +16,14 @@ use crate::state::{Probed, Snapshot, same_service};
 use crate::tailscale::{Answer, Call};
 use gauges::{PodGauges, TargetGauges};
 use localapi::LocalApi;
+use paths::PathRows;
 use process::Process;
 use prometheus::{IntCounterVec, Opts, Registry, Result, TextEncoder};
 use rows::Rows;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use targets::{Counters, Series};
+use tokio::time::Instant;
 
 /// Every metric. One for the process; it is shared by reference.
 #[derive(Debug)]
@@ -28,6 +31,7 @@ pub struct Metrics {
     registry: Registry,
     pod: PodGauges,
     targets: TargetGauges,
+    paths: PathRows,
     process: Process,
     counters: Counters,
     series: Mutex<BTreeMap<String, Series>>,
@@ -74,6 +78,7 @@ impl Metrics {
         Ok(Self {
             pod: PodGauges::new(&registry)?,
             targets: TargetGauges::new(&registry)?,
+            paths: PathRows::new(&registry)?,
             process: Process::new(&registry)?,
             counters: Counters::new(&registry)?,
             series: Mutex::default(),
@@ -129,6 +134,7 @@ impl Metrics {
         let _one_at_a_time = lock(&self.page);
         self.pod.set(snapshot);
         self.targets.set(snapshot);
+        self.paths.set(snapshot, Instant::now());
         self.process.set();
         let mut page = String::new();
         if let Err(error) = TextEncoder::new().encode_utf8(&self.registry.gather(), &mut page) {

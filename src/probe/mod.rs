@@ -2,6 +2,8 @@
 
 pub mod connect;
 pub mod dns;
+pub mod evidence;
+pub mod look;
 pub mod postgres;
 pub mod resolve;
 pub mod socks5;

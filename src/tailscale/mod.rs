@@ -3,8 +3,10 @@
 mod socket;
 mod split;
 mod status;
+mod stub;
+pub use stub::*;
 
-pub use status::{ExtraRecord, Own, Peer, Route, Status};
+pub use status::{ExtraRecord, Own, Peer, Route, Status, is_at_least};
 
 use crate::http::{Connection, Raw};
 use crate::reason::{Failure, Reason};
