@@ -5,12 +5,13 @@ use crate::config::{Config, Source};
 use crate::metrics::{Build, Metrics};
 use crate::prober::Prober;
 use crate::state::State;
+use crate::watch;
 use prometheus::Registry;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::SystemTime;
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 use tracing::info;
@@ -75,7 +76,7 @@ pub async fn run(
     );
 
     let reload = Arc::new(Notify::new());
-    let (stop, stopped) = watch::channel(false);
+    let (stop, stopped) = tokio::sync::watch::channel(false);
     let mut tasks = JoinSet::new();
     let router = admin::router(pages(&state, &metrics));
     let incidents = Arc::clone(&metrics);
@@ -87,10 +88,16 @@ pub async fn run(
         admin::serve(listener, router, Limits::DEFAULT, observe).await;
         "the HTTP server"
     });
+    let wake = Arc::new(Notify::new());
     let prober = Prober::new(Arc::clone(&state), metrics, config, source, place.magic_dns, &place.pod_uid);
+    let news = watch::run(prober.dialer(), Arc::clone(&state), Arc::clone(&wake), place.pod_uid);
+    tasks.spawn(async move {
+        news.await;
+        "the reader of tailscaled's news"
+    });
     let reloads = Arc::clone(&reload);
     let prober = tasks.spawn(async move {
-        prober.run(reloads, stopped).await;
+        prober.run(reloads, wake, stopped).await;
         "the prober"
     });
 

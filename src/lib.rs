@@ -7,7 +7,7 @@
 //! * [`cli`]: one file per subcommand; `run` prepares what [`agent`] is given
 //! * [`config`]: schema, environment, target URLs, validation
 //! * [`agent`]: builds the parts, owns every task, drains
-//! * [`prober`], [`schedule`]: the loop, and when whose turn is
+//! * [`prober`], [`schedule`], [`watch`]: the loop, when whose turn is, and what wakes it in between
 //! * [`tailscale`], [`http`]: the few LocalAPI calls that are made, over a small HTTP client
 //! * [`probe`]: resolve, connect, protocol
 //! * [`node`], [`path`], [`health`], [`diagnose`], [`reason`]: decisions, without I/O and clock
@@ -32,3 +32,4 @@ pub mod report;
 pub mod schedule;
 pub mod state;
 pub mod tailscale;
+pub mod watch;

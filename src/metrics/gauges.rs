@@ -91,8 +91,8 @@ impl PodGauges {
             let id = facts.home_region_id.map_or_else(|| "unknown".to_owned(), |id| id.to_string());
             ([outside(&facts.home_region), id], 1.0)
         }));
-        let warnings: BTreeSet<_> =
-            snapshot.warnings.iter().map(|warning| (warning.code(), warning.severity())).collect();
+        let warnings = snapshot.warnings.iter().map(|warning| (known(&warning.code), warning.severity.slug()));
+        let warnings: BTreeSet<_> = warnings.collect();
         self.node_warning.fill(warnings.into_iter().map(|(code, severity)| (slugs([code, severity]), 1.0)));
         self.config_info.fill([([config.hash.clone()], 1.0)]);
         self.reload_successful.set(Some(flag(snapshot.reload.problem.is_none())));
@@ -179,4 +179,30 @@ pub(super) fn slugs<const N: usize>(labels: [&str; N]) -> [String; N] {
 /// Milliseconds are enough, and keep the page short.
 pub(super) fn unix(time: SystemTime) -> f64 {
     time.duration_since(SystemTime::UNIX_EPOCH).map_or(0.0, |since| since.as_millis() as f64 / 1000.0)
+}
+
+/// Codes of tailscaled's health warnings that are label values (tailscaled 1.102: `tsconst/health.go`, `health/warnings.go`,
+/// `net/dns`); any other is `other`, since the control plane may invent some.
+const CODES: [&str; 17] = [
+    "derp-region-error",
+    "derp-timed-out",
+    "dns-forward-failing",
+    "dns-read-os-config-failed",
+    "dns-set-os-config-failed",
+    "login-state",
+    "magicsock-receive-func-error",
+    "mapresponse-timeout",
+    "network-status",
+    "no-derp-connection",
+    "no-derp-home",
+    "no-udp4-bind",
+    "not-in-map-poll",
+    "tls-connection-failed",
+    "update-available",
+    "wantrunning-false",
+    "warming-up",
+];
+
+fn known(code: &str) -> &'static str {
+    CODES.into_iter().find(|known| *known == code).unwrap_or("other")
 }

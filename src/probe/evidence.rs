@@ -1,7 +1,7 @@
 //! Asking the layers below TCP after a probe has met silence.
 
 use crate::diagnose::{Evidence, Seen};
-use crate::tailscale::{Dialer, PingKind};
+use crate::tailscale::{Dialer, PingKind, Reply, Way};
 use std::net::IpAddr;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -14,22 +14,37 @@ const WAIT: Duration = Duration::from_secs(1);
 const FULL_SIZE: u16 = 1312;
 
 /// Asks all three questions side by side.
-pub async fn gather(address: IpAddr, dialer: &Dialer) -> Evidence {
+pub async fn gather(address: IpAddr, peer: &[IpAddr], dialer: &Dialer) -> Evidence {
     let (disco, tunnel, full_size) = tokio::join!(
-        ask(address, PingKind::Disco, None, dialer),
-        ask(address, PingKind::Tsmp, None, dialer),
-        ask(address, PingKind::Disco, Some(FULL_SIZE), dialer),
+        ask(address, peer, PingKind::Disco { size: 0 }, dialer),
+        ask(address, peer, PingKind::Tsmp, dialer),
+        ask(address, peer, PingKind::Disco { size: FULL_SIZE }, dialer),
     );
-    Evidence { disco, tunnel, full_size }
+    // A ping with a size goes over every way at once: what does not fit through the direct one comes back over DERP.
+    let detour = matches!((&disco, &full_size), (Ok(Some(Way::Direct(_))), Ok(Some(Way::Derp { .. }))));
+    Evidence {
+        disco: seen(disco),
+        tunnel: seen(tunnel),
+        full_size: if detour { Seen::Silence } else { seen(full_size) },
+    }
 }
 
-async fn ask(address: IpAddr, kind: PingKind, size: Option<u16>, dialer: &Dialer) -> Seen {
+/// The way of the answer, none if there was none, or an error if it could not be asked.
+async fn ask(address: IpAddr, peer: &[IpAddr], kind: PingKind, dialer: &Dialer) -> Result<Option<Way>, ()> {
     for _ in 0..2 {
-        match timeout(WAIT, dialer.ping(address, kind, size)).await {
-            Ok(Ok(_)) => return Seen::Answer,
-            Ok(Err(_)) => return Seen::Untold,
+        match timeout(WAIT, dialer.ping(address, peer, kind)).await {
+            Ok(Ok(Reply::Pong(pong))) => return Ok(Some(pong.way)),
+            Ok(Ok(Reply::Refused(_)) | Err(_)) => return Err(()),
             Err(_) => {}
         }
     }
-    Seen::Silence
+    Ok(None)
+}
+
+fn seen(answer: Result<Option<Way>, ()>) -> Seen {
+    match answer {
+        Ok(Some(_)) => Seen::Answer,
+        Ok(None) => Seen::Silence,
+        Err(()) => Seen::Untold,
+    }
 }

@@ -2,8 +2,7 @@
 
 use super::resolve::Resolved;
 use crate::path::{Region, Sample};
-use crate::tailscale::{Dialer, Peer, PingKind, Way};
-use std::net::IpAddr;
+use crate::tailscale::{Dialer, Peer, PingKind, Reply, Way};
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -70,24 +69,18 @@ pub async fn look(resolved: &Resolved<'_>, sample_wanted: bool, round_trip_wante
     if !told.asks_for_ping(sample_wanted, round_trip_wanted) {
         return Look { sample, round_trip: None };
     }
-    let ping = dialer.ping(resolved.address, PingKind::Disco, None);
+    let ping = dialer.ping(resolved.address, &resolved.peer.addresses, PingKind::Disco { size: 0 });
     match timeout(PING_TIMEOUT, ping).await {
         Err(_) => Look { sample: sample.or(Some(Sample::Silent)), round_trip: Some(None) },
+        Ok(Ok(Reply::Pong(pong))) => Look { sample: sample.or(seen(pong.way)), round_trip: Some(Some(pong.latency)) },
         // Said by the local tailscaled, for example that it does not know the peer's key yet: nothing to judge by.
-        Ok(Err(_)) => Look { sample, round_trip: None },
-        Ok(Ok(pong)) if !is_from(pong.node, resolved.peer) => Look { sample, round_trip: Some(None) },
-        Ok(Ok(pong)) => Look { sample: sample.or(seen(pong.way)), round_trip: Some(Some(pong.latency)) },
+        Ok(Ok(Reply::Refused(_)) | Err(_)) => Look { sample, round_trip: None },
     }
-}
-
-/// A route that covers the address could have led the ping to another node.
-fn is_from(node: Option<IpAddr>, peer: &Peer) -> bool {
-    node.is_none_or(|node| peer.addresses.contains(&node))
 }
 
 fn seen(way: Way) -> Option<Sample> {
     match way {
-        Way::Direct => Some(Sample::Direct),
+        Way::Direct(_) => Some(Sample::Direct),
         Way::PeerRelay => Some(Sample::PeerRelay),
         Way::Derp { region_id, region_code } => Some(Sample::Derp(Region { id: region_id, code: region_code })),
         Way::Untold => None,

@@ -1,23 +1,25 @@
 //! The loop: whose turn it is, status, probes side by side, record.
 
-use crate::config::{Config, Source, Target, needs_restart};
+mod slot;
+
+use crate::config::{Config, Source, needs_restart};
 use crate::metrics::{Metrics, ProbeOutcome};
 use crate::node::Node;
 use crate::probe::dns::MagicDns;
-use crate::probe::look::look;
-use crate::probe::resolve::{self, Interest};
-use crate::probe::{self, Context, Held, Probe};
+use crate::probe::resolve::Interest;
+use crate::probe::{Context, Probe};
 use crate::report::Reporter;
 use crate::schedule::Schedule;
-use crate::state::{Carrier, Change, ProbeRecord, Probed, Round, Sighting, State, same_service};
-use crate::tailscale::{LocalApi, Peer, Status};
+use crate::state::{Change, ProbeRecord, Probed, Round, Sighting, State, same_service};
+use crate::tailscale::{Dialer, LocalApi, Peer, Status};
 use futures_util::future::join_all;
+use slot::Slot;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
 /// Runs the probes and records what they find out.
 pub struct Prober {
@@ -30,31 +32,12 @@ pub struct Prober {
     schedule: Schedule,
     slots: Vec<Slot>,
     netmap: Option<Netmap>,
+    /// The home DERP region's code and number, looked up when it changes.
+    home: Option<(String, Option<u32>)>,
+    /// When the last round began.
+    round_began: Instant,
     lags: VecDeque<(Instant, Duration)>,
     reporter: Reporter,
-}
-
-/// A target's place in the loop.
-struct Slot {
-    target: Target,
-    /// When it is probed next.
-    due: Instant,
-    /// When its path is looked at in between, because a change is being decided on.
-    look_due: Option<Instant>,
-    /// When the last disco ping was sent.
-    pinged: Option<Instant>,
-    held: Option<Held>,
-    probing: bool,
-}
-
-impl Slot {
-    fn new(target: Target, due: Instant) -> Self {
-        Self { target, due, look_due: None, pinged: None, held: None, probing: false }
-    }
-
-    fn next(&self) -> Instant {
-        self.look_due.map_or(self.due, |look| look.min(self.due))
-    }
 }
 
 /// The peers as of the last full status, kept where a full one costs too much for every round.
@@ -72,8 +55,10 @@ const FULL_STATUS_EVERY: Duration = Duration::from_secs(60);
 const UNTIL_RUNNING: Duration = Duration::from_secs(1);
 /// A probe that took this much longer than its timeout was cut short by our own stall, and proves nothing.
 const STALL: Duration = Duration::from_secs(1);
-/// A disco ping tells the round trip this often; nearer ones only decide on a path.
-const ROUND_TRIP_EVERY: Duration = Duration::from_secs(60);
+/// Shortest time from a round's begin to one that tailscaled's news ask for: in a large tailnet there is always news.
+const BETWEEN_WAKES: Duration = Duration::from_secs(2);
+/// Longest time for looking up a DERP region's number.
+const HOME_TIMEOUT: Duration = Duration::from_secs(1);
 /// Over this time the worst lateness of a round is exported.
 const LAG_WINDOW: Duration = Duration::from_secs(60);
 
@@ -100,6 +85,8 @@ impl Prober {
             schedule,
             slots: Vec::new(),
             netmap: None,
+            home: None,
+            round_began: now,
             lags: VecDeque::new(),
             reporter: Reporter::new(now),
             config,
@@ -108,15 +95,18 @@ impl Prober {
         prober
     }
 
-    /// Goes round until `shutdown` says true.
-    pub async fn run(mut self, reload: Arc<Notify>, mut shutdown: watch::Receiver<bool>) {
+    /// Goes round until `shutdown` says true. `reload` asks for the configuration to be read anew, `wake` for a round in
+    /// between: tailscaled has news.
+    pub async fn run(mut self, reload: Arc<Notify>, wake: Arc<Notify>, mut shutdown: watch::Receiver<bool>) {
         loop {
             let due = self.slots.iter().map(Slot::next).min().unwrap_or_else(Instant::now);
+            let calm = self.round_began + BETWEEN_WAKES;
             let turn = async {
                 tokio::select! {
                     biased;
                     () = reload.notified() => self.reload(true),
                     () = sleep_until(due) => self.round(due).await,
+                    () = woken(&wake, calm) => self.round(Instant::now()).await,
                 }
             };
             tokio::select! {
@@ -130,20 +120,32 @@ impl Prober {
         }
     }
 
+    /// For whoever else asks tailscaled something.
+    pub fn dialer(&self) -> Dialer {
+        self.local.dialer().clone()
+    }
+
     async fn round(&mut self, planned: Instant) {
         self.reload(false);
         let started = Instant::now();
+        self.round_began = started;
         let lag = self.note_lag(started, started.saturating_duration_since(planned));
         for slot in &mut self.slots {
             // Targets that are due a little later come along: one waking up instead of two.
             slot.probing = slot.due <= started + slot.target.interval / 20;
         }
         let answer = self.read_status().await;
-        let node = match &answer {
+        let mut node = match &answer {
             Ok(status) => Node::of(status, SystemTime::now()),
             Err(failure) => Node::unreachable(failure.clone()),
         };
-        let was_running = self.state.snapshot(Instant::now()).was_running;
+        self.look_up_home(&mut node).await;
+        let before = self.state.snapshot(started);
+        let was_running = before.was_running;
+        if was_running && before.node.is_fine() != node.is_fine() {
+            // Every target's standing has just changed.
+            self.slots.iter_mut().for_each(|slot| slot.probing = true);
+        }
         let (probes, sightings) = match &answer {
             Ok(status) if node.is_fine() => self.probe_and_look(status, started).await,
             _ if was_running => (self.fail_all(&node), Vec::new()),
@@ -177,6 +179,17 @@ impl Prober {
         }
     }
 
+    /// Adds the number of the home DERP region, which the status does not tell.
+    async fn look_up_home(&mut self, node: &mut Node) {
+        let Some(facts) = node.facts.as_mut().filter(|facts| !facts.home_region.is_empty()) else { return };
+        if self.home.as_ref().is_none_or(|(code, _)| *code != facts.home_region) {
+            let asked = timeout(HOME_TIMEOUT, self.local.region_id(&facts.home_region)).await;
+            // Without an answer the number stays unknown until the region changes: nothing depends on it.
+            self.home = Some((facts.home_region.clone(), asked.ok().and_then(Result::ok).flatten()));
+        }
+        facts.home_region_id = self.home.as_ref().and_then(|(_, id)| *id);
+    }
+
     async fn read_status(&mut self) -> Result<Status, crate::reason::Failure> {
         let interest = Interest::of(self.slots.iter().map(|slot| &slot.target));
         let keep = |peer: &Peer| interest.wants(peer);
@@ -195,18 +208,10 @@ impl Prober {
     /// Probes the targets that are due, and looks at every target's path meanwhile.
     async fn probe_and_look(&mut self, status: &Status, now: Instant) -> (Vec<ProbeRecord>, Vec<Sighting>) {
         let context = Context { status, dialer: self.local.dialer(), dns: &self.dns };
+        let fall = self.config.fall;
         let results = join_all(self.slots.iter_mut().map(async |slot| {
-            let Slot { target, look_due, pinged, held, probing, .. } = slot;
-            let wanted = *probing || look_due.is_some_and(|due| due <= now);
-            let probe = async {
-                match *probing {
-                    true => Some(probe::run(target, held, context).await),
-                    false => None,
-                }
-            };
-            let sighting = sight(target, wanted, pinged, context);
-            let (probe, sighting) = tokio::join!(probe, sighting);
-            (&*target, probe, sighting)
+            let (probe, sighting) = slot.take_turn(now, fall, context).await;
+            (&slot.target, probe, sighting)
         }))
         .await;
         let (mut records, mut sightings) = (Vec::new(), Vec::new());
@@ -261,8 +266,7 @@ impl Prober {
         for target in &self.config.targets {
             let kept = old.iter().position(|slot| same_service(&slot.target, target)).map(|at| old.swap_remove(at));
             let slot = match kept {
-                Some(slot) if slot.target.interval == target.interval => Slot { target: target.clone(), ..slot },
-                Some(slot) => Slot { target: target.clone(), due: new_due, ..slot },
+                Some(slot) => slot.renewed(target.clone(), new_due),
                 None => Slot::new(target.clone(), new_due),
             };
             self.slots.push(slot);
@@ -283,17 +287,10 @@ impl Prober {
     }
 }
 
-/// What is seen of the node that carries a target; none if the netmap knows none.
-async fn sight(target: &Target, wanted: bool, pinged: &mut Option<Instant>, context: Context<'_>) -> Option<Sighting> {
-    let resolved = resolve::resolve(context.status, &target.host).ok()?;
-    let round_trip_wanted = wanted && pinged.is_none_or(|last| last.elapsed() >= ROUND_TRIP_EVERY);
-    let look = look(&resolved, wanted, round_trip_wanted, context.dialer).await;
-    if look.round_trip.is_some() {
-        *pinged = Some(Instant::now());
-    }
-    let peer = resolved.peer;
-    let carrier = Carrier { id: peer.id.clone(), address: resolved.address, key_expiry: peer.key_expiry };
-    Some(Sighting { target: target.name.clone(), carrier, look })
+/// Returns when tailscaled has news, but not before `calm`.
+async fn woken(wake: &Notify, calm: Instant) {
+    wake.notified().await;
+    sleep_until(calm).await;
 }
 
 fn record(target: String, probe: Probe) -> ProbeRecord {
