@@ -1,0 +1,75 @@
+//! What is told of calls that were made.
+
+use crate::reason::{Failure, Reason};
+use std::sync::Arc;
+
+/// Is told of each finished call.
+pub type Observe = Arc<dyn Fn(Call, Answer) + Send + Sync>;
+
+/// The calls that telltail makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Call {
+    /// `status`.
+    Status,
+    /// `dial`.
+    Dial,
+}
+
+impl Call {
+    /// Every call.
+    pub const ALL: [Self; 2] = [Self::Status, Self::Dial];
+
+    /// The label value.
+    pub const fn slug(self) -> &'static str {
+        match self {
+            Self::Status => "status",
+            Self::Dial => "dial",
+        }
+    }
+}
+
+/// How a call went, whatever the answer says of a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Answer {
+    /// tailscaled answered; that a dial failed is an answer, too.
+    Ok,
+    /// This user may not.
+    Forbidden,
+    /// No answer, none in time, or something that is no answer.
+    None,
+}
+
+impl Answer {
+    /// Every answer.
+    pub const ALL: [Self; 3] = [Self::Ok, Self::Forbidden, Self::None];
+
+    /// The label value.
+    pub const fn slug(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Forbidden => "forbidden",
+            Self::None => "no_answer",
+        }
+    }
+
+    pub(super) fn of<T>(result: &Result<T, Failure>) -> Self {
+        match result {
+            Err(failure) if failure.reason == Reason::NodeSocketForbidden => Self::Forbidden,
+            Err(failure) if failure.reason.is_nodes() => Self::None,
+            Ok(_) | Err(_) => Self::Ok,
+        }
+    }
+}
+
+/// A call under way, which may be given up at any time.
+pub(super) struct Observed<'a> {
+    pub observe: &'a Observe,
+    pub call: Call,
+    pub answer: Answer,
+}
+
+impl Drop for Observed<'_> {
+    fn drop(&mut self) {
+        (self.observe)(self.call, self.answer);
+    }
+}
