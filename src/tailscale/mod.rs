@@ -1,13 +1,21 @@
 //! LocalAPI, tailscaled's HTTP interface on a unix socket: only the calls that telltail makes, only the fields it reads.
 
+mod backoff;
+mod bus;
 mod dial;
 mod observe;
+mod ping;
 mod socket;
 mod split;
 mod status;
+mod warning;
 
+pub use backoff::Backoff;
+pub use bus::{Bus, Event, MASK, MASK_WITH_PEERS};
 pub use observe::{Answer, Call, Observe};
+pub use ping::{PingKind, Pong, Refusal, Reply, Way, Why};
 pub use status::{ExtraRecord, Own, Peer, Route, Status};
+pub use warning::{Severity, Warning};
 
 use crate::http::Connection;
 use crate::reason::{Failure, Reason};

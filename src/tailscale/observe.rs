@@ -13,17 +13,23 @@ pub enum Call {
     Status,
     /// `dial`.
     Dial,
+    /// `ping`.
+    Ping,
+    /// `watch-ipn-bus`, each time it is opened.
+    Bus,
 }
 
 impl Call {
     /// Every call.
-    pub const ALL: [Self; 2] = [Self::Status, Self::Dial];
+    pub const ALL: [Self; 4] = [Self::Status, Self::Dial, Self::Ping, Self::Bus];
 
     /// The label value.
     pub const fn slug(self) -> &'static str {
         match self {
             Self::Status => "status",
             Self::Dial => "dial",
+            Self::Ping => "ping",
+            Self::Bus => "bus",
         }
     }
 }

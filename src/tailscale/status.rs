@@ -147,6 +147,7 @@ impl<'a> Reader<'a> {
                 status.peers.extend(peer.filter(|peer| keep(peer)));
                 Ok(())
             }
+            Part::Skipped(..) | Part::End => Ok(()),
         };
         splitter.feed(bytes, take).map_err(Unread::into_failure)
     }
