@@ -1,0 +1,8 @@
+//! The agent in this process against a simulated tailscaled and misbehaving services: what is done to the world, and
+//! what then has to be seen.
+
+mod faults;
+mod log;
+mod page;
+mod rig;
+mod table;
