@@ -2,7 +2,10 @@
 //! what then has to be seen.
 
 mod faults;
+mod life;
 mod log;
 mod page;
+mod reload;
 mod rig;
 mod table;
+mod ways;
