@@ -105,7 +105,9 @@ impl<W: World> Prober<W> {
                 () = turn => {}
             }
         }
-        for slot in self.slots.iter().filter(|slot| slot.probing) {
+        // Before the first Running nothing is counted.
+        let counts = self.state.snapshot(Instant::now()).was_running;
+        for slot in self.slots.iter().filter(|slot| counts && slot.probing) {
             self.metrics.probe(&slot.target.name, ProbeOutcome::Void);
         }
     }
