@@ -83,7 +83,7 @@ pub struct Node {
 }
 
 /// What a reachable tailscaled tells of itself.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Facts {
     /// Is a connection to the control plane open? A hint, never a verdict.
     pub online: bool,

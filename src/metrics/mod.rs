@@ -23,7 +23,6 @@ use rows::Rows;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use targets::{Counters, Series};
-use tokio::time::Instant;
 
 /// Every metric. One for the process; it is shared by reference.
 #[derive(Debug)]
@@ -134,7 +133,7 @@ impl Metrics {
         let _one_at_a_time = lock(&self.page);
         self.pod.set(snapshot);
         self.targets.set(snapshot);
-        self.paths.set(snapshot, Instant::now());
+        self.paths.set(snapshot);
         self.process.set();
         let mut page = String::new();
         if let Err(error) = TextEncoder::new().encode_utf8(&self.registry.gather(), &mut page) {

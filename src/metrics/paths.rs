@@ -6,7 +6,6 @@ use super::{flag, outside};
 use crate::path::Path;
 use crate::state::{Snapshot, TargetView};
 use prometheus::{Registry, Result};
-use tokio::time::Instant;
 
 /// The paths' families.
 #[derive(Debug)]
@@ -44,7 +43,7 @@ impl PathRows {
         })
     }
 
-    pub(super) fn set(&self, snapshot: &Snapshot, now: Instant) {
+    pub(super) fn set(&self, snapshot: &Snapshot) {
         let views = &snapshot.targets;
         let name = |view: &TargetView| [view.target.name.clone()];
         let labels = |view: &TargetView, path: Path| slugs([&view.target.name, path.slug()]);
@@ -53,7 +52,7 @@ impl PathRows {
             Path::ALL.map(|path| (labels(view, path), flag(path == current)))
         }));
         self.seconds.fill(views.iter().flat_map(|view| {
-            let seconds = view.path.seconds(now);
+            let seconds = view.path.seconds(snapshot.at);
             Path::ALL.map(|path| (labels(view, path), seconds[path as usize].as_secs_f64()))
         }));
         self.changes.fill(views.iter().flat_map(|view| {

@@ -20,7 +20,7 @@ pub struct Resolved<'a> {
 }
 
 /// Which peers of a netmap the targets may need.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Interest {
     labels: HashSet<String>,
     addresses: Vec<IpAddr>,
@@ -216,7 +216,8 @@ mod tests {
     #[test]
     fn a_tailscale_service_is_reached_through_the_node_that_hosts_it() {
         for host in [name("pg"), name("pg.tail1.ts.net")] {
-            let resolved = resolve(&status(), &host).unwrap();
+            let status = status();
+            let resolved = resolve(&status, &host).unwrap();
             assert_eq!(resolved.address.to_string(), "100.100.1.1");
             assert_eq!(resolved.addresses.len(), 2);
         }

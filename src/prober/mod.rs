@@ -1,37 +1,65 @@
 //! The loop: whose turn it is, status, probes side by side, record.
 
 mod slot;
+mod tailnet;
+#[cfg(test)]
+mod tests;
 
-use crate::config::{Config, Source, needs_restart};
+pub use tailnet::Tailnet;
+
+use crate::config::{Config, Source, Target, needs_restart};
+use crate::diagnose::Evidence;
 use crate::metrics::{Metrics, ProbeOutcome};
 use crate::node::Node;
-use crate::probe::dns::MagicDns;
-use crate::probe::resolve::Interest;
-use crate::probe::{Context, Probe};
+use crate::probe::look::Look;
+use crate::probe::resolve::{Interest, Resolved};
+use crate::probe::{Held, Probe};
+use crate::reason::Failure;
 use crate::report::Reporter;
 use crate::schedule::Schedule;
 use crate::state::{Change, ProbeRecord, Probed, Round, Sighting, State, same_service};
-use crate::tailscale::{Dialer, LocalApi, Peer, Status};
+use crate::tailscale::Status;
 use futures_util::future::join_all;
 use slot::Slot;
 use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::sync::{Notify, watch};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
+
+/// What a round looks at: the [`Tailnet`], or a test's script.
+pub trait World: Sync {
+    /// The local tailscaled, with the peers that are of interest.
+    fn status(&mut self, interest: &Interest) -> impl Future<Output = Result<Status, Failure>> + Send;
+
+    /// The number of the DERP region with this code, if it can be had.
+    fn region_id(&mut self, code: &str) -> impl Future<Output = Option<u32>> + Send;
+
+    /// One probe of a target while the node is fine; `held` lives until the next.
+    fn probe(&self, target: &Target, held: &mut Option<Held>, status: &Status) -> impl Future<Output = Probe> + Send;
+
+    /// One look at the path to a target's node; see [`crate::probe::look::look`].
+    fn look(
+        &self,
+        resolved: &Resolved<'_>,
+        sample_wanted: bool,
+        round_trip_wanted: bool,
+    ) -> impl Future<Output = Look> + Send;
+
+    /// What the layers below TCP say of a silent target.
+    fn evidence(&self, resolved: &Resolved<'_>) -> impl Future<Output = Evidence> + Send;
+}
 
 /// Runs the probes and records what they find out.
-pub struct Prober {
+pub struct Prober<W> {
     state: Arc<State>,
     metrics: Arc<Metrics>,
     source: Source,
     config: Arc<Config>,
-    local: LocalApi,
-    dns: MagicDns,
+    world: W,
     schedule: Schedule,
     slots: Vec<Slot>,
-    netmap: Option<Netmap>,
     /// The home DERP region's code and number, looked up when it changes.
     home: Option<(String, Option<u32>)>,
     /// When the last round began.
@@ -40,51 +68,34 @@ pub struct Prober {
     reporter: Reporter,
 }
 
-/// The peers as of the last full status, kept where a full one costs too much for every round.
-struct Netmap {
-    peers: Vec<Peer>,
-    size: usize,
-    read: Instant,
-}
-
-/// A status longer than this is asked for in full only once in [`FULL_STATUS_EVERY`].
-const LARGE_STATUS: usize = 1 << 20;
-/// See [`LARGE_STATUS`].
-const FULL_STATUS_EVERY: Duration = Duration::from_secs(60);
 /// Until tailscaled is Running for the first time it is asked this often: the startup gate waits for it.
 const UNTIL_RUNNING: Duration = Duration::from_secs(1);
 /// A probe that took this much longer than its timeout was cut short by our own stall, and proves nothing.
 const STALL: Duration = Duration::from_secs(1);
 /// Shortest time from a round's begin to one that tailscaled's news ask for: in a large tailnet there is always news.
 const BETWEEN_WAKES: Duration = Duration::from_secs(2);
-/// Longest time for looking up a DERP region's number.
-const HOME_TIMEOUT: Duration = Duration::from_secs(1);
 /// Over this time the worst lateness of a round is exported.
 const LAG_WINDOW: Duration = Duration::from_secs(60);
 
-impl Prober {
+impl<W: World> Prober<W> {
     /// A loop that has not begun.
     pub fn new(
         state: Arc<State>,
         metrics: Arc<Metrics>,
         config: Arc<Config>,
         source: Source,
-        magic_dns: SocketAddr,
+        world: W,
         pod_uid: &str,
     ) -> Self {
         let now = Instant::now();
         let schedule = Schedule::new(pod_uid, now);
-        let observer = Arc::clone(&metrics);
-        let local = LocalApi::new(config.socket.clone(), Arc::new(move |call, answer| observer.localapi(call, answer)));
         let mut prober = Self {
             state,
             metrics,
             source,
-            local,
-            dns: MagicDns::new(magic_dns),
+            world,
             schedule,
             slots: Vec::new(),
-            netmap: None,
             home: None,
             round_began: now,
             lags: VecDeque::new(),
@@ -120,11 +131,6 @@ impl Prober {
         }
     }
 
-    /// For whoever else asks tailscaled something.
-    pub fn dialer(&self) -> Dialer {
-        self.local.dialer().clone()
-    }
-
     async fn round(&mut self, planned: Instant) {
         self.reload(false);
         let started = Instant::now();
@@ -134,7 +140,8 @@ impl Prober {
             // Targets that are due a little later come along: one waking up instead of two.
             slot.probing = slot.due <= started + slot.target.interval / 20;
         }
-        let answer = self.read_status().await;
+        let interest = Interest::of(self.slots.iter().map(|slot| &slot.target));
+        let answer = self.world.status(&interest).await;
         let mut node = match &answer {
             Ok(status) => Node::of(status, SystemTime::now()),
             Err(failure) => Node::unreachable(failure.clone()),
@@ -183,34 +190,18 @@ impl Prober {
     async fn look_up_home(&mut self, node: &mut Node) {
         let Some(facts) = node.facts.as_mut().filter(|facts| !facts.home_region.is_empty()) else { return };
         if self.home.as_ref().is_none_or(|(code, _)| *code != facts.home_region) {
-            let asked = timeout(HOME_TIMEOUT, self.local.region_id(&facts.home_region)).await;
             // Without an answer the number stays unknown until the region changes: nothing depends on it.
-            self.home = Some((facts.home_region.clone(), asked.ok().and_then(Result::ok).flatten()));
+            self.home = Some((facts.home_region.clone(), self.world.region_id(&facts.home_region).await));
         }
         facts.home_region_id = self.home.as_ref().and_then(|(_, id)| *id);
     }
 
-    async fn read_status(&mut self) -> Result<Status, crate::reason::Failure> {
-        let interest = Interest::of(self.slots.iter().map(|slot| &slot.target));
-        let keep = |peer: &Peer| interest.wants(peer);
-        let recent = |netmap: &Netmap| netmap.size > LARGE_STATUS && netmap.read.elapsed() < FULL_STATUS_EVERY;
-        if let Some(netmap) = self.netmap.take_if(|netmap| recent(netmap)) {
-            let mut status = self.local.status(false, &keep).await?;
-            status.peers.clone_from(&netmap.peers);
-            self.netmap = Some(netmap);
-            return Ok(status);
-        }
-        let status = self.local.status(true, &keep).await?;
-        self.netmap = Some(Netmap { peers: status.peers.clone(), size: status.size, read: Instant::now() });
-        Ok(status)
-    }
-
     /// Probes the targets that are due, and looks at every target's path meanwhile.
     async fn probe_and_look(&mut self, status: &Status, now: Instant) -> (Vec<ProbeRecord>, Vec<Sighting>) {
-        let context = Context { status, dialer: self.local.dialer(), dns: &self.dns };
+        let world = &self.world;
         let fall = self.config.fall;
         let results = join_all(self.slots.iter_mut().map(async |slot| {
-            let (probe, sighting) = slot.take_turn(now, fall, context).await;
+            let (probe, sighting) = slot.take_turn(now, fall, status, world).await;
             (&slot.target, probe, sighting)
         }))
         .await;
@@ -255,7 +246,6 @@ impl Prober {
                 self.metrics.configure(&config);
                 self.state.reconfigure(Arc::clone(&config), Instant::now(), SystemTime::now());
                 self.config = config;
-                self.netmap = None;
                 self.fill_slots(Instant::now());
             }
         }

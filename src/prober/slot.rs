@@ -1,11 +1,11 @@
 //! A target's place in the loop: its turns, and what is remembered from one to the next.
 
+use super::World;
 use crate::config::Target;
 use crate::diagnose::{Evidence, diagnose};
-use crate::probe::look::look;
-use crate::probe::resolve;
-use crate::probe::{self, Context, Held, Probe, evidence};
+use crate::probe::{Held, Probe, resolve};
 use crate::state::{Carrier, Sighting};
+use crate::tailscale::Status;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -47,33 +47,34 @@ impl Slot {
         &mut self,
         now: Instant,
         fall: u32,
-        context: Context<'_>,
+        status: &Status,
+        world: &impl World,
     ) -> (Option<Probe>, Option<Sighting>) {
         let wanted = self.probing || self.look_due.is_some_and(|due| due <= now);
         let Self { target, pinged, held, probing, .. } = self;
-        let sighting = sight(target, wanted, pinged, context);
+        let sighting = sight(target, wanted, pinged, status, world);
         if !*probing {
             return (None, sighting.await);
         }
-        let (probe, sighting) = tokio::join!(probe::run(target, held, context), sighting);
-        (Some(self.examine(probe, fall, context).await), sighting)
+        let (probe, sighting) = tokio::join!(world.probe(target, held, status), sighting);
+        (Some(self.examine(probe, fall, status, world).await), sighting)
     }
 
     /// Names a silence by what the layers below answer, once it is about to take the target down and then rarely.
-    async fn examine(&mut self, mut probe: Probe, fall: u32, context: Context<'_>) -> Probe {
+    async fn examine(&mut self, mut probe: Probe, fall: u32, status: &Status, world: &impl World) -> Probe {
         let Err(failure) = probe.outcome else {
             (self.failed, self.evidence) = (0, None);
             return probe;
         };
         self.failed += 1;
-        let resolved = resolve::resolve(context.status, &self.target.host);
+        let resolved = resolve::resolve(status, &self.target.host);
         let stale = self.evidence.is_none_or(|(at, _)| at.elapsed() >= EVIDENCE_FOR);
         if let Ok(resolved) = resolved
             && failure.reason.is_silence()
             && self.failed >= fall
             && stale
         {
-            let evidence = evidence::gather(resolved.address, &resolved.peer.addresses, context.dialer).await;
+            let evidence = world.evidence(&resolved).await;
             self.evidence = Some((Instant::now(), evidence));
         }
         probe.outcome = Err(match self.evidence {
@@ -89,10 +90,16 @@ impl Slot {
 }
 
 /// What is seen of the node that carries a target; none if the netmap knows none.
-async fn sight(target: &Target, wanted: bool, pinged: &mut Option<Instant>, context: Context<'_>) -> Option<Sighting> {
-    let resolved = resolve::resolve(context.status, &target.host).ok()?;
+async fn sight(
+    target: &Target,
+    wanted: bool,
+    pinged: &mut Option<Instant>,
+    status: &Status,
+    world: &impl World,
+) -> Option<Sighting> {
+    let resolved = resolve::resolve(status, &target.host).ok()?;
     let round_trip_wanted = wanted && pinged.is_none_or(|last| last.elapsed() >= ROUND_TRIP_EVERY);
-    let look = look(&resolved, wanted, round_trip_wanted, context.dialer).await;
+    let look = world.look(&resolved, wanted, round_trip_wanted).await;
     if look.round_trip.is_some() {
         *pinged = Some(Instant::now());
     }

@@ -26,6 +26,8 @@ pub struct State {
 /// Everything there is to know, at one moment.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
+    /// The moment.
+    pub at: Instant,
     /// The configuration in force.
     pub config: Arc<Config>,
     /// How the last attempt to read the configuration went.
@@ -169,6 +171,7 @@ impl State {
         let gate = (config.startup_gate == Gate::None).then_some(Release::Disabled);
         let targets = config.targets.iter().map(|target| TargetView::new(target.clone(), now)).collect();
         let snapshot = Snapshot {
+            at: now,
             config,
             reload: Reload { at: wall, problem: None },
             node: Node::unasked(),
@@ -189,6 +192,7 @@ impl State {
     pub fn snapshot(&self, now: Instant) -> Snapshot {
         let mut inner = self.lock();
         self.open_gate(&mut inner, now);
+        inner.at = now;
         inner.clone()
     }
 

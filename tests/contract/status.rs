@@ -24,7 +24,8 @@ async fn fault(world: &impl World) -> Option<Reason> {
 
 /// Where telltail would connect to for this name.
 async fn resolved(world: &impl World, name: &str) -> Result<IpAddr, Reason> {
-    let resolved = resolve(&read(world).await, &Host::Name(name.to_owned()));
+    let status = read(world).await;
+    let resolved = resolve(&status, &Host::Name(name.to_owned()));
     resolved.map(|resolved| resolved.address).map_err(|failure| failure.reason)
 }
 
