@@ -1,6 +1,6 @@
 //! Faults of the pod's own tailscaled.
 
-use telltail_tailnet::{Agent, Mode, Node, Tailnet, eventually};
+use telltail_tailnet::{Agent, Mode, Tailnet, eventually};
 use tokio::join;
 
 use crate::{CACHE, SOON, becomes_ready, goes_down, node, watch};

@@ -32,7 +32,7 @@ async fn both_services_are_up(mode: Mode) {
     let agent = watch(&worker, BOTH).await;
     let user = watch(
         &worker,
-        "postgres://postgres@stackeye-db-prd:5432,postgres://nobody@stackeye-db-prd:5432?name=nobody&required=false",
+        "postgres://postgres@stackeye-db-prd:5432",
     )
     .await;
     becomes_ready(&default).await;
