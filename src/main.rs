@@ -61,9 +61,7 @@ async fn execute(command: Command) -> Result<u8, Exit> {
             }
             Ok(u8::from(!ready))
         }
-        Command::Config(command) => {
-            command.run(&environment(), &|path| std::fs::read(path), &mut stdout(), &mut stderr()).map_err(unwritten)
-        }
+        Command::Config(command) => command.run(environment(), &mut stdout(), &mut stderr()).map_err(unwritten),
     }
 }
 

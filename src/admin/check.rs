@@ -28,13 +28,13 @@ pub(super) struct Check<'a> {
     track: &'a Track,
     /// None for the node.
     depth: Option<Depth>,
-    last: Last<'a>,
+    last: Last,
 }
 
 /// What was seen last.
-enum Last<'a> {
+enum Last {
     Nothing,
-    Good(&'a str),
+    Good(&'static str),
     Bad(Reason),
 }
 

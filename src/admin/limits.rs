@@ -34,5 +34,8 @@ pub(super) const MAX_HEAD: usize = 8 * 1024;
 pub(super) const MAX_HEADERS: usize = 32;
 /// Most bytes that are read and dropped after an answer, so that lingering costs no CPU to speak of.
 pub(super) const MAX_DROPPED: usize = 2 * 1024 * 1024;
+/// Connections that may wait to be accepted; the kernel cuts it to `net.core.somaxconn`, 4096 by default. With the 128
+/// that `TcpListener::bind` asks for, a burst of connections overflows the queue, and the kubelet's is lost with the rest.
+pub(super) const BACKLOG: u32 = 4096;
 /// Wait after an accept that failed for want of something: it would fail again at once.
 pub(super) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

@@ -4,6 +4,7 @@
 //! * `/healthz` (alias `/readyz`): readiness, 200 or 503; `?verbose`, `?exclude=NAME`. `/healthz/NAME`: one check alone.
 //! * `/livez`: the process answers. `/startupz`: the startup gate is open. `/metrics`: Prometheus' text format.
 
+mod bind;
 mod check;
 #[cfg(test)]
 mod fixture;
@@ -12,6 +13,7 @@ mod limits;
 mod routes;
 mod serve;
 
+pub use bind::bind;
 pub use limits::Limits;
 pub use routes::{App, Route, router};
 pub use serve::{Incident, Observe, serve};

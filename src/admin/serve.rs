@@ -170,9 +170,9 @@ async fn drop_rest(stream: &TcpStream) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{fixture, routes};
+    use super::super::{bind, fixture, routes};
     use super::*;
-    use crate::config::Mode;
+    use crate::config::{Listen, Mode};
     use axum::routing::get;
     use proptest::prelude::*;
     use std::net::SocketAddr;
@@ -181,8 +181,8 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::sync::Notify;
 
-    /// Longer than any test takes on a busy machine.
-    const FOREVER: Duration = Duration::from_secs(60);
+    /// Longer than any test takes on a busy machine, shorter than hyper's own 30 s for a head.
+    const FOREVER: Duration = Duration::from_secs(25);
     const KUBELET: &[u8] =
         b"GET /healthz HTTP/1.1\r\nHost: 10.0.0.1:8245\r\nUser-Agent: kube-probe/1.34\r\nAccept: */*\r\n\
         Connection: close\r\n\r\n";
@@ -195,8 +195,8 @@ mod tests {
     }
 
     impl Server {
-        async fn start(router: Router, limits: Limits) -> Self {
-            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        fn start(router: Router, limits: Limits) -> Self {
+            let listener = bind(Listen::At("127.0.0.1:0".parse().unwrap())).unwrap();
             let address = listener.local_addr().unwrap();
             let incidents = Arc::<Mutex<Vec<_>>>::default();
             let record = Arc::clone(&incidents);
@@ -207,9 +207,9 @@ mod tests {
         }
 
         /// The real pages, everything up.
-        async fn ready(limits: Limits) -> Self {
+        fn ready(limits: Limits) -> Self {
             let (app, _) = fixture::app(fixture::after(Mode::Strict, &fixture::ALL_UP));
-            Self::start(routes::router(app), limits).await
+            Self::start(routes::router(app), limits)
         }
 
         async fn connect(&self) -> TcpStream {
@@ -265,7 +265,7 @@ mod tests {
     #[tokio::test]
     async fn the_kubelet_is_answered_while_a_thousand_half_heads_sit_there() {
         in_time(async {
-            let server = Server::ready(Limits { head: FOREVER, lifetime: FOREVER, ..Limits::DEFAULT }).await;
+            let server = Server::ready(Limits { head: FOREVER, lifetime: FOREVER, ..Limits::DEFAULT });
             let mut crowd_of_halves = Vec::new();
             for _ in 0..crowd() {
                 let mut stream = server.connect().await;
@@ -281,7 +281,7 @@ mod tests {
     #[tokio::test]
     async fn the_kubelet_is_answered_while_clients_drip_and_come_again() {
         in_time(async {
-            let server = Server::ready(Limits::DEFAULT).await;
+            let server = Server::ready(Limits::DEFAULT);
             let mut drippers = JoinSet::new();
             for _ in 0..100 {
                 let address = server.address;
@@ -314,7 +314,7 @@ mod tests {
             let router = Router::new()
                 .route("/slow", get(|| async move { wait.notified().await }))
                 .route("/healthz", get(|| async { "ok" }));
-            let server = Server::start(router, Limits { connections: 3, ..Limits::DEFAULT }).await;
+            let server = Server::start(router, Limits { connections: 3, ..Limits::DEFAULT });
             let mut asking = server.connect().await;
             asking.write_all(b"GET /slow HTTP/1.1\r\n\r\n").await.unwrap();
             let mut oldest = server.connect().await;
@@ -336,27 +336,40 @@ mod tests {
         .await;
     }
 
+    const HUGE: usize = 64 * 1024 * 1024;
+
+    /// A server with two places, both taken by clients that do not read their answers.
+    async fn unread(lifetime: Duration) -> (Server, Vec<TcpStream>) {
+        let router =
+            Router::new().route("/huge", get(|| async { vec![b'x'; HUGE] })).route("/healthz", get(|| async { "ok" }));
+        let server = Server::start(router, Limits { connections: 2, lifetime, ..Limits::DEFAULT });
+        let mut clients = Vec::new();
+        for _ in 0..2 {
+            let mut stream = server.connect().await;
+            stream.write_all(b"GET /huge HTTP/1.1\r\n\r\n").await.unwrap();
+            stream.readable().await.unwrap();
+            clients.push(stream);
+        }
+        (server, clients)
+    }
+
+    #[tokio::test]
+    async fn where_everybody_is_being_answered_the_oldest_goes() {
+        in_time(async {
+            let (server, _clients) = unread(FOREVER).await;
+            server.assert_kubelet_is_answered(1).await;
+            assert_eq!(server.evicted(), 1);
+        })
+        .await;
+    }
+
     #[tokio::test]
     async fn a_client_that_never_reads_loses_its_place() {
         in_time(async {
-            const HUGE: usize = 64 * 1024 * 1024;
-            let router = Router::new()
-                .route("/huge", get(|| async { vec![b'x'; HUGE] }))
-                .route("/healthz", get(|| async { "ok" }));
-            let limits = Limits { connections: 2, lifetime: Duration::from_millis(300), ..Limits::DEFAULT };
-            let server = Server::start(router, limits).await;
-            let mut idle = Vec::new();
-            for _ in 0..2 {
-                let mut stream = server.connect().await;
-                stream.write_all(b"GET /huge HTTP/1.1\r\n\r\n").await.unwrap();
-                stream.readable().await.unwrap();
-                idle.push(stream);
-            }
-            // All places are taken by clients that are being answered: the oldest of all goes.
-            server.assert_kubelet_is_answered(1).await;
-            assert_eq!(server.evicted(), 1);
-            tokio::time::sleep(limits.lifetime * 2).await;
-            for mut stream in idle {
+            let lifetime = Duration::from_millis(300);
+            let (_server, clients) = unread(lifetime).await;
+            tokio::time::sleep(lifetime * 2).await;
+            for mut stream in clients {
                 let mut got = Vec::new();
                 let _ = stream.read_to_end(&mut got).await;
                 assert!(got.len() < HUGE, "{}", got.len());
@@ -368,7 +381,8 @@ mod tests {
     #[tokio::test]
     async fn a_silent_client_is_sent_away_after_the_time_for_a_head() {
         in_time(async {
-            let server = Server::ready(Limits { head: Duration::from_millis(100), ..Limits::DEFAULT }).await;
+            let limits = Limits { head: Duration::from_millis(100), lifetime: FOREVER * 2, ..Limits::DEFAULT };
+            let server = Server::ready(limits);
             assert_eq!(server.ask(b"").await, "");
             assert_eq!(server.ask(HALF).await, "");
         })
@@ -378,7 +392,7 @@ mod tests {
     #[tokio::test]
     async fn other_protocols_get_an_error_or_nothing() {
         in_time(async {
-            let server = Server::ready(Limits::DEFAULT).await;
+            let server = Server::ready(Limits::DEFAULT);
             let tls: Vec<u8> = [&[22, 3, 1, 2, 0, 1, 0, 1, 252, 3, 3][..], &[7; 501]].concat();
             assert_eq!(server.status(&tls).await, 400);
             assert_eq!(server.status(b"SSH-2.0-OpenSSH_9.6\r\n").await, 400);
@@ -393,15 +407,33 @@ mod tests {
     #[tokio::test]
     async fn a_head_that_is_too_large_is_refused_and_the_client_can_read_why() {
         in_time(async {
-            let server = Server::ready(Limits::DEFAULT).await;
+            let server = Server::ready(Limits::DEFAULT);
             let header = format!("GET /healthz HTTP/1.1\r\nX-Filler: {}\r\n\r\n", "x".repeat(1024 * 1024));
             let headers = format!("GET /healthz HTTP/1.1\r\n{}\r\n", "X: y\r\n".repeat(10_000));
             let uri = format!("GET /healthz?{} HTTP/1.1\r\n\r\n", "x".repeat(64 * 1024));
-            for head in [header, headers, uri] {
-                assert_eq!(server.status(head.as_bytes()).await, 431, "{:.40}", head);
+            let short = |n| format!("GET /healthz HTTP/1.1\r\n{}\r\n", "X: y\r\n".repeat(n));
+            for head in [&header, &headers, &uri, &short(MAX_HEADERS + 1)] {
+                assert_eq!(server.status(head.as_bytes()).await, 431, "{head:.40}");
             }
+            assert_eq!(server.status(short(MAX_HEADERS).as_bytes()).await, 200);
             let too_large = Incident::Refused(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
-            assert_eq!(*server.incidents.lock().unwrap(), [too_large; 3]);
+            assert_eq!(*server.incidents.lock().unwrap(), [too_large; 4]);
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn a_client_that_reads_only_after_it_has_written_everything_learns_why() {
+        in_time(async {
+            let server = Server::ready(Limits { linger: FOREVER, ..Limits::DEFAULT });
+            let mut stream = server.connect().await;
+            for _ in 0..32 {
+                stream.write_all(&[b'x'; 32 * 1024]).await.unwrap();
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await.unwrap();
+            assert_eq!(status(&answer), 431);
         })
         .await;
     }
@@ -409,7 +441,7 @@ mod tests {
     #[tokio::test]
     async fn a_body_is_refused_unread() {
         in_time(async {
-            let server = Server::ready(Limits::DEFAULT).await;
+            let server = Server::ready(Limits::DEFAULT);
             for head in [
                 "GET /healthz HTTP/1.1\r\nContent-Length: 10\r\n\r\n",
                 "GET /healthz HTTP/1.1\r\nContent-Length: 10\r\n\r\n0123456789",
@@ -432,7 +464,7 @@ mod tests {
     #[tokio::test]
     async fn an_ambiguous_length_is_refused() {
         in_time(async {
-            let server = Server::ready(Limits::DEFAULT).await;
+            let server = Server::ready(Limits::DEFAULT);
             for (headers, expected) in [
                 ("Content-Length: 5\r\nContent-Length: 6", 400),
                 ("Content-Length: 5, 6", 400),
@@ -458,7 +490,7 @@ mod tests {
     #[tokio::test]
     async fn pipelined_requests_get_one_answer_and_the_end() {
         in_time(async {
-            let server = Server::ready(Limits::DEFAULT).await;
+            let server = Server::ready(Limits::DEFAULT);
             let answer = server.ask(&b"GET /livez HTTP/1.1\r\n\r\n".repeat(10_000)).await;
             assert_eq!(status(&answer), 200);
             assert_eq!(answer.matches("HTTP/1.1").count(), 1);
@@ -471,7 +503,7 @@ mod tests {
     #[tokio::test]
     async fn upgrades_are_ignored_and_head_has_no_body() {
         in_time(async {
-            let server = Server::ready(Limits::DEFAULT).await;
+            let server = Server::ready(Limits::DEFAULT);
             let upgrade = b"GET /livez HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
             assert_eq!(server.status(upgrade).await, 200);
             assert_eq!(server.status(b"CONNECT 10.0.0.1:22 HTTP/1.1\r\n\r\n").await, 405);
@@ -484,7 +516,7 @@ mod tests {
     #[tokio::test]
     async fn a_client_that_ends_its_side_after_asking_is_answered() {
         in_time(async {
-            let server = Server::ready(Limits::DEFAULT).await;
+            let server = Server::ready(Limits::DEFAULT);
             let mut stream = server.connect().await;
             stream.write_all(KUBELET).await.unwrap();
             stream.shutdown().await.unwrap();
@@ -498,7 +530,7 @@ mod tests {
     #[tokio::test]
     async fn dropping_the_server_closes_every_connection() {
         in_time(async {
-            let mut server = Server::ready(Limits { head: FOREVER, lifetime: FOREVER, ..Limits::DEFAULT }).await;
+            let mut server = Server::ready(Limits { head: FOREVER, lifetime: FOREVER, ..Limits::DEFAULT });
             let mut stream = server.connect().await;
             stream.write_all(HALF).await.unwrap();
             server.assert_kubelet_is_answered(1).await;
@@ -516,7 +548,7 @@ mod tests {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             let bytes = [&junk[..], end.as_bytes()].concat();
             let answer = runtime.block_on(async {
-                let server = Server::ready(Limits { head: Duration::from_millis(50), ..Limits::DEFAULT }).await;
+                let server = Server::ready(Limits { head: Duration::from_millis(50), ..Limits::DEFAULT });
                 let answer = tokio::time::timeout(FOREVER, server.ask(&bytes)).await.unwrap();
                 server.assert_kubelet_is_answered(1).await;
                 answer

@@ -1,14 +1,9 @@
 //! `telltail config`: look at a configuration without running it.
 
-use crate::config::{self, Environment, Loaded, pods};
+use super::{EXIT_CONFIG, FileArgument};
+use crate::config::{self, Environment, Loaded, Source, pods};
 use clap::{Args, Subcommand};
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
-
-/// Exit code of a configuration that holds.
-pub const FINE: u8 = 0;
-/// Exit code of one that does not: `EX_CONFIG` of sysexits.h.
-pub const CONFIGURATION: u8 = 78;
 
 /// The variables, for the help of every command that reads them.
 pub const VARIABLES: &str = "\
@@ -32,6 +27,13 @@ Environment (each overrides the key of the same name in the file):
 Parameters of a target's URL: name, required, interval, timeout, via, depth (tcp, protocol),
 expect (any, no-derp, direct).";
 
+const NOTES: &str = "
+Server CPU: percent of one core, by our measurements of one probe; while a server fails it is the most it would be if
+the server still took the connections. A pod's first probe comes within a second of its start, so pods that start in
+the same second come in the same second.
+* with log_connections on, at most; with default settings a healthy probe leaves no line.
+";
+
 /// Check, show or describe a configuration.
 #[derive(Args, Debug)]
 pub struct ConfigArgs {
@@ -45,7 +47,7 @@ enum ConfigCommand {
     #[command(after_help = VARIABLES)]
     Check {
         #[command(flatten)]
-        source: Source,
+        file: FileArgument,
         /// Also say what N pods with this configuration do to each server.
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
         pods: Option<u32>,
@@ -54,39 +56,10 @@ enum ConfigCommand {
     #[command(after_help = VARIABLES)]
     Show {
         #[command(flatten)]
-        source: Source,
+        file: FileArgument,
     },
     /// Print the JSON Schema of the file, for an editor or a template's tests.
     Schema,
-}
-
-/// Where the configuration is.
-#[derive(Args, Debug)]
-pub struct Source {
-    /// YAML file to read; without it the environment alone counts.
-    #[arg(long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
-}
-
-/// Reads a file's bytes; a caller should stop after [`config::MAX_FILE_BYTES`] and one more.
-pub type ReadFile<'a> = &'a dyn Fn(&Path) -> io::Result<Vec<u8>>;
-
-impl Source {
-    /// The configuration of this source and the environment, or what to say when there is none.
-    ///
-    /// # Errors
-    /// Everything that is wrong, printable, for exit code [`CONFIGURATION`].
-    pub fn load(&self, environment: &Environment, read: ReadFile<'_>) -> Result<Loaded, String> {
-        let file = match &self.config {
-            Some(path) => {
-                let bytes = read(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
-                Some((path.as_path(), bytes))
-            }
-            None => None,
-        };
-        let file = file.as_ref().map(|(path, bytes)| (*path, bytes.as_slice()));
-        config::load(environment, file).map_err(|problems| problems.to_string())
-    }
 }
 
 impl ConfigArgs {
@@ -94,40 +67,35 @@ impl ConfigArgs {
     ///
     /// # Errors
     /// When `out` or `err` cannot be written to.
-    pub fn run(
-        &self,
-        environment: &Environment,
-        read: ReadFile<'_>,
-        out: &mut dyn Write,
-        err: &mut dyn Write,
-    ) -> io::Result<u8> {
-        let source = match &self.command {
-            ConfigCommand::Check { source, .. } | ConfigCommand::Show { source } => source,
+    pub fn run(self, environment: Environment, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<u8> {
+        let (file, pods) = match self.command {
+            ConfigCommand::Check { file, pods } => (file, Some(pods)),
+            ConfigCommand::Show { file } => (file, None),
             ConfigCommand::Schema => {
                 writeln!(out, "{:#}", config::json_schema())?;
-                return Ok(FINE);
+                return Ok(0);
             }
         };
-        let loaded = match source.load(environment, read) {
+        let loaded = match Source::new(environment, file.path).load() {
             Ok(loaded) => loaded,
-            Err(text) => {
-                writeln!(err, "{text}")?;
-                return Ok(CONFIGURATION);
+            Err(problems) => {
+                writeln!(err, "{problems}")?;
+                return Ok(EXIT_CONFIG);
             }
         };
         for warning in &loaded.warnings {
             writeln!(err, "warning: {warning}")?;
         }
-        match &self.command {
-            ConfigCommand::Check { pods, .. } => {
+        match pods {
+            None => write!(out, "{}", config::show(&loaded.config))?,
+            Some(pods) => {
                 check(&loaded, out)?;
                 if let Some(pods) = pods {
-                    load_of(&loaded, *pods, out, err)?;
+                    load_of(&loaded, pods, out, err)?;
                 }
             }
-            ConfigCommand::Show { .. } | ConfigCommand::Schema => write!(out, "{}", config::show(&loaded.config))?,
         }
-        Ok(FINE)
+        Ok(0)
     }
 }
 
@@ -159,16 +127,7 @@ fn load_of(loaded: &Loaded, count: u32, out: &mut dyn Write, err: &mut dyn Write
             writeln!(out, "  {when:<36} {:>11.2} {cpu:>10} {:>12.2}", rate.connections, rate.log_lines)?;
         }
     }
-    writeln!(
-        out,
-        "\nServer CPU: percent of one core, by our measurements of one probe; while a server fails it is the most"
-    )?;
-    writeln!(
-        out,
-        "it would be if the server still took the connections. Pods that start together add no storm: their"
-    )?;
-    writeln!(out, "turns are spread over the interval.")?;
-    writeln!(out, "* with log_connections on, at most; with default settings a healthy probe leaves no line.")?;
+    write!(out, "{NOTES}")?;
     for load in loads {
         let (most, when) = load.peak();
         if most > pods::MOST_CONNECTIONS {
@@ -178,4 +137,69 @@ fn load_of(loaded: &Loaded, count: u32, out: &mut dyn Write, err: &mut dyn Write
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Setting, TARGETS_VARIABLE};
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Program {
+        #[command(flatten)]
+        config: ConfigArgs,
+    }
+
+    /// Exit code, what went to `out`, what went to `err`.
+    fn run(arguments: &[&str], targets: &str) -> (u8, String, String) {
+        let program = Program::parse_from(["telltail-config"].iter().chain(arguments));
+        let environment = [(TARGETS_VARIABLE, targets)].into_iter().collect();
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let code = program.config.run(environment, &mut out, &mut err).unwrap();
+        (code, String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap())
+    }
+
+    #[test]
+    fn a_good_configuration_is_checked_shown_and_fed_back() {
+        let (code, out, err) = run(&["check"], "postgres://db,valkey://cache?required=false");
+        assert_eq!((code, err.as_str()), (0, ""));
+        assert!(out.contains("2 targets") && out.contains("valkey://cache:6379  optional, every 10s"), "{out}");
+        let (code, shown, _) = run(&["show"], "postgres://db");
+        assert_eq!(code, 0);
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(shown.as_bytes()).unwrap();
+        let path = file.path().to_str().unwrap();
+        assert_eq!(run(&["show", "--config", path], ""), (0, shown, String::new()));
+    }
+
+    #[test]
+    fn problems_go_to_err_with_78() {
+        let (code, out, err) = run(&["show"], "postgres://db?intervall=1s,tcp://x");
+        assert_eq!((code, out.as_str()), (EXIT_CONFIG, ""));
+        assert!(err.starts_with("2 problems in the configuration:\n  TELLTAIL_TARGETS: target 1: "), "{err}");
+        let (code, _, err) = run(&["check", "--config", "absent.yaml"], "");
+        assert!(code == EXIT_CONFIG && err.contains("absent.yaml: "), "{err}");
+    }
+
+    #[test]
+    fn many_pods_are_warned_of() {
+        let (code, out, err) = run(&["check", "--pods", "100"], "postgres://db");
+        assert!(code == 0 && out.contains("at onset of an outage"), "{out}");
+        assert!(err.contains("warning: db port 5432: 30.0 connections/s at onset, above 20"), "{err}");
+        assert_eq!(run(&["check", "--pods", "10"], "postgres://db").2, "");
+    }
+
+    #[test]
+    fn the_schema_is_json() {
+        let (code, out, _) = run(&["schema"], "");
+        assert!(code == 0 && serde_json::from_str::<serde_json::Value>(&out).is_ok(), "{out}");
+    }
+
+    #[test]
+    fn the_help_names_every_variable() {
+        for setting in Setting::ALL {
+            assert!(VARIABLES.contains(&format!("  {} ", setting.variable())), "{setting:?}");
+        }
+    }
 }

@@ -34,6 +34,9 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Probe the targets and serve /healthz and /metrics until a signal ends it
+    ///
+    /// SIGTERM and SIGINT drain and end it, a second one ends it at once; SIGHUP reads the configuration anew.
+    #[command(after_help = config::VARIABLES)]
     Run(FileArgument),
     /// Probe one target now, stage by stage
     ///

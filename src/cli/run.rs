@@ -18,6 +18,9 @@ use tracing_subscriber::{Layer, fmt};
 /// T-A-I-L on a phone's keypad.
 pub const PORT: u16 = 8245;
 
+/// hickory warns of each stray packet in the packet's own words, which whoever sends them could flood the log with.
+const SILENCED: &str = "hickory_net=off,hickory_proto=off,hickory_resolver=off";
+
 /// Why the agent is not running (any more): the exit code and a sentence.
 pub type Exit = (u8, String);
 
@@ -67,8 +70,10 @@ fn cannot_listen(address: SocketAddr, error: &io::Error) -> String {
 }
 
 fn start_log(config: &Config) -> Result<(), String> {
-    let levels: Targets = config.log.parse().map_err(|error| format!("TELLTAIL_LOG: {error}"))?;
-    let lines = fmt::layer().with_ansi(false);
+    let levels = format!("{SILENCED},{}", config.log);
+    let levels: Targets = levels.parse().map_err(|error| format!("TELLTAIL_LOG: {error}"))?;
+    // Without the module's name, which would be called `target` as a line's own target is.
+    let lines = fmt::layer().with_ansi(false).with_target(false);
     let lines = match config.log_format {
         // The module's name would be a second `target` beside the probed one, and readers of JSON take the last.
         LogFormat::Json => lines.with_target(false).json().flatten_event(true).boxed(),

@@ -1,7 +1,8 @@
 //! The environment's part of the configuration.
 
+use super::keys::{Setting, TARGETS_VARIABLE};
 use super::problem::{Place, Problems, did_you_mean, shown};
-use super::schema::{Given, Raw, RawTarget, Setting, TARGETS_VARIABLE};
+use super::schema::{Given, Raw, RawTarget};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
@@ -68,15 +69,25 @@ pub(super) fn ts_socket(environment: &Environment, problems: &mut Problems) -> O
 }
 
 fn targets(text: &str, place: &Place) -> Vec<RawTarget> {
-    text.split(|c: char| c == ',' || c.is_whitespace())
-        .filter(|url| !url.is_empty())
-        .enumerate()
-        .map(|(index, url)| RawTarget {
-            number: index + 1,
-            url: Given { place: place.clone(), text: url.to_owned() },
-            beside: BTreeMap::new(),
-        })
-        .collect()
+    let mut urls: Vec<String> = Vec::new();
+    for word in text.split(|c: char| c == ',' || c.is_whitespace()).filter(|word| !word.is_empty()) {
+        // `u:a,b@db` is one URL whose password has a comma. It is put together again, so that it is refused as such and
+        // no part of it is taken for something that may be repeated.
+        let begun = urls.iter().rposition(|url| url.contains("://"));
+        match begun.filter(|_| word.contains('@') && !word.contains("://")) {
+            Some(begun) => {
+                let parts = urls.split_off(begun);
+                urls.push(format!("{},{word}", parts.join(",")));
+            }
+            None => urls.push(word.to_owned()),
+        }
+    }
+    let target = |(index, text)| RawTarget {
+        number: index + 1,
+        url: Given { place: place.clone(), text },
+        beside: BTreeMap::new(),
+    };
+    urls.into_iter().enumerate().map(target).collect()
 }
 
 fn warning(name: &str, value: &str) -> Option<String> {

@@ -1,6 +1,6 @@
 //! The JSON Schema of the file, for editors and for those who render it.
 
-use super::schema::{MAX_TARGETS, Parameter, Setting, TARGETS, URL};
+use super::keys::{MAX_TARGETS, Parameter, Setting, TARGETS, URL};
 use serde_json::{Map, Value, json};
 
 /// The schema, draft 2020-12. It knows the shape and the words; rules between values (the timeout below half the
@@ -121,4 +121,56 @@ fn via(description: &str) -> Value {
         "pattern": "^(?:auto|localapi|tcp|socks5://[^@]+:[0-9]+)$",
         "default": "auto",
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{defaults, value};
+
+    fn keys(of: &Value) -> Vec<&str> {
+        of["properties"].as_object().unwrap().keys().map(String::as_str).collect()
+    }
+
+    #[test]
+    fn the_keys_are_those_that_are_read() {
+        let schema = json_schema();
+        let mut settings: Vec<&str> = Setting::keys().chain([TARGETS]).collect();
+        settings.sort_unstable();
+        assert_eq!(keys(&schema), settings);
+        let mut parameters: Vec<&str> = Parameter::keys().chain([URL]).collect();
+        parameters.sort_unstable();
+        assert_eq!(keys(&schema["properties"][TARGETS]["items"]["oneOf"][1]), parameters);
+    }
+
+    #[test]
+    fn the_defaults_are_those_that_hold() {
+        let schema = json_schema();
+        let default = |setting: Setting| schema["properties"][setting.key()]["default"].clone();
+        for (setting, duration, bounds) in [
+            (Setting::Interval, defaults::INTERVAL, defaults::INTERVALS),
+            (Setting::Timeout, defaults::TIMEOUT, defaults::TIMEOUTS),
+            (Setting::StartupRelease, defaults::STARTUP_RELEASE, defaults::STARTUP_RELEASES),
+            (Setting::Drain, defaults::DRAIN, defaults::DRAINS),
+        ] {
+            assert_eq!(value::duration(default(setting).as_str().unwrap(), &bounds), Ok(duration));
+        }
+        assert_eq!((default(Setting::Rise), default(Setting::Fall)), (defaults::RISE.into(), defaults::FALL.into()));
+        assert_eq!(default(Setting::Readiness), defaults::READINESS.slug());
+        assert_eq!(default(Setting::StartupGate), defaults::STARTUP_GATE.slug());
+        assert_eq!(value::via(default(Setting::Via).as_str().unwrap()), Ok(defaults::VIA));
+        assert_eq!(value::log_format(default(Setting::LogFormat).as_str().unwrap()), Ok(defaults::LOG_FORMAT));
+    }
+
+    #[test]
+    fn the_words_are_those_that_are_read() {
+        let schema = json_schema();
+        let words = |key: &str| {
+            let words = schema["properties"][key]["enum"].as_array().cloned().unwrap();
+            words.into_iter().map(|word| word.as_str().unwrap_or_default().to_owned()).collect::<Vec<_>>()
+        };
+        assert!(words("readiness").iter().all(|word| value::mode(word).is_ok()));
+        assert!(words("startup_gate").iter().all(|word| value::gate(word).is_ok()));
+        assert!(words("log_format").iter().all(|word| value::log_format(word).is_ok()));
+    }
 }

@@ -157,3 +157,55 @@ fn plus(one: Rate, other: Rate) -> Rate {
         log_lines: one.log_lines + other.log_lines,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Environment, load};
+
+    fn only(url: &str, pods: u32) -> Load {
+        let environment: Environment = [("TELLTAIL_TARGETS", url)].into_iter().collect();
+        let mut loads = loads(&load(&environment, None).unwrap().config, pods);
+        assert_eq!(loads.len(), 1);
+        loads.remove(0)
+    }
+
+    fn near(one: f64, other: f64) -> bool {
+        (one - other).abs() < 1e-6
+    }
+
+    #[test]
+    fn postgres_pays_for_every_probe() {
+        let load = only("postgres://db", 100);
+        assert!(near(load.rest.connections, 10.0) && near(load.rest.log_lines, 10.0), "{load:?}");
+        assert!(near(load.rest.cores.unwrap(), 10.0 * 0.0027), "{load:?}");
+        // Ten pods a second meet the outage, each asks three times.
+        assert!(near(load.onset.connections, 30.0), "{load:?}");
+        assert!(near(load.down.connections, 100.0 / 30.0), "{load:?}");
+        assert!(near(load.recovery.connections, 200.0 / 30.0), "{load:?}");
+        assert_eq!(load.peak(), (load.onset.connections, "at onset"));
+        let startup = only("postgres://u@db", 100);
+        assert!(near(startup.rest.cores.unwrap(), 10.0 * 0.0034) && near(startup.rest.log_lines, 30.0), "{startup:?}");
+    }
+
+    #[test]
+    fn a_held_valkey_connection_costs_little_until_it_breaks() {
+        let load = only("valkey://cache", 600);
+        assert!(near(load.rest.connections, 10.0) && near(load.rest.probes, 60.0), "{load:?}");
+        assert!(near(load.rest.cores.unwrap(), 10.0 * 76e-6 + 60.0 * 17e-6), "{load:?}");
+        assert!(near(load.onset.connections, 180.0), "{load:?}");
+    }
+
+    #[test]
+    fn no_more_than_every_pod_retries_at_once() {
+        let load = only("tcp://db:1?interval=1s&timeout=400ms", 10);
+        assert!(near(load.onset.connections, 10.0) && load.rest.cores.is_none(), "{load:?}");
+    }
+
+    #[test]
+    fn targets_at_one_address_are_added_up() {
+        let load = only("postgres://db?name=a,postgres://db?name=b", 100);
+        assert!(near(load.rest.connections, 20.0), "{load:?}");
+        assert_eq!(load.targets, ["a", "b"]);
+    }
+}

@@ -85,9 +85,13 @@ impl fmt::Display for Problems {
 
 impl std::error::Error for Problems {}
 
-/// A word from outside, fit to print: escaped and cut. Never for a URL or a value that may hold a secret.
+/// A word from outside, fit to print: escaped and cut. Not for URLs; one that was put where another value belongs is
+/// not repeated, since it may hold a password.
 pub(super) fn shown(text: &str) -> String {
     const LONGEST: usize = 40;
+    if text.contains('@') && text.contains(':') {
+        return "the value (not repeated here)".to_owned();
+    }
     let mut short: String = text.chars().take(LONGEST).flat_map(char::escape_debug).collect();
     if text.chars().nth(LONGEST).is_some() {
         short.push('…');
@@ -134,5 +138,6 @@ mod tests {
     fn a_word_from_outside_is_escaped_and_cut() {
         assert_eq!(shown("a\n\u{1b}"), "`a\\n\\u{1b}`");
         assert!(shown(&"x".repeat(1000)).chars().count() < 50);
+        assert!(!shown("postgres://u:hunter2@db").contains("hunter2"));
     }
 }

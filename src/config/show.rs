@@ -1,7 +1,8 @@
 //! A configuration as text: the effective YAML, which can be fed back as a file, and the hash of what it says.
 
-use super::schema::{Parameter, Setting, TARGETS, URL};
-use super::{Config, Depth, Host, Kind, Listen, LogFormat, Target, defaults, target};
+use super::keys::{Parameter, Setting, TARGETS, URL};
+use super::percent::encoded;
+use super::{Config, Depth, Host, Kind, Listen, LogFormat, Target, defaults};
 use crate::schedule::fnv1a;
 use std::fmt::Write;
 use std::time::Duration;
@@ -47,7 +48,20 @@ pub(super) fn hash(config: &Config) -> String {
 
 /// The target's URL without its parameters, default port written out.
 pub fn url(target: &Target) -> String {
-    target::format(target.kind, target.user.as_deref(), &target.host, target.port, target.database.as_deref())
+    let mut url = format!("{}://", target.kind.slug());
+    if let Some(user) = &target.user {
+        url.push_str(&encoded(user));
+        url.push('@');
+    }
+    let _ = match &target.host {
+        Host::Ip(std::net::IpAddr::V6(ip)) => write!(url, "[{ip}]:{}", target.port),
+        Host::Ip(_) | Host::Name(_) => write!(url, "{}:{}", target.host, target.port),
+    };
+    if let Some(database) = &target.database {
+        url.push('/');
+        url.push_str(&encoded(database));
+    }
+    url
 }
 
 /// Each setting with its value as YAML, and whether that is the default. `interval`, `timeout` and `via` are the

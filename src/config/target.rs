@@ -5,11 +5,10 @@
 //! have. No sentence repeats a part of a URL that may hold a secret: a password may contain any delimiter, so wherever
 //! one is suspected nothing after it is looked at.
 
-use super::host;
-use super::problem::{did_you_mean, shown};
-use super::schema::Parameter;
-use super::{Host, Kind};
-use std::fmt::Write;
+use super::keys::Parameter;
+use super::percent::{BAD_PERCENT, decoded};
+use super::problem::did_you_mean;
+use super::{Host, Kind, host, query};
 
 /// Longest URL in bytes; a longer one is not a URL.
 const LONGEST: usize = 2048;
@@ -37,24 +36,6 @@ pub(super) fn parse(url: &str) -> (Draft, Vec<String>) {
     }
 }
 
-/// A target's URL without parameters; [`parse`] gives the same parts back.
-pub(super) fn format(kind: Kind, user: Option<&str>, host: &Host, port: u16, database: Option<&str>) -> String {
-    let mut url = format!("{}://", kind.slug());
-    if let Some(user) = user {
-        url.push_str(&encoded(user));
-        url.push('@');
-    }
-    let _ = match host {
-        Host::Ip(std::net::IpAddr::V6(ip)) => write!(url, "[{ip}]:{port}"),
-        host => write!(url, "{host}:{port}"),
-    };
-    if let Some(database) = database {
-        url.push('/');
-        url.push_str(&encoded(database));
-    }
-    url
-}
-
 /// `Err` where nothing more can be looked at.
 fn take_apart(url: &str, draft: &mut Draft) -> Result<Vec<String>, String> {
     if url.len() > LONGEST {
@@ -80,12 +61,18 @@ fn take_apart(url: &str, draft: &mut Draft) -> Result<Vec<String>, String> {
     if let Some(user) = user {
         user_part(user, draft, &mut faults);
     }
-    host_part(host_port, draft, &mut faults);
+    if let Err(sentence) = host_part(host_port, draft, &mut faults) {
+        // What stands there may be the beginning of a password, and the rest of it what follows. The parameters are not
+        // read, so the host must not give a name that they may replace.
+        draft.host = None;
+        faults.push(sentence);
+        return Ok(faults);
+    }
     if !path.is_empty() {
         database_part(path, draft, &mut faults);
     }
     if let Some(query) = query {
-        parameters(query, draft, &mut faults);
+        draft.parameters = query::parse(query, &mut faults);
     }
     Ok(faults)
 }
@@ -129,7 +116,8 @@ fn user_part(text: &str, draft: &mut Draft, faults: &mut Vec<String>) {
     }
 }
 
-fn host_part(text: &str, draft: &mut Draft, faults: &mut Vec<String>) {
+/// `Err` where the port is no number.
+fn host_part(text: &str, draft: &mut Draft, faults: &mut Vec<String>) -> Result<(), String> {
     // The colons of an IPv6 literal are inside its brackets; what follows `]` is the port.
     let (host, port) = match text.rfind(']') {
         Some(end) => {
@@ -137,8 +125,7 @@ fn host_part(text: &str, draft: &mut Draft, faults: &mut Vec<String>) {
             (host, (!port.is_empty()).then(|| port.strip_prefix(':').unwrap_or("")))
         }
         None if text.matches(':').count() > 1 => {
-            faults.push("an IPv6 address needs brackets: `[fd7a:115c:a1e0::1]:5432`".to_owned());
-            return;
+            return Err("an IPv6 address needs brackets: `[fd7a:115c:a1e0::1]:5432`".to_owned());
         }
         None => text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port))),
     };
@@ -150,7 +137,7 @@ fn host_part(text: &str, draft: &mut Draft, faults: &mut Vec<String>) {
     let number = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit()).then(|| port.parse().ok()).flatten();
     match (port, draft.kind) {
         (Some(port), _) => match number(port) {
-            Some(0) | None => faults.push("the port is not a number from 1 to 65535".to_owned()),
+            Some(0) | None => return Err("the port is not a number from 1 to 65535".to_owned()),
             port => draft.port = port,
         },
         (None, Some(Kind::Postgres)) => draft.port = Some(5432),
@@ -158,6 +145,7 @@ fn host_part(text: &str, draft: &mut Draft, faults: &mut Vec<String>) {
         (None, Some(Kind::Tcp)) => faults.push("`tcp://` needs a port".to_owned()),
         (None, None) => {}
     }
+    Ok(())
 }
 
 fn database_part(text: &str, draft: &mut Draft, faults: &mut Vec<String>) {
@@ -185,69 +173,5 @@ fn word(what: &str, text: &str) -> Result<String, String> {
     Ok(word)
 }
 
-fn parameters(query: &str, draft: &mut Draft, faults: &mut Vec<String>) {
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        let (key, value) = pair.split_once('=').map_or((pair, None), |(key, value)| (key, Some(value)));
-        let Some(parameter) = Parameter::by_key(key) else {
-            faults.push(unknown(key));
-            continue;
-        };
-        let value = match value.map(decoded) {
-            None => Err(format!("`{key}` has no value: write `{key}=…`")),
-            Some(None) => Err(format!("`{key}`: {BAD_PERCENT}")),
-            Some(Some(_)) if draft.parameters.iter().any(|(known, _)| *known == parameter) => {
-                Err(format!("`{key}` is written twice"))
-            }
-            Some(Some(value)) if value.is_empty() => Err(format!("`{key}` has no value: write `{key}=…`")),
-            Some(Some(value)) => Ok(value),
-        };
-        match value {
-            Ok(value) => draft.parameters.push((parameter, value)),
-            Err(sentence) => faults.push(sentence),
-        }
-    }
-}
-
-fn unknown(key: &str) -> String {
-    let lower = key.to_ascii_lowercase();
-    if lower.starts_with("ssl") || lower.starts_with("tls") {
-        return format!(
-            "{}: TLS is not spoken yet (Postgres answers the probe before TLS begins): remove it",
-            shown(key)
-        );
-    }
-    if lower.starts_with("pass") {
-        return PASSWORD.to_owned();
-    }
-    let meant = did_you_mean(key, Parameter::keys());
-    let known: Vec<&str> = Parameter::keys().collect();
-    let listed = if meant.is_empty() { format!("; known are {}", known.join(", ")) } else { meant };
-    format!("unknown parameter {}{listed}", shown(key))
-}
-
-const PASSWORD: &str = "the URL holds a password: telltail needs none and keeps none, remove it";
-const BAD_PERCENT: &str = "a `%` is followed by two hexadecimal digits and gives UTF-8; a plain `%` is written `%25`";
-
-/// Percent-decoding; `+` stays a plus. Nothing when a sequence is broken or the result is not UTF-8.
-fn decoded(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut pieces = text.split('%');
-    bytes.extend_from_slice(pieces.next()?.as_bytes());
-    for piece in pieces {
-        let digits = piece.get(..2).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()))?;
-        bytes.push(u8::from_str_radix(digits, 16).ok()?);
-        bytes.extend_from_slice(piece.get(2..)?.as_bytes());
-    }
-    String::from_utf8(bytes).ok()
-}
-
-fn encoded(text: &str) -> String {
-    text.bytes().fold(String::new(), |mut url, byte| {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            url.push(char::from(byte));
-        } else {
-            let _ = write!(url, "%{byte:02X}");
-        }
-        url
-    })
-}
+/// What to say where a URL holds a password, without repeating anything of it.
+pub(super) const PASSWORD: &str = "the URL holds a password: telltail needs none and keeps none, remove it";

@@ -106,11 +106,13 @@ impl<'a> Builder<'a> {
     fn document(&mut self) -> Result<Option<Node>, Failure> {
         let mut root = None;
         while let Some((event, place)) = self.next()? {
-            match event {
-                Event::StreamStart | Event::StreamEnd | Event::DocumentStart(..) | Event::DocumentEnd => {}
-                event if root.is_none() => root = Some(self.node(event, place)?),
-                _ => return Err((place, "a second YAML document begins here: one is allowed".to_owned())),
+            if !event.is_node() {
+                continue;
             }
+            if root.is_some() {
+                return Err((place, "a second YAML document begins here: one is allowed".to_owned()));
+            }
+            root = Some(self.node(event, place)?);
         }
         Ok(root)
     }
@@ -142,11 +144,14 @@ impl<'a> Builder<'a> {
         if event.tag().is_some() {
             return Err((place, "tags (`!…`) are not understood here".to_owned()));
         }
-        let value = match event {
-            Event::Scalar(text, style, ..) => scalar(&text, style),
-            Event::SequenceStart(..) => self.list()?,
-            Event::MappingStart(..) => self.mapping()?,
-            _ => return Err((place, "this is not understood here".to_owned())),
+        let value = if let Event::Scalar(text, style, ..) = &event {
+            scalar(text, *style)
+        } else if matches!(event, Event::SequenceStart(..)) {
+            self.list()?
+        } else if matches!(event, Event::MappingStart(..)) {
+            self.mapping()?
+        } else {
+            return Err((place, "this is not understood here".to_owned()));
         };
         Ok(Node { place, value })
     }

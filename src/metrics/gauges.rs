@@ -2,7 +2,7 @@
 
 use super::rows::Rows;
 use super::{flag, outside};
-use crate::config::{Mode, Target, Via};
+use crate::config::{Mode, Target};
 use crate::health::TrackState;
 use crate::node::{Facts, NodeState};
 use crate::state::{Snapshot, TargetView};
@@ -35,7 +35,7 @@ impl PodGauges {
         let draining = "Whether the pod is shutting down (1) and hence not ready in any mode.";
         let open = "Whether /startupz answers that the pod has started (1).";
         let release = "Why the startup gate opened; always 1, absent until it is open.";
-        let lag = "How late the latest round of the last minute began, in seconds; shows a throttled CPU.";
+        let lag = "Worst lateness of a round in the last minute, in seconds; shows a throttled CPU.";
         let state = "tailscaled's state, 1 for the one that it is in; unreachable if it gives no answer.";
         let online = "Whether tailscaled is connected to its control plane (1); absent while it is unreachable.";
         let info = "The local tailscaled: version, mode and host name; always 1, absent while it is unreachable.";
@@ -141,16 +141,7 @@ impl TargetGauges {
 
 fn info(target: &Target, facts: Option<&Facts>) -> [String; 7] {
     // Of `auto` the way that it means now, for `localapi` is not the worker's.
-    let via = match (target.via, facts) {
-        (Via::Auto, Some(facts)) => {
-            if facts.tun {
-                Via::Tcp
-            } else {
-                Via::LocalApi
-            }
-        }
-        (via, _) => via,
-    };
+    let via = facts.map_or(target.via, |facts| target.via.in_mode(facts.tun));
     [
         target.name.clone(),
         target.kind.slug().to_owned(),

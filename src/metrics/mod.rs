@@ -22,9 +22,6 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use targets::{Counters, Series};
 
-/// The media type of a page.
-pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
-
 /// Every metric. One for the process; it is shared by reference.
 #[derive(Debug)]
 pub struct Metrics {

@@ -42,7 +42,7 @@ impl MagicDns {
         name.set_fqdn(true);
         let kind = if v6 { RecordType::AAAA } else { RecordType::A };
         let mut options = DnsRequestOptions::default();
-        // What it is good for is told apart by the port and the id; tailscaled would answer in the case that was asked.
+        // Helps against forgers off the path, of whom a server in the same pod has none.
         options.case_randomization = false;
 
         // The task behind the exchange belongs to this provider and ends with it.
@@ -105,4 +105,250 @@ fn words(code: ResponseCode) -> String {
 
 fn failed(cause: impl std::fmt::Display) -> Failure {
     Failure::new(Reason::ResolveDnsFailed, format_args!("MagicDNS: {cause}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, Ipv6Addr};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use proptest::prelude::*;
+    use tokio::net::UdpSocket;
+    use tokio::task::JoinSet;
+    use tokio::time::Instant;
+
+    use super::*;
+
+    const NAME: &str = "stackeye-db-prd.tail1234.ts.net";
+
+    /// The header and question of an answer to this question, with a response code and a number of records.
+    fn answer(question: &[u8], code: u8, records: u16) -> Vec<u8> {
+        let mut end = 12;
+        while question[end] != 0 {
+            end += 1 + usize::from(question[end]);
+        }
+        let mut answer = question[..end + 5].to_vec();
+        answer[2..12].copy_from_slice(&[0x85, 0x80 | code, 0, 1, 0, 0, 0, 0, 0, 0]);
+        answer[6..8].copy_from_slice(&records.to_be_bytes());
+        answer
+    }
+
+    /// A record of the name that was asked for.
+    fn record(kind: u8, ttl: u32, data: &[u8]) -> Vec<u8> {
+        let mut record = vec![0xc0, 12, 0, kind, 0, 1];
+        record.extend_from_slice(&ttl.to_be_bytes());
+        record.extend_from_slice(&u16::try_from(data.len()).expect("short data").to_be_bytes());
+        record.extend_from_slice(data);
+        record
+    }
+
+    fn with(mut answer: Vec<u8>, rest: &[u8]) -> Vec<u8> {
+        answer.extend_from_slice(rest);
+        answer
+    }
+
+    type Says = Box<dyn Fn(&[u8]) -> Vec<Vec<u8>> + Send>;
+
+    /// Asks a server that says this; gives the result and how many questions the server saw.
+    async fn ask(v6: bool, says: Says) -> (Result<Vec<IpAddr>, Failure>, usize) {
+        let socket = UdpSocket::bind("127.0.0.1:0").await.expect("a port");
+        let server = MagicDns::new(socket.local_addr().expect("an address"));
+        let asked = Arc::new(AtomicUsize::new(0));
+        let seen = Arc::clone(&asked);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
+            let mut question = [0; 1500];
+            loop {
+                let (length, from) = socket.recv_from(&mut question).await.expect("a socket");
+                seen.fetch_add(1, Ordering::Relaxed);
+                for answer in says(&question[..length]) {
+                    socket.send_to(&answer, from).await.expect("a socket");
+                }
+            }
+        });
+        let result = server.addresses(NAME, v6).await;
+        // A second question would be on its way by now.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        (result, asked.load(Ordering::Relaxed))
+    }
+
+    #[tokio::test]
+    async fn addresses_come_from_one_question() {
+        let (result, asked) =
+            ask(false, Box::new(|q| vec![with(answer(q, 0, 1), &record(1, 5, &[100, 64, 0, 2]))])).await;
+        assert_eq!((result, asked), (Ok(vec![IpAddr::V4(Ipv4Addr::new(100, 64, 0, 2))]), 1));
+
+        let ip: Ipv6Addr = "fd7a:115c:a1e0::2".parse().expect("an address");
+        let says: Says = Box::new(move |q| vec![with(answer(q, 0, 1), &record(28, 5, &ip.octets()))]);
+        assert_eq!(ask(true, says).await, (Ok(vec![IpAddr::V6(ip)]), 1));
+    }
+
+    #[tokio::test]
+    async fn the_question_is_plain() {
+        let says: Says = Box::new(|q| {
+            let name = b"\x0fstackeye-db-prd\x08tail1234\x02ts\x03net\0\0\x01\0\x01";
+            let plain = q[2..6] == [1, 0, 0, 1] && q[12..].starts_with(name);
+            vec![if plain { with(answer(q, 0, 1), &record(1, 0, &[100, 64, 0, 2])) } else { answer(q, 5, 0) }]
+        });
+        let (result, asked) = ask(false, says).await;
+        assert!(result.is_ok(), "{result:?}");
+        assert_eq!(asked, 1);
+    }
+
+    #[tokio::test]
+    #[expect(clippy::too_many_lines, reason = "one row per fault")]
+    async fn every_answer_without_an_address_says_what_was_seen_after_one_question() {
+        let cname = b"\x05other\x04tail\x02ts\x03net\0";
+        let rows: Vec<(&str, Says, &str)> = vec![
+            ("SERVFAIL", Box::new(|q| vec![answer(q, 2, 0)]), "the answer is SERVFAIL"),
+            ("NXDOMAIN", Box::new(|q| vec![answer(q, 3, 0)]), "the answer is NXDOMAIN"),
+            ("REFUSED", Box::new(|q| vec![answer(q, 5, 0)]), "the answer is REFUSED"),
+            ("NOTIMP", Box::new(|q| vec![answer(q, 4, 0)]), "the answer is NOTIMP"),
+            ("FORMERR", Box::new(|q| vec![answer(q, 1, 0)]), "the answer is FORMERR"),
+            ("a code nobody knows", Box::new(|q| vec![answer(q, 15, 0)]), "UNKNOWN(15)"),
+            ("empty", Box::new(|q| vec![answer(q, 0, 0)]), "the answer is empty"),
+            ("echo", Box::new(|q| vec![q.to_vec()]), "malformed"),
+            (
+                "CNAME alone",
+                Box::new(move |q| vec![with(answer(q, 0, 1), &record(5, 5, cname))]),
+                "no address of this name",
+            ),
+            (
+                "NXDOMAIN with an address",
+                Box::new(|q| vec![with(answer(q, 3, 1), &record(1, 5, &[100, 64, 0, 2]))]),
+                "NXDOMAIN",
+            ),
+            (
+                "another class",
+                Box::new(|q| {
+                    let mut record = record(1, 5, &[100, 64, 0, 2]);
+                    record[5] = 3;
+                    vec![with(answer(q, 0, 1), &record)]
+                }),
+                "no address of this name",
+            ),
+            (
+                "another name's address",
+                Box::new(move |q| {
+                    let other = [&cname[..], &[0, 1, 0, 1, 0, 0, 0, 5, 0, 4, 192, 0, 2, 1]].concat();
+                    vec![with(answer(q, 0, 1), &other)]
+                }),
+                "no address of this name",
+            ),
+            (
+                "truncated",
+                Box::new(|q| {
+                    let mut answer = with(answer(q, 0, 1), &record(1, 5, &[100, 64, 0, 2]));
+                    answer[2] |= 2;
+                    vec![answer]
+                }),
+                "truncated",
+            ),
+            ("nothing behind the id", Box::new(|q| vec![q[..2].to_vec()]), "malformed"),
+            ("half a record", Box::new(|q| vec![with(answer(q, 0, 1), &[0xc0, 12, 0, 1])]), "malformed"),
+            (
+                "too many promised",
+                Box::new(|q| vec![with(answer(q, 0, 9), &record(1, 5, &[100, 64, 0, 2]))]),
+                "malformed",
+            ),
+            ("wrong length", Box::new(|q| vec![with(answer(q, 0, 1), &record(1, 5, &[100, 64, 0]))]), "malformed"),
+            (
+                "a pointer to itself",
+                Box::new(|q| {
+                    let answer = answer(q, 0, 1);
+                    let at = u8::try_from(answer.len()).expect("a short question");
+                    vec![with(answer, &[0xc0, at, 0, 1, 0, 1, 0, 0, 0, 5, 0, 4, 100, 64, 0, 2])]
+                }),
+                "malformed",
+            ),
+        ];
+        for (name, says, cause) in rows {
+            let (result, asked) = ask(false, says).await;
+            let failure = result.expect_err(name);
+            assert_eq!(failure.reason, Reason::ResolveDnsFailed);
+            assert!(failure.cause.starts_with("MagicDNS: ") && failure.cause.contains(cause), "{name}: {failure}");
+            assert_eq!(asked, 1, "{name}");
+        }
+    }
+
+    #[tokio::test]
+    async fn strangers_are_ignored_and_any_time_to_live_will_do() {
+        let says: Says = Box::new(|q| {
+            let good = with(answer(q, 0, 1), &record(1, u32::MAX, &[100, 64, 0, 2]));
+            let mut stranger = with(answer(q, 0, 1), &record(1, 5, &[192, 0, 2, 1]));
+            stranger[0] ^= 1;
+            let mut other_question = with(answer(q, 0, 1), &record(1, 5, &[192, 0, 2, 2]));
+            other_question[13] = b'x';
+            vec![vec![], vec![7], stranger, other_question, good]
+        });
+        assert_eq!(ask(false, says).await, (Ok(vec![IpAddr::V4(Ipv4Addr::new(100, 64, 0, 2))]), 1));
+    }
+
+    #[tokio::test]
+    async fn no_more_addresses_are_taken_than_a_node_can_have() {
+        let says: Says = Box::new(|q| {
+            let records: Vec<u8> = (0..70).flat_map(|n| record(1, 5, &[100, 64, 1, n])).collect();
+            vec![with(answer(q, 0, 70), &records)]
+        });
+        let (result, asked) = ask(false, says).await;
+        assert_eq!((result.map(|addresses| addresses.len()), asked), (Ok(MAX_ADDRESSES), 1));
+    }
+
+    #[tokio::test]
+    async fn silence_ends_after_one_question_and_a_second() {
+        let start = Instant::now();
+        let (result, asked) = ask(false, Box::new(|_| vec![])).await;
+        assert!(result.expect_err("silence").cause.contains("no answer within 1 s"));
+        assert_eq!(asked, 1);
+        assert!(start.elapsed() < Duration::from_secs(2));
+    }
+
+    #[tokio::test]
+    async fn a_flood_from_strangers_ends_after_a_second() {
+        let start = Instant::now();
+        let says: Says = Box::new(|q| {
+            let mut stranger = answer(q, 0, 0);
+            stranger[0] ^= 1;
+            vec![stranger; 5000]
+        });
+        let (result, asked) = ask(false, says).await;
+        assert!(result.expect_err("no answer").cause.contains("no answer within 1 s"));
+        assert_eq!(asked, 1);
+        assert!(start.elapsed() < Duration::from_secs(3));
+    }
+
+    #[tokio::test]
+    async fn what_is_no_name_is_not_asked_for() {
+        let server = MagicDns::new("127.0.0.1:9".parse().expect("an address"));
+        for name in [&"a".repeat(64), &"a.".repeat(200), "a..b", "na me\0.net"] {
+            let failure = server.addresses(name, false).await.expect_err("not a name");
+            assert_eq!(failure.reason, Reason::ResolveDnsFailed, "{failure}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_a_server_says_gets_more_than_a_verdict(
+            junk in proptest::collection::vec(any::<u8>(), 0..400),
+            edits in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6),
+        ) {
+            let question = [&[7, 7, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0][..], b"\x02db\x02ts\x03net\0\0\x01\0\x01"].concat();
+            let mut close_to_right = with(answer(&question, 0, 2), &record(1, 5, &[100, 64, 0, 2]));
+            close_to_right.extend(record(5, 5, b"\x02db\xc0\x0f"));
+            for (at, byte) in edits {
+                let at = at.index(close_to_right.len());
+                close_to_right[at] = byte;
+            }
+            let name = Name::from_ascii("db.ts.net.").expect("a name");
+            for bytes in [close_to_right, junk] {
+                let answer = DnsResponse::from_buffer(bytes).map_err(NetError::from);
+                let result = read(answer.and_then(|answer| Ok(DnsError::from_response(answer)?)), &name);
+                match result {
+                    Ok(addresses) => prop_assert!(!addresses.is_empty() && addresses.len() <= MAX_ADDRESSES),
+                    Err(failure) => prop_assert!(failure.cause.is_ascii() && failure.cause.len() <= 200),
+                }
+            }
+        }
+    }
 }

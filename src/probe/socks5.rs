@@ -130,3 +130,152 @@ fn judge(reply: [u8; 2]) -> Result<(), Failure> {
     let [_, code] = reply;
     Err(Failure::new(reason, format_args!("the proxy says: {words} (code {code})")))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use tokio::io::duplex;
+    use tokio::net::TcpListener;
+    use tokio::task::JoinSet;
+
+    use super::*;
+    use crate::probe::wire::script::{Peer, Then, cuts};
+
+    const TARGET: &str = "100.64.0.2:5432";
+
+    /// Greeting and request as `connect` makes them, on a paused clock; the slug of the failure and its cause.
+    fn negotiate(peer: &mut Peer, target: &str) -> (&'static str, String) {
+        let target = target.parse().expect("an address");
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+        let verdict = runtime.expect("a runtime").block_on(async {
+            timeout(Duration::from_secs(3), async {
+                greet(peer).await?;
+                request(peer, target).await
+            })
+            .await
+        });
+        match verdict {
+            Ok(Ok(())) => ("connected", String::new()),
+            Ok(Err(failure)) => (failure.reason.slug(), failure.cause),
+            Err(_) => ("deadline", String::new()),
+        }
+    }
+
+    #[test]
+    fn every_answer_of_a_proxy_gets_its_verdict_however_it_is_cut() {
+        let v6 = [&b"\x05\0\x05\0\0\x04"[..], &[0xfd; 16], b"\x04\x1b"].concat();
+        let rows: Vec<(&str, &[u8], Then, &str, &str)> = vec![
+            ("connected", b"\x05\0\x05\0\0\x01\0\0\0\0\0\0", Then::Silence, "connected", ""),
+            ("connected, v6", &v6, Then::Silence, "connected", ""),
+            ("connected, name", b"\x05\0\x05\0\0\x03\x02db\0\x01", Then::Silence, "connected", ""),
+            ("connected, empty name", b"\x05\0\x05\0\0\x03\0\0\x01", Then::Silence, "connected", ""),
+            ("failure", b"\x05\0\x05\x01\0\x01\0\0\0\0\0\0", Then::Close, "connect_socks_failed", "general failure"),
+            ("short failure", b"\x05\0\x05\x01", Then::Close, "connect_socks_failed", "(code 1)"),
+            ("rules", b"\x05\0\x05\x02\0", Then::Reset, "connect_socks_failed", "rules"),
+            ("network", b"\x05\0\x05\x03", Then::Silence, "connect_unreachable", "network unreachable"),
+            ("host", b"\x05\0\x05\x04", Then::Silence, "connect_unreachable", "host unreachable"),
+            ("refused", b"\x05\0\x05\x05", Then::Silence, "connect_refused", "connection refused"),
+            ("ttl", b"\x05\0\x05\x06", Then::Silence, "connect_socks_failed", "TTL expired"),
+            ("command", b"\x05\0\x05\x07", Then::Silence, "connect_socks_failed", "command not supported"),
+            ("address type", b"\x05\0\x05\x08", Then::Silence, "connect_socks_failed", "address type"),
+            ("unknown", b"\x05\0\x05\x5b", Then::Silence, "connect_socks_failed", "unknown code (code 91)"),
+            ("password", b"\x05\x02", Then::Silence, "connect_socks_invalid", "wants a password"),
+            ("no method", b"\x05\xff", Then::Close, "connect_socks_invalid", "wants a password"),
+            ("a method of its own", b"\x05\x01", Then::Close, "connect_socks_invalid", "method 1"),
+            ("SOCKS4", b"\0\x5b\0\0\0\0\0\0", Then::Close, "connect_socks_invalid", "\\x00["),
+            ("HTTP proxy", b"HTTP/1.1 400 Bad Request\r\n", Then::Close, "connect_socks_invalid", "\"HT\""),
+            ("SOCKS5, then not", b"\x05\0\x04\0", Then::Close, "connect_socks_invalid", "not a SOCKS5 reply"),
+            ("strange address", b"\x05\0\x05\0\0\x09", Then::Close, "connect_socks_invalid", "unknown kind 9"),
+            ("closed", b"", Then::Close, "connect_socks_invalid", "closed the connection"),
+            ("reset", b"", Then::Reset, "connect_socks_invalid", "reset"),
+            ("closed at the request", b"\x05\0", Then::Close, "connect_socks_failed", "closed the connection"),
+            ("reset at the request", b"\x05\0\x05", Then::Reset, "connect_socks_failed", "reset"),
+            ("reply cut", b"\x05\0\x05\0\0\x04\0", Then::Close, "connect_socks_failed", "eof"),
+            ("silent at the request", b"\x05\0", Then::Silence, "deadline", ""),
+        ];
+        for (name, answer, then, expected, cause) in rows {
+            for pieces in cuts(answer) {
+                let (slug, said) = negotiate(&mut Peer::new(pieces.clone(), then), TARGET);
+                assert_eq!(slug, expected, "{name} {pieces:?} {said}");
+                assert!(said.contains(cause), "{name} {pieces:?} {said:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_target_is_named_by_its_address() {
+        let ok = b"\x05\0\x05\0\0\x01\0\0\0\0\0\0";
+        let mut peer = Peer::new([ok.to_vec()], Then::Silence);
+        negotiate(&mut peer, TARGET);
+        assert_eq!(peer.heard, b"\x05\x01\0\x05\x01\0\x01\x64\x40\0\x02\x15\x38");
+        let mut peer = Peer::new([ok.to_vec()], Then::Silence);
+        negotiate(&mut peer, "[fd7a:115c:a1e0::2]:6379");
+        let expected = [&b"\x05\x01\0\x05\x01\0\x04\xfd\x7a\x11\x5c\xa1\xe0"[..], &[0; 9], b"\x02\x18\xeb"].concat();
+        assert_eq!(peer.heard, expected);
+    }
+
+    #[tokio::test]
+    async fn what_follows_the_reply_is_left_to_the_target() {
+        let (mut ours, mut theirs) = duplex(1);
+        let proxy = async {
+            theirs.read_exact(&mut [0; 3]).await.expect("a greeting");
+            theirs.write_all(b"\x05\0").await.expect("a pipe");
+            theirs.read_exact(&mut [0; 10]).await.expect("a request");
+            theirs.write_all(b"\x05\0\0\x01\0\0\0\0\0\0-ERR full").await.expect("a pipe");
+        };
+        let client = async {
+            greet(&mut ours).await.expect("a greeting");
+            request(&mut ours, TARGET.parse().expect("an address")).await.expect("a reply");
+            let mut rest = [0; 9];
+            ours.read_exact(&mut rest).await.expect("the target's bytes");
+            rest
+        };
+        let ((), rest) = tokio::join!(proxy, client);
+        assert_eq!(&rest, b"-ERR full");
+    }
+
+    #[tokio::test]
+    async fn a_proxy_that_is_away_or_mute_is_told_from_a_target_that_is() {
+        let target = TARGET.parse().expect("an address");
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let mute = connect(address, target).await.expect_err("no greeting");
+        assert_eq!(mute.reason, Reason::ConnectSocksUnreachable, "{mute}");
+        assert!(mute.cause.contains("no greeting in time"), "{mute}");
+
+        drop(listener);
+        let away = connect(address, target).await.expect_err("no proxy");
+        assert_eq!(away.reason, Reason::ConnectSocksUnreachable, "{away}");
+        assert!(away.cause.contains("refused"), "{away}");
+    }
+
+    #[tokio::test]
+    async fn a_real_socket_is_handed_over() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let mut proxy = JoinSet::new();
+        proxy.spawn(async move {
+            let (mut stream, _) = listener.accept().await.expect("a connection");
+            stream.read_exact(&mut [0; 3]).await.expect("a greeting");
+            stream.write_all(b"\x05\0").await.expect("a connection");
+            stream.read_exact(&mut [0; 10]).await.expect("a request");
+            stream.write_all(b"\x05\0\0\x01\0\0\0\0\0\0N").await.expect("a connection");
+        });
+        let mut stream = connect(address, TARGET.parse().expect("an address")).await.expect("a connection");
+        assert_eq!(stream.read_u8().await.expect("a byte"), b'N');
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_a_proxy_says_does_harm(
+            answer in proptest::collection::vec(any::<u8>(), 0..600),
+            start in proptest::sample::select(vec![&b""[..], b"\x05", b"\x05\0\x05", b"\x05\0\x05\0\0\x03"]),
+            then in proptest::sample::select(vec![Then::Close, Then::Reset, Then::Silence, Then::Repeat]),
+        ) {
+            let mut peer = Peer::new([start.to_vec(), answer], then);
+            let (_, cause) = negotiate(&mut peer, TARGET);
+            prop_assert!(cause.is_ascii() && cause.len() <= 200);
+            prop_assert!(peer.taken <= 2 + 2 + 2 + 1 + 255 + 2);
+        }
+    }
+}

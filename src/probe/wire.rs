@@ -15,8 +15,11 @@ use crate::reason::{Failure, Reason};
 /// waits for it.
 const GRACE: Duration = Duration::from_millis(250);
 
-/// How much of a foreign answer is looked at: enough for a banner.
-const SAMPLE: usize = 64;
+/// How much of a foreign answer is read: enough for a banner, or for a text from before there were lengths.
+const SAMPLE: usize = 256;
+
+/// How much of it is shown.
+const SHOWN: usize = 48;
 
 /// What a peer has answered so far. The buffer never grows, and no number from the wire decides its size.
 pub(super) struct Answer {
@@ -96,15 +99,14 @@ impl Answer {
         self.filled -= count;
     }
 
-    /// The failure of a peer that ended before its answer was whole.
-    pub fn closed(&self) -> Failure {
+    /// The failure of a peer whose answer can no longer become whole.
+    pub fn cut(&self) -> Failure {
         let how = self.fault.as_ref().map_or_else(|| "connection closed".to_owned(), ToString::to_string);
+        let seen = quote(self.bytes());
         match self.filled {
+            _ if !self.ended => Failure::new(Reason::ProtocolGarbage, format_args!("answer without end: {seen}")),
             0 => Failure::new(Reason::ProtocolClosed, format_args!("{how} before an answer")),
-            _ => Failure::new(
-                Reason::ProtocolClosed,
-                format_args!("{how} in the middle of an answer: {}", quote(self.bytes())),
-            ),
+            _ => Failure::new(Reason::ProtocolClosed, format_args!("{how} in the middle of an answer: {seen}")),
         }
     }
 
@@ -131,7 +133,7 @@ impl Answer {
 
 /// The beginning of an answer, in quotes, for a person.
 fn quote(bytes: &[u8]) -> String {
-    format!("\"{}\"", bytes.get(..SAMPLE).unwrap_or(bytes).escape_ascii())
+    format!("\"{}\"", bytes.get(..SHOWN).unwrap_or(bytes).escape_ascii())
 }
 
 /// What an answer looks like that is not what was asked for.
@@ -159,5 +161,127 @@ fn fingerprint(bytes: &[u8]) -> Option<&'static str> {
         // A greeting: length in three bytes, packet number 0, protocol version 10.
         [_, _, 0, 0, 10, ..] => Some("MySQL"),
         _ => BEGINNINGS.iter().find(|(beginning, _)| bytes.starts_with(beginning)).map(|(_, name)| *name),
+    }
+}
+
+/// A peer by script, for the tests of what is spoken.
+#[cfg(test)]
+pub(super) mod script {
+    use std::collections::VecDeque;
+    use std::io;
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+    use std::time::Duration;
+
+    use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+    use crate::probe::Detail;
+    use crate::reason::{Failure, Reason};
+
+    /// What a peer does once it has said everything.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum Then {
+        Close,
+        Reset,
+        Silence,
+        /// Says its last piece again and again.
+        Repeat,
+    }
+
+    /// A stream whose other side says these pieces, each in a read of its own.
+    #[derive(Debug)]
+    pub struct Peer {
+        pieces: VecDeque<Vec<u8>>,
+        then: Then,
+        /// Does it speak before it was asked?
+        pub early: bool,
+        /// Do writes fail, as on a connection that was reset?
+        pub deaf: bool,
+        pub heard: Vec<u8>,
+        pub taken: usize,
+        pause: bool,
+    }
+
+    impl Peer {
+        pub fn new(pieces: impl IntoIterator<Item = Vec<u8>>, then: Then) -> Self {
+            let pieces = pieces.into_iter().filter(|piece| !piece.is_empty()).collect();
+            Self { pieces, then, early: false, deaf: false, heard: Vec::new(), taken: 0, pause: false }
+        }
+    }
+
+    impl AsyncRead for Peer {
+        fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, room: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            if !self.early && !self.deaf && self.heard.is_empty() {
+                return Poll::Pending;
+            }
+            self.pause = !self.pause;
+            if self.pause && !self.early {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            let Some(mut piece) = self.pieces.pop_front() else {
+                return match self.then {
+                    Then::Close | Then::Repeat => Poll::Ready(Ok(())),
+                    Then::Reset => Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
+                    Then::Silence => Poll::Pending,
+                };
+            };
+            if self.then == Then::Repeat && self.pieces.is_empty() {
+                self.pieces.push_back(piece.clone());
+            }
+            let rest = piece.split_off(piece.len().min(room.remaining()));
+            room.put_slice(&piece);
+            self.taken += piece.len();
+            if !rest.is_empty() {
+                self.pieces.push_front(rest);
+            }
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl AsyncWrite for Peer {
+        fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+            if self.deaf {
+                return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+            }
+            self.heard.extend_from_slice(bytes);
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    /// Every way to cut an answer that can matter: not at all, once at each place, everywhere.
+    pub fn cuts(answer: &[u8]) -> Vec<Vec<Vec<u8>>> {
+        let mut cuts = vec![vec![answer.to_vec()], answer.iter().map(|byte| vec![*byte]).collect()];
+        for at in 1..answer.len() {
+            let (a, b) = answer.split_at(at);
+            cuts.push(vec![a.to_vec(), b.to_vec()]);
+        }
+        cuts
+    }
+
+    /// Runs a probe with a deadline as the caller does, on a paused clock.
+    pub fn run(probe: impl Future<Output = Result<Detail, Failure>>) -> Result<Detail, Failure> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+        runtime.expect("a runtime").block_on(async {
+            tokio::time::timeout(Duration::from_secs(3), probe)
+                .await
+                .unwrap_or_else(|_| Err(Failure::new(Reason::ProtocolTimeout, "deadline")))
+        })
+    }
+
+    /// A verdict as tables write it: the slug of the detail or of the reason.
+    pub fn slug(verdict: &Result<Detail, Failure>) -> &'static str {
+        match verdict {
+            Ok(detail) => detail.slug(),
+            Err(failure) => failure.reason.slug(),
+        }
     }
 }

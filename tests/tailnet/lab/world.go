@@ -31,6 +31,9 @@ type world struct {
 	services map[string]service
 }
 
+// serviceTags are there because only a tagged node may host a service.
+var serviceTags = []string{"tag:service-host"}
+
 // view is how what a node sees differs from the truth.
 type view struct {
 	hidden  map[string]bool      // peers that are not in the map
@@ -211,8 +214,12 @@ func (w *world) addServicesLocked(res *tailcfg.MapResponse) error {
 		})
 		if slices.Contains(s.Hosts, nameOf(res.Node)) {
 			hosted[tailcfg.ServiceName(name)] = []netip.Addr{s.IP}
+			res.Node.Tags = serviceTags
 		}
 		for _, p := range res.Peers {
+			if slices.Contains(s.Hosts, nameOf(p)) {
+				p.Tags = serviceTags
+			}
 			// The first host carries the address, as control routes it to one host per client.
 			if nameOf(p) == s.Hosts[0] {
 				p.AllowedIPs = append(p.AllowedIPs, netip.PrefixFrom(s.IP, s.IP.BitLen()))

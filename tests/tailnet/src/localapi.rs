@@ -1,6 +1,6 @@
 //! Just enough of an HTTP client to see what tailscaled says, apart from telltail's own.
 
-use std::{net::Ipv4Addr, path::Path, time::Duration};
+use std::{fmt::Display, path::Path, time::Duration};
 
 use serde::Deserialize;
 use tokio::{
@@ -48,7 +48,7 @@ pub(crate) async fn ask(socket: &Path, method: &str, path: &str) -> Answer {
     Answer { status: status(head), body: body.to_owned() }
 }
 
-pub(crate) async fn dial(socket: &Path, host: Ipv4Addr, port: u16, within: Duration) -> Dial {
+pub(crate) async fn dial(socket: &Path, host: impl Display, port: u16, within: Duration) -> Dial {
     let request = format!(
         "POST /localapi/v0/dial HTTP/1.1\r\nHost: local-tailscaled.sock\r\nConnection: upgrade\r\n\
          Upgrade: ts-dial\r\nDial-Host: {host}\r\nDial-Port: {port}\r\nContent-Length: 0\r\n\r\n"

@@ -1,5 +1,6 @@
 use std::{
     ffi::OsStr,
+    fmt::Display,
     fs,
     net::Ipv4Addr,
     path::{Path, PathBuf},
@@ -17,10 +18,14 @@ use crate::{
     eventually, eventually_some,
     lab::{Lab, lock, program},
     localapi::{self, Answer, Dial},
+    ping::Pong,
+    postgres::Postgres,
     process::{self, Output, Process},
-    service::{Postgres, Valkey},
     tailnet::SUFFIX,
+    valkey::Valkey,
 };
+
+mod faults;
 
 const START: Duration = Duration::from_secs(30);
 
@@ -42,8 +47,8 @@ pub enum Mode {
     Tun,
 }
 
-/// A machine of the tailnet: a network namespace and the tailscaled in it.
-#[derive(Debug)]
+/// A machine of the tailnet: a network namespace and the tailscaled in it. Clones are the same machine.
+#[derive(Debug, Clone)]
 pub struct Node {
     lab: Arc<Lab>,
     name: String,
@@ -53,21 +58,8 @@ pub struct Node {
     ip: Ipv4Addr,
     folder: PathBuf,
     socket: PathBuf,
-    daemon: Mutex<Option<Arc<Process>>>,
-    spawned: AtomicUsize,
-}
-
-/// The answer to one ping of [`Node::ping`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Pong {
-    /// Over UDP, to this address.
-    Direct(String),
-    /// Over a peer relay.
-    PeerRelay(String),
-    /// Over this DERP region.
-    Derp(String),
-    /// None: what the CLI says.
-    Lost(String),
+    daemon: Arc<Mutex<Option<Arc<Process>>>>,
+    spawned: Arc<AtomicUsize>,
 }
 
 impl Node {
@@ -83,8 +75,8 @@ impl Node {
             ip: Ipv4Addr::UNSPECIFIED,
             socket: folder.join("tailscaled.sock"),
             folder,
-            daemon: Mutex::new(None),
-            spawned: AtomicUsize::new(0),
+            daemon: Arc::default(),
+            spawned: Arc::default(),
             lab,
         };
         node.start_daemon().await;
@@ -164,9 +156,9 @@ impl Node {
         localapi::ask(&self.socket, method, path).await
     }
 
-    /// Dials an address through LocalAPI and hangs up.
-    pub async fn dial(&self, ip: Ipv4Addr, port: u16, within: Duration) -> Dial {
-        localapi::dial(&self.socket, ip, port, within).await
+    /// Dials an address or a name through LocalAPI and hangs up.
+    pub async fn dial(&self, host: impl Display, port: u16, within: Duration) -> Dial {
+        localapi::dial(&self.socket, host, port, within).await
     }
 
     /// One `tailscale ping`: which way the answer came.
@@ -174,110 +166,6 @@ impl Node {
         let ip = peer.ip.to_string();
         let output = self.tailscale(["ping", "--c=1", "--timeout=2s", &ip]).await;
         Pong::from_cli(&output)
-    }
-
-    /// `tailscale down`.
-    pub async fn down(&self) {
-        self.tailscale(["down"]).await.expect_success("tailscale down");
-    }
-
-    /// `tailscale up`, after [`Node::down`].
-    pub async fn up(&self) {
-        self.login().await;
-    }
-
-    /// Stops tailscaled as it stands: nobody is told.
-    pub async fn freeze(&self) {
-        self.daemon().freeze().await;
-    }
-
-    /// Lets a frozen tailscaled go on.
-    pub async fn thaw(&self) {
-        self.daemon().thaw().await;
-    }
-
-    /// Kills tailscaled. Its socket stays behind, as after a crash.
-    pub async fn kill(&self) {
-        self.daemon().kill().await;
-    }
-
-    /// Starts tailscaled again with the state it had, and waits until it is Running.
-    pub async fn restart(&self) {
-        self.kill().await;
-        self.start_daemon().await;
-        self.running().await;
-    }
-
-    /// Pulls the node's cable.
-    pub async fn unplug(&self) {
-        self.lab.ask("link", json!({"node": self.name, "up": false})).await;
-    }
-
-    /// Puts the cable back.
-    pub async fn plug_in(&self) {
-        self.lab.ask("link", json!({"node": self.name, "up": true})).await;
-    }
-
-    /// Drops UDP between this node and a peer, here, both ways. What goes over relays is not touched.
-    pub async fn block_udp(&self, peer: &Node) {
-        self.lab.ask("block_udp", json!({"node": self.name, "peer": peer.name})).await;
-    }
-
-    /// Undoes every [`Node::block_udp`] of this node.
-    pub async fn unblock_udp(&self) {
-        self.lab.ask("unblock_udp", json!({"node": self.name})).await;
-    }
-
-    /// Takes a peer out of this node's map.
-    pub async fn hide(&self, peer: &Node) {
-        self.shown(peer, json!({"hidden": true})).await;
-    }
-
-    /// Puts a hidden peer back.
-    pub async fn unhide(&self, peer: &Node) {
-        self.shown(peer, json!({"hidden": false})).await;
-    }
-
-    /// Tells this node that a peer is offline, whatever it is.
-    pub async fn show_offline(&self, peer: &Node) {
-        self.shown(peer, json!({"offline": true})).await;
-    }
-
-    /// Tells this node the truth again about whether a peer is online.
-    pub async fn show_online(&self, peer: &Node) {
-        self.shown(peer, json!({"offline": false})).await;
-    }
-
-    /// A packet filter on this node that lets nobody in. Disco and TSMP pass it.
-    pub async fn deny_everybody(&self) {
-        self.lab.ask("deny", json!({"node": self.name, "on": true})).await;
-    }
-
-    /// The packet filter that lets everybody in, as at the start.
-    pub async fn admit_everybody(&self) {
-        self.lab.ask("deny", json!({"node": self.name, "on": false})).await;
-    }
-
-    /// In this node's map, a peer's key has expired a minute ago.
-    pub async fn expire_key_of(&self, peer: &Node) {
-        self.lab.ask("expire", json!({"node": self.name, "peer": peer.name, "in_secs": -60})).await;
-    }
-
-    /// In this node's map, a peer's key expires this much later; `None`: never, as at the start.
-    pub async fn set_key_expiry_of(&self, peer: &Node, left: Option<Duration>) {
-        let left = left.map(|left| left.as_secs());
-        self.lab.ask("expire", json!({"node": self.name, "peer": peer.name, "in_secs": left})).await;
-    }
-
-    /// This node's own key has expired a minute ago.
-    pub async fn expire_own_key(&self) {
-        self.lab.ask("expire", json!({"node": self.name, "in_secs": -60})).await;
-    }
-
-    /// This node's own key expires this much later; `None`: never, as at the start.
-    pub async fn set_own_key_expiry(&self, left: Option<Duration>) {
-        let left = left.map(|left| left.as_secs());
-        self.lab.ask("expire", json!({"node": self.name, "in_secs": left})).await;
     }
 
     /// Starts a program in this node's namespace, as root, with the environment of the command and no other.
@@ -322,13 +210,13 @@ impl Node {
     }
 
     /// Starts PostgreSQL on port 5432 of this node: on loopback, and on the tailnet address in TUN mode.
-    pub async fn postgres(&self, settings: &[(&str, &str)]) -> Postgres<'_> {
-        Postgres::start(self, settings).await
+    pub async fn postgres(&self, settings: &[(&str, &str)]) -> Postgres {
+        Postgres::start(self.clone(), settings).await
     }
 
     /// Starts Valkey on port 6379 of this node: on loopback, and on the tailnet address in TUN mode.
-    pub async fn valkey(&self, settings: &[(&str, &str)]) -> Valkey<'_> {
-        Valkey::start(self, settings).await
+    pub async fn valkey(&self, settings: &[(&str, &str)]) -> Valkey {
+        Valkey::start(self.clone(), settings).await
     }
 
     /// Where a service of this node listens, so that peers reach it.
@@ -376,12 +264,6 @@ impl Node {
         })
         .await;
     }
-
-    async fn shown(&self, peer: &Node, mut what: Value) {
-        what["node"] = json!(self.name);
-        what["peer"] = json!(peer.name);
-        self.lab.ask("show", what).await;
-    }
 }
 
 impl Version {
@@ -390,23 +272,6 @@ impl Version {
         match self {
             Self::V1_102 => "1.102.5",
             Self::V1_80 => "1.80.3",
-        }
-    }
-}
-
-impl Pong {
-    /// Reads `pong from NAME (IP) via WAY in TIME`.
-    fn from_cli(output: &Output) -> Self {
-        let way = output.stdout.lines().find_map(|line| line.split_once(" via ")?.1.split_once(" in "));
-        let Some((way, _)) = way else {
-            return Self::Lost(format!("{}{}", output.stdout, output.stderr).trim().to_owned());
-        };
-        if let Some(region) = way.strip_prefix("DERP(") {
-            Self::Derp(region.trim_end_matches(')').to_owned())
-        } else if let Some(relay) = way.strip_prefix("peer-relay(") {
-            Self::PeerRelay(relay.trim_end_matches(')').to_owned())
-        } else {
-            Self::Direct(way.to_owned())
         }
     }
 }

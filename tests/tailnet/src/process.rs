@@ -131,6 +131,13 @@ impl Process {
     }
 }
 
+impl Output {
+    /// Panics with what the command wrote, unless it ended with 0.
+    pub fn expect_success(&self, what: &str) {
+        assert!(self.code == 0, "{what}: exit code {}\n{}{}", self.code, self.stdout, self.stderr);
+    }
+}
+
 impl Drop for Process {
     fn drop(&mut self) {
         self.lab.tell("signal", self.signal_args(Signal::Kill, true));

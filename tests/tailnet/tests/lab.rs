@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use telltail_tailnet::{Dial, Mode, Node, Pong, Region, Tailnet, Version, eventually};
+use telltail_tailnet::{Dial, Mode, Node, Pong, Region, Tailnet, Version, eventually, eventually_some};
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -147,9 +147,10 @@ async fn a_home_region_moves_away_and_back() {
 async fn a_peer_relays() {
     let tailnet = Tailnet::start().await;
     tailnet.grant_peer_relays().await;
-    let (worker, database) = pair(&tailnet, Mode::Userspace).await;
+    // Nodes look for relays once in 30 s, and the first time was at their first word to a peer.
     let relay = tailnet.node("relay", Version::V1_102, Mode::Userspace).await;
     relay.tailscale(["set", "--relay-server-port=40000"]).await.expect_success("relay");
+    let (worker, database) = pair(&tailnet, Mode::Userspace).await;
     worker.block_udp(&database).await;
     database.block_udp(&worker).await;
     let relayed = async || matches!(worker.ping(&database).await, Pong::PeerRelay(_));
@@ -171,7 +172,7 @@ async fn postgres_takes_every_state() {
     postgres.server().wait().await;
     postgres.start_again().await;
     postgres.restart_and_never_finish().await;
-    assert!(postgres.log().contains("starting archive recovery"));
+    assert!(postgres.log().contains("FATAL:  the database system is starting up"));
 }
 
 #[tokio::test]
@@ -221,22 +222,24 @@ async fn victim() {
 }
 
 #[tokio::test]
-async fn nothing_outlives_a_killed_test() {
-    let myself = std::env::current_exe().unwrap();
-    let log = tempfile::NamedTempFile::new().unwrap();
-    let mut command = Command::new(myself);
-    command.args(["--ignored", "--exact", "victim", "--nocapture"]);
-    let mut victim = command.stderr(log.reopen().unwrap()).stdout(Stdio::null()).spawn().unwrap();
-    let folder = telltail_tailnet::eventually_some("the victim's tailnet is up", Duration::from_secs(60), async || {
-        let log = fs::read_to_string(log.path()).unwrap();
-        log.split_once("folder=")?.1.split_once('\n').map(|(folder, _)| folder.to_owned())
-    })
-    .await;
-    assert!(processes_with(&folder) >= 3, "tailscaled, PostgreSQL and the lab are there");
-    victim.kill().unwrap();
-    victim.wait().unwrap();
-    eventually("no process is left", SOON, async || processes_with(&folder) == 0).await;
-    eventually("no file is left", SOON, async || !fs::exists(&folder).unwrap()).await;
+async fn nothing_outlives_a_test_that_is_ended() {
+    for signal in ["INT", "TERM", "KILL"] {
+        let log = tempfile::NamedTempFile::new().unwrap();
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--ignored", "--exact", "victim", "--nocapture"]);
+        let mut victim = command.stderr(log.reopen().unwrap()).stdout(Stdio::null()).spawn().unwrap();
+        let folder = eventually_some("the victim's tailnet is up", Duration::from_secs(60), async || {
+            let log = fs::read_to_string(log.path()).unwrap();
+            log.split_once("folder=")?.1.split_once('\n').map(|(folder, _)| folder.to_owned())
+        })
+        .await;
+        assert!(processes_with(&folder) >= 3, "tailscaled, PostgreSQL and the lab are there");
+        Command::new("kill").args(["-s", signal, &victim.id().to_string()]).status().unwrap();
+        victim.wait().unwrap();
+        eventually("no process is left", SOON, async || processes_with(&folder) == 0).await;
+        eventually("no file is left", SOON, async || !fs::exists(&folder).unwrap()).await;
+    }
+    // The victim's namespaces never were in the machine's own list.
     let namespaces = Command::new("ip").args(["netns", "list"]).output().unwrap();
     assert!(!String::from_utf8_lossy(&namespaces.stdout).contains("victim"));
 }
@@ -246,4 +249,52 @@ fn processes_with(folder: &str) -> usize {
     let processes = fs::read_dir("/proc").expect("/proc is mounted").flatten();
     let arguments = processes.filter_map(|process| fs::read(process.path().join("cmdline")).ok());
     arguments.filter(|arguments| String::from_utf8_lossy(arguments).contains(folder)).count()
+}
+
+#[tokio::test]
+async fn names_beyond_the_nodes() {
+    let tailnet = Tailnet::start().await;
+    let (userspace, database) = pair(&tailnet, Mode::Userspace).await;
+    let tun = tailnet.node("tun", Version::V1_102, Mode::Tun).await;
+    let _postgres = database.postgres(&[]).await;
+
+    let address = "100.99.0.1".parse().expect("an address");
+    tailnet.offer_service("svc:pg", address, &[&database]).await;
+    let serve = ["serve", "--service=svc:pg", "--tcp=5432", "tcp://localhost:5432"];
+    database.tailscale(serve).await.expect_success("serve");
+    for worker in [&userspace, &tun] {
+        let connected = async || worker.dial(address, 5432, SOON).await == Dial::Connected;
+        eventually("the service answers", SOON, connected).await;
+        assert_eq!(worker.status().await["ExtraRecords"][0]["Name"], "pg.lab.ts.net");
+    }
+
+    tailnet.set_dns_records(&[("db.lab.ts.net", "100.64.0.2")]).await;
+    let known = async || userspace.dial("db.lab.ts.net", 5432, SOON).await == Dial::Connected;
+    eventually("the extra record is known", SOON, known).await;
+
+    let unknown = userspace.dial("nobody", 5432, SOON).await;
+    assert!(matches!(&unknown, Dial::Refused(502, why) if why.contains("no such host")), "{unknown:?}");
+    tailnet.set_cluster_name("nobody.default.svc.cluster.local", Some("10.99.0.1".parse().expect("an address"))).await;
+    assert_eq!(userspace.dial("nobody", 5432, SOON).await, Dial::DialSelf, "the trap of a name in the cluster");
+}
+
+#[tokio::test]
+async fn a_worker_reaches_its_services_through_the_proxy_of_userspace_mode() {
+    let tailnet = Tailnet::start().await;
+    let (worker, database) = pair(&tailnet, Mode::Userspace).await;
+    let _valkey = database.valkey(&[]).await;
+    let script = "exec 3<>/dev/tcp/localhost/1055; printf '\\5\\1\\0' >&3; head -c2 <&3 | od -An -tx1";
+    let output = worker.run(Command::new("bash").args(["-c", script])).await;
+    assert_eq!(output.stdout.trim(), "05 00", "{output:?}");
+}
+
+#[tokio::test]
+async fn an_unplugged_node_loses_control_and_finds_it_again() {
+    let tailnet = Tailnet::start().await;
+    let (worker, database) = pair(&tailnet, Mode::Tun).await;
+    worker.unplug().await;
+    eventually("silent", SOON, async || matches!(worker.ping(&database).await, Pong::Lost(_))).await;
+    worker.plug_in().await;
+    let direct = async || matches!(worker.ping(&database).await, Pong::Direct(_));
+    eventually("direct", Duration::from_secs(30), direct).await;
 }

@@ -10,6 +10,8 @@ use crate::{Request, Version};
 
 /// Bodies up to here get a `Content-Length`, longer ones are chunked.
 const GO_BUFFER: usize = 2048;
+const CONTENT_SECURITY_POLICY: &str =
+    "default-src 'none'; frame-ancestors 'none'; script-src 'none'; script-src-elem 'none'; script-src-attr 'none'";
 
 #[derive(Debug)]
 pub(crate) struct Answer {
@@ -59,16 +61,17 @@ impl Answer {
     pub(crate) fn signed(self, version: Version) -> Self {
         self.with("Tailscale-Version", version.long())
             .with("Tailscale-Cap", version.capability().to_string())
-            .with("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; script-src 'none'")
+            .with("Content-Security-Policy", CONTENT_SECURITY_POLICY)
             .with("X-Frame-Options", "DENY")
             .with("X-Content-Type-Options", "nosniff")
     }
 
-    fn head(&self, framing: Option<String>, keep: bool) -> Vec<u8> {
+    fn head(&self, old: bool, framing: Option<String>, keep: bool) -> Vec<u8> {
         let mut headers = self.headers.clone();
         headers.sort();
-        let mut head = format!("HTTP/1.1 {} {}\r\n", self.status, phrase(self.status));
-        let close = (!keep).then(|| "Connection: close".to_owned());
+        let version = if old { "HTTP/1.0" } else { "HTTP/1.1" };
+        let mut head = format!("{version} {} {}\r\n", self.status, phrase(self.status));
+        let close = (!keep && !old).then(|| "Connection: close".to_owned());
         let date = (self.status != 101).then(|| format!("Date: {}", http_date(SystemTime::now())));
         let named = headers.iter().map(|(name, value)| format!("{name}: {value}"));
         for line in named.chain(date).chain(framing).chain(close) {
@@ -80,8 +83,8 @@ impl Answer {
     }
 
     /// Head alone, as before a raw stream.
-    pub(crate) async fn send_head(&self, wire: &mut Wire) -> Result<(), Gone> {
-        wire.send(&self.head(None, true)).await
+    pub(crate) async fn send_head(&self, wire: &mut Wire, request: &Request) -> Result<(), Gone> {
+        wire.send(&self.head(request.old, None, true)).await
     }
 
     /// Head and body; `chunk` is the size of chunks, where Go would write one for the whole body.
@@ -92,22 +95,22 @@ impl Answer {
         chunk: Option<usize>,
         spoilt: Option<&Misbehaviour>,
     ) -> Result<(), Gone> {
-        let keep = request.keeps_alive();
+        let (keep, old) = (request.keeps_alive(), request.old);
         let length: usize = self.body.pieces().map(|piece| piece.len()).sum();
         if let Some(Misbehaviour::ContentLength(off)) = spoilt {
             let claimed = i64::try_from(length).unwrap_or(i64::MAX) + off;
-            wire.send(&self.head(Some(format!("Content-Length: {claimed}")), keep)).await?;
+            wire.send(&self.head(old, Some(format!("Content-Length: {claimed}")), keep)).await?;
             return self.send_plain(wire).await.and(Err(Gone));
         }
         let chunked = Some("Transfer-Encoding: chunked".to_owned());
         if let Some(Misbehaviour::BrokenChunk) = spoilt {
-            wire.send(&self.head(chunked, keep)).await?;
+            wire.send(&self.head(old, chunked, keep)).await?;
             wire.send(b"8\r\n{\"Versio\r\nno chunk\r\n").await?;
             return Err(Gone);
         }
-        let fixed = length <= GO_BUFFER && chunk.is_none() || request.old;
+        let fixed = length <= GO_BUFFER && chunk.is_none() || old;
         let framing = if fixed { Some(format!("Content-Length: {length}")) } else { chunked };
-        wire.send(&self.head(framing, keep)).await?;
+        wire.send(&self.head(old, framing, keep)).await?;
         match (request.method.as_str(), fixed) {
             ("HEAD", _) => Ok(()),
             (_, true) => self.send_plain(wire).await,

@@ -51,10 +51,8 @@ pub(crate) async fn serve(daemon: Arc<Daemon>, stream: UnixStream, number: u64) 
             Ok(request) => Request { connection: number, uid, ..request },
             Err(malformed) => {
                 daemon.unexpected(format!("bad request: {}", malformed.0));
-                let status = malformed.0;
                 let kind = "Content-Type: text/plain; charset=utf-8\r\nConnection: close";
-                let answer =
-                    format!("HTTP/1.1 {}\r\n{kind}\r\n\r\n{status}", &status.split(':').next().unwrap_or(status));
+                let answer = format!("HTTP/1.1 {0}\r\n{kind}\r\n\r\n{0}", malformed.0);
                 let _ = wire.send(answer.as_bytes()).await;
                 return;
             }
@@ -96,7 +94,8 @@ async fn answer(daemon: &Daemon, wire: &mut Wire, request: &Request) -> Result<(
         },
         (_, Call::Other) => {
             daemon.unexpected(format!("{} {}", request.method, request.path));
-            Answer::error(404, "404 page not found").signed(version)
+            let answer = Answer::error(404, "404 page not found");
+            if request.path.starts_with("/localapi/") { answer.signed(version) } else { answer }
         }
     };
     let chunk = *locked(&daemon.chunk);
@@ -159,7 +158,7 @@ async fn dial(daemon: &Daemon, wire: &mut Wire, request: &Request) -> Result<Opt
             Ok(Some(Answer::new(200, Vec::new()).with("Dial-Self", "true").with("Dial-Addr", to.to_string())))
         }
         Plan::Mute => {
-            upgrade(daemon).send_head(wire).await?;
+            upgrade(daemon).send_head(wire, request).await?;
             Err(wire.left().await)
         }
         Plan::Forward { to, refused } => {
@@ -168,7 +167,7 @@ async fn dial(daemon: &Daemon, wire: &mut Wire, request: &Request) -> Result<Opt
                 gone = wire.left() => return Err(gone),
             };
             match connected {
-                Ok(far) => relay(daemon, wire, far).await.map(|()| None),
+                Ok(far) => relay(daemon, wire, request, far).await.map(|()| None),
                 Err(_) => Ok(Some(Answer::error(502, &refused))),
             }
         }
@@ -181,9 +180,9 @@ fn upgrade(daemon: &Daemon) -> Answer {
 }
 
 /// Either direction's end is the end of both: there is no half-close.
-async fn relay(daemon: &Daemon, wire: &mut Wire, mut far: TcpStream) -> Result<(), Gone> {
+async fn relay(daemon: &Daemon, wire: &mut Wire, request: &Request, mut far: TcpStream) -> Result<(), Gone> {
     let _ = far.set_nodelay(true);
-    upgrade(daemon).send_head(wire).await?;
+    upgrade(daemon).send_head(wire, request).await?;
     let early = wire.take_early();
     let (mut from_far, mut to_far) = far.split();
     let (mut from_client, mut to_client) = wire.stream.split();

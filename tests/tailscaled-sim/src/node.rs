@@ -6,10 +6,12 @@ use std::time::SystemTime;
 
 use crate::clock::{ZERO_TIME, rfc3339};
 use crate::json::{Fields, Json};
-use crate::{Peer, World};
+use crate::{BackendState, Peer, World};
 
 const CREATED: &str = "2026-01-02T03:04:05.678901234Z";
 const OWN_ID: i64 = 1;
+const DEPRECATED: &str =
+    "HTTPS://TAILSCALE.COM/s/DEPRECATED-NODE-CAPS#see-https://github.com/tailscale/tailscale/issues/11508";
 pub(crate) const OWN_USER: i64 = 100_001;
 pub(crate) const TAGGED_USER: i64 = 100_002;
 
@@ -33,12 +35,24 @@ pub(crate) fn peer_status(world: &World, peer: &Peer, own: bool) -> Fields {
     let services = world.services.values().filter(|service| service.host == peer.name).map(|service| service.ip);
     let own_prefixes = peer.ips.iter().copied().chain(services).map(prefix);
     let allowed: Vec<_> = own_prefixes.chain(peer.allowed_ips.iter().cloned()).collect();
-    let addrs = if own && known { Json::texts(&["198.51.100.7:41641", "10.0.0.7:41641"]) } else { Json::Null };
-    let capabilities = if own && known { capabilities() } else { BTreeMap::new() };
-    let mut cap_map = capabilities;
+    let addrs: &[&str] = if own && known { &["198.51.100.7:41641", "10.0.0.7:41641"] } else { &[] };
+    // A peer whose key expired was forgotten by all but the netmap.
+    let (path, active) = (!peer.expired, peer.active && !peer.expired);
+    let mut cap_map = if own && known { capabilities() } else { BTreeMap::new() };
     if peer.cap_padding > 0 {
         cap_map.insert("example.com/cap/padding".into(), Json::texts(&["x".repeat(peer.cap_padding)]));
     }
+    let stopped = world.state == BackendState::Stopped;
+    // Own node; not running; offline; another owner's.
+    let taildrop = if own {
+        0
+    } else if stopped {
+        3
+    } else if peer.online {
+        9
+    } else {
+        5
+    };
     let last_seen = if peer.online || own { ZERO_TIME } else { CREATED };
     let since = |minor| world.version.since(1, minor);
     let dns_name = if known { full_name(world, &peer.name) } else { String::new() };
@@ -54,27 +68,28 @@ pub(crate) fn peer_status(world: &World, peer: &Peer, own: bool) -> Fields {
         .set("TailscaleIPs", ips)
         .set_if(known && !allowed.is_empty(), "AllowedIPs", Json::texts(&allowed))
         .set_if(!peer.tags.is_empty(), "Tags", Json::texts(&peer.tags))
-        .set("Addrs", addrs)
-        .set("CurAddr", peer.cur_addr.as_str())
-        .set("Relay", peer.relay.as_str())
-        .set_if(since(86), "PeerRelay", peer.peer_relay.as_str())
-        .set("RxBytes", if peer.active { 4_242 } else { 0 })
-        .set("TxBytes", if peer.active { 2_424 } else { 0 })
+        .set("Addrs", if own { Json::List(addrs.iter().map(|addr| Json::from(*addr)).collect()) } else { Json::Null })
+        .set("CurAddr", if path { peer.cur_addr.as_str() } else { "" })
+        .set("Relay", if path { peer.relay.as_str() } else { "" })
+        .set_if(since(86), "PeerRelay", if path { peer.peer_relay.as_str() } else { "" })
+        .set("RxBytes", if active { 4_242 } else { 0 })
+        .set("TxBytes", if active { 2_424 } else { 0 })
         .set("Created", if known { CREATED } else { ZERO_TIME })
-        .set("LastWrite", moment(peer.active))
+        .set("LastWrite", moment(active))
         .set("LastSeen", last_seen)
-        .set("LastHandshake", moment(peer.active))
+        .set("LastHandshake", moment(active))
         .set("Online", peer.online)
         .set("ExitNode", false)
         .set("ExitNodeOption", false)
-        .set("Active", peer.active)
-        .set("PeerAPIURL", peer_api(peer))
-        .set_if(since(84), "TaildropTarget", 0)
+        .set("Active", active)
+        .set("PeerAPIURL", if own && stopped { Json::Null } else { peer_api(peer) })
+        .set_if(since(84), "TaildropTarget", taildrop)
         .set_if(since(84), "NoFileSharingReason", "")
+        .set_if(own && known, "Capabilities", Json::texts(&[DEPRECATED, "funnel"]))
         .set_if(!cap_map.is_empty(), "CapMap", cap_map)
         .set("InNetworkMap", known)
         .set("InMagicSock", known && !own)
-        .set("InEngine", peer.active)
+        .set("InEngine", active)
         .set_if(peer.expired, "Expired", true)
         .set_if(peer.key_expiry.is_some(), "KeyExpiry", peer.key_expiry.map_or_else(String::new, rfc3339))
 }

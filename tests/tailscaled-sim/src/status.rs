@@ -51,6 +51,11 @@ fn before_peers(world: &World) -> Fields {
     let records: Vec<_> = world.services.values().map(|service| record(world, &service.name, service.ip)).collect();
     let records = if world.netmap && !records.is_empty() { Json::List(records) } else { Json::Null };
     let ips = if world.netmap { Json::texts(&world.ips) } else { Json::Null };
+    let domains = if world.netmap {
+        Json::texts(&[full_name(world, &world.host_name).trim_end_matches('.')])
+    } else {
+        Json::Null
+    };
     Fields::default()
         .set("Version", world.version.long())
         .set("TUN", world.mode == crate::Mode::Tun)
@@ -59,10 +64,10 @@ fn before_peers(world: &World) -> Fields {
         .set("AuthURL", world.auth_url.as_str())
         .set("TailscaleIPs", ips)
         .set("Self", own(world))
-        .set("Health", Json::texts(&health(world)))
+        .set("Health", Json::List(health(world).into_iter().map(Json::from).collect()))
         .set("MagicDNSSuffix", if world.netmap { world.magic_dns_suffix.as_str() } else { "" })
         .set("CurrentTailnet", if world.netmap { tailnet.into() } else { Json::Null })
-        .set("CertDomains", Json::Null)
+        .set("CertDomains", domains)
         .set_if(world.version.since(1, 100), "ExtraRecords", records)
 }
 
@@ -86,8 +91,10 @@ fn after_peers(world: &World, with_peers: bool) -> Fields {
 fn health(world: &World) -> Vec<String> {
     let own = match &world.state {
         BackendState::Stopped => Some("Tailscale is stopped."),
-        BackendState::NeedsLogin => Some("You are logged out."),
+        // Nobody asked it to run yet; after an expiry it says nothing.
+        BackendState::NeedsLogin if !world.netmap => Some("Tailscale is stopped."),
         BackendState::NoState
+        | BackendState::NeedsLogin
         | BackendState::NeedsMachineAuth
         | BackendState::Starting
         | BackendState::Running

@@ -103,10 +103,11 @@ impl World {
         self.state = state;
     }
 
-    /// The own node key expired an hour ago: NeedsLogin, with the netmap kept.
+    /// The own node key expired an hour ago: NeedsLogin, with the netmap and the control connection kept.
     pub fn expire_own_key(&mut self) {
         self.set_backend_state(BackendState::NeedsLogin);
-        self.netmap = true;
+        (self.netmap, self.control_online) = (true, true);
+        self.auth_url.clear();
         self.key_expiry = Some(SystemTime::now() - Duration::from_secs(3600));
     }
 

@@ -5,42 +5,14 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 
-use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::task::JoinSet;
 
 use crate::listening::{Counter, Listening};
-use crate::services::dns_message::{NOERROR, Question, head, parse, plain, record, reply};
+use crate::services::dns_message::{DnsConduct, NOERROR, Question, head, parse, plain, record, reply};
 use crate::services::server::bind;
 use crate::{Tally, locked};
-
-/// How the name server treats questions.
-#[derive(Clone, Debug)]
-pub enum DnsConduct {
-    /// From its records; SERVFAIL for what it does not know, as MagicDNS without an upstream.
-    Work,
-    /// This response code (1 FORMERR, 2 SERVFAIL, 3 NXDOMAIN, 4 NOTIMP, 5 REFUSED) and no records.
-    Code(u8),
-    /// Nothing.
-    Silent,
-    /// "Truncated" over UDP; works over TCP.
-    Truncated,
-    /// "Truncated" over UDP; silent over TCP.
-    TruncatedSilentTcp,
-    /// These bytes behind the question's id.
-    Garbage(Bytes),
-    /// Answers another question's id.
-    WrongId,
-    /// Answers a question nobody asked.
-    WrongQuestion,
-    /// A record whose name points to itself.
-    PointerLoop,
-    /// More records announced than there are.
-    LyingCount,
-    /// An alias for itself.
-    AliasLoop,
-}
 
 /// A name server on a free port of 127.0.0.1, over UDP and TCP. It ends with this handle.
 #[derive(Debug)]

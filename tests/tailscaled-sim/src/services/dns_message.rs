@@ -2,10 +2,39 @@
 
 use std::net::IpAddr;
 
+use bytes::Bytes;
+
 pub(crate) const NOERROR: u8 = 0;
 const SERVFAIL: u8 = 2;
 /// Longer answers are cut short over UDP, as without EDNS.
 const LONGEST_UDP: usize = 512;
+
+/// How the name server treats questions.
+#[derive(Clone, Debug)]
+pub enum DnsConduct {
+    /// From its records; SERVFAIL for what it does not know, as MagicDNS without an upstream.
+    Work,
+    /// This response code (1 FORMERR, 2 SERVFAIL, 3 NXDOMAIN, 4 NOTIMP, 5 REFUSED) and no records.
+    Code(u8),
+    /// Nothing.
+    Silent,
+    /// "Truncated" over UDP; works over TCP.
+    Truncated,
+    /// "Truncated" over UDP; silent over TCP.
+    TruncatedSilentTcp,
+    /// These bytes behind the question's id.
+    Garbage(Bytes),
+    /// Answers another question's id.
+    WrongId,
+    /// Answers a question nobody asked.
+    WrongQuestion,
+    /// A record whose name points to itself.
+    PointerLoop,
+    /// More records announced than there are.
+    LyingCount,
+    /// An alias for itself.
+    AliasLoop,
+}
 
 /// A question: its name in plain, its type, and its bytes.
 pub(crate) struct Question<'a> {

@@ -10,13 +10,16 @@ mod postgres;
 mod script;
 mod server;
 mod socks5;
+mod socks5_message;
 mod valkey;
 
-pub use dns::{Dns, DnsConduct};
+pub use dns::Dns;
+pub use dns_message::DnsConduct;
 pub use postgres::Postgres;
 pub use script::Script;
 pub use server::{Manner, Server};
-pub use socks5::{Socks5, Socks5Conduct, Socks5Request};
+pub use socks5::Socks5;
+pub use socks5_message::{Socks5Conduct, Socks5Request};
 pub use valkey::Valkey;
 
 /// What other programs say first, for ports that another service took.

@@ -1,50 +1,16 @@
 //! A SOCKS5 proxy such as tailscaled's: no authentication, CONNECT only.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 
-use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::listening::{Counter, Listening};
 use crate::services::server::bind;
+use crate::services::socks5_message::{Socks5Conduct, Socks5Request, reply, request};
 use crate::{Tally, locked};
-
-/// How the proxy treats its clients.
-#[derive(Clone, Debug)]
-pub enum Socks5Conduct {
-    /// Forwards along its routes; anything else is reply 1, as with tailscaled.
-    Work,
-    /// This reply code to every CONNECT.
-    Reply(u8),
-    /// This method (0xff: none acceptable) in answer to the greeting.
-    Method(u8),
-    /// These bytes in answer to the greeting.
-    Garbage(Bytes),
-    /// These bytes in answer to CONNECT.
-    GarbageReply(Bytes),
-    /// Nothing, ever.
-    Silent,
-    /// Nothing after the method was chosen.
-    SilentAtConnect,
-    /// Hangs up after the greeting.
-    Close,
-    /// Hangs up after CONNECT.
-    CloseAtConnect,
-    /// Works, and tells a bound address of this kind (1, 3 or 4) in its reply.
-    Bound(u8),
-}
-
-/// What a client asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Socks5Request {
-    /// Name or address.
-    pub host: String,
-    /// Port.
-    pub port: u16,
-}
 
 /// A proxy on a free port of 127.0.0.1. It ends with this handle.
 #[derive(Debug)]
@@ -172,21 +138,6 @@ async fn serve(shared: &Shared, mut client: TcpStream) -> std::io::Result<()> {
     }
 }
 
-async fn request(client: &mut TcpStream) -> std::io::Result<(u8, Socks5Request)> {
-    let mut head = [0; 4];
-    client.read_exact(&mut head).await?;
-    let host = match head[3] {
-        1 => IpAddr::from(Ipv4Addr::from_bits(client.read_u32().await?)).to_string(),
-        4 => IpAddr::from(Ipv6Addr::from_bits(client.read_u128().await?)).to_string(),
-        _ => {
-            let mut name = vec![0; usize::from(client.read_u8().await?)];
-            client.read_exact(&mut name).await?;
-            String::from_utf8_lossy(&name).into_owned()
-        }
-    };
-    Ok((head[1], Socks5Request { host, port: client.read_u16().await? }))
-}
-
 /// Reply 7 for what is not CONNECT, 1 for every failure, as tailscaled has it.
 async fn forward(mut client: TcpStream, command: u8, to: Option<SocketAddr>, bound: u8) -> std::io::Result<()> {
     if command != 1 {
@@ -200,15 +151,6 @@ async fn forward(mut client: TcpStream, command: u8, to: Option<SocketAddr>, bou
     };
     client.write_all(&reply(0, bound)).await?;
     tokio::io::copy_bidirectional(&mut client, &mut far).await.map(drop)
-}
-
-fn reply(code: u8, bound: u8) -> Vec<u8> {
-    let address: &[u8] = match bound {
-        3 => b"\x05proxy",
-        4 => &[0; 16],
-        _ => &[0; 4],
-    };
-    [&[5, code, 0, bound], address, &[0, 0]].concat()
 }
 
 async fn until_gone(mut client: TcpStream) -> std::io::Result<()> {

@@ -8,8 +8,8 @@ use std::{
 };
 
 use crate::{
-    eventually,
-    lab::{installed, lock, program},
+    eventually, eventually_some,
+    lab::lock,
     node::Node,
     process::{Output, Process, Signal},
 };
@@ -17,30 +17,33 @@ use crate::{
 const START: Duration = Duration::from_secs(30);
 /// PostgreSQL refuses to run as root; its package makes this user.
 const POSTGRES_USER: &str = "postgres";
-/// Valkey needs no user of its own, only not to be root.
-const VALKEY_USER: &str = "65532";
 
 /// A PostgreSQL server on port 5432 of a node.
 #[derive(Debug)]
-pub struct Postgres<'a> {
-    node: &'a Node,
+pub struct Postgres {
+    node: Node,
     programs: PathBuf,
     data: PathBuf,
-    settings: Vec<(String, String)>,
+    settings: Vec<String>,
     servers: Mutex<Vec<Arc<Process>>>, // the last one runs
 }
 
-impl<'a> Postgres<'a> {
-    pub(crate) async fn start(node: &'a Node, settings: &[(&str, &str)]) -> Self {
+impl Postgres {
+    pub(crate) async fn start(node: Node, settings: &[(&str, &str)]) -> Self {
         let data = node.folder().join("postgres");
-        let postgres =
-            Self { node, programs: newest_postgres(), data, settings: owned(settings), servers: Mutex::default() };
+        let postgres = Self {
+            node,
+            programs: newest_postgres(),
+            data,
+            settings: settings.iter().map(|(key, value)| format!("{key}={value}")).collect(),
+            servers: Mutex::default(),
+        };
         let mut folder = Command::new("install");
         folder.args(["-d", "-m", "700", "-o", POSTGRES_USER, "-g", POSTGRES_USER]).arg(&postgres.data);
-        node.run(&folder).await.expect_success("the data folder");
+        postgres.node.run(&folder).await.expect_success("the data folder");
         let mut initdb = postgres.command("initdb");
         initdb.args(["--no-sync", "--auth=trust", "--encoding=UTF8", "-D"]).arg(&postgres.data);
-        node.run_as(POSTGRES_USER, &initdb).await.expect_success("initdb");
+        postgres.node.run_as(POSTGRES_USER, &initdb).await.expect_success("initdb");
         postgres.start_again().await;
         postgres
     }
@@ -76,12 +79,6 @@ impl<'a> Postgres<'a> {
     /// "the database system is shutting down".
     pub async fn shut_down_and_never_finish(&self) -> Process {
         let client = self.client().await;
-        eventually("a client is connected", START, async || {
-            let count =
-                "select count(*) from pg_stat_activity where query like '%pg_sleep%' and pid <> pg_backend_pid()";
-            self.psql(count).await.stdout.trim() == "1"
-        })
-        .await;
         self.server().signal(Signal::Term).await; // "smart": clients may stay
         self.says("the database system is shutting down").await;
         client
@@ -130,7 +127,15 @@ impl<'a> Postgres<'a> {
 
     /// A client that does nothing: the server notices at once when it is killed, as it would not during a query.
     async fn client(&self) -> Process {
-        self.node.spawn_as(POSTGRES_USER, &self.psql_command("\\! sleep 86400")).await
+        let idle = self.psql_command("\\! echo connected; sleep 86400");
+        eventually_some("PostgreSQL takes one more client", START, async || {
+            let client = self.node.spawn_as(POSTGRES_USER, &idle).await;
+            // One that left a moment ago may still have a place, and this one none.
+            let settled = async || client.log().contains("connected") || client.exited().await.is_some();
+            eventually("a client connects or ends", START, settled).await;
+            client.exited().await.is_none().then_some(client)
+        })
+        .await
     }
 
     fn psql_command(&self, sql: &str) -> Command {
@@ -145,10 +150,7 @@ impl<'a> Postgres<'a> {
         server.arg("-c").arg(format!("listen_addresses={}", joined(&self.node.service_addresses(), ",")));
         server.arg("-c").arg(format!("unix_socket_directories={}", self.data.display()));
         server.args(["-c", "fsync=off"]);
-        for (key, value) in &self.settings {
-            server.arg("-c").arg(format!("{key}={value}"));
-        }
-        for setting in more {
+        for setting in self.settings.iter().map(String::as_str).chain(more.iter().copied()) {
             server.args(["-c", setting]);
         }
         let process = self.node.spawn_as(POSTGRES_USER, &server).await;
@@ -160,77 +162,6 @@ impl<'a> Postgres<'a> {
     }
 }
 
-/// A Valkey server on port 6379 of a node.
-#[derive(Debug)]
-pub struct Valkey<'a> {
-    node: &'a Node,
-    settings: Vec<(String, String)>,
-    server: Mutex<Option<Arc<Process>>>,
-}
-
-impl<'a> Valkey<'a> {
-    pub(crate) async fn start(node: &'a Node, settings: &[(&str, &str)]) -> Self {
-        let valkey = Self { node, settings: owned(settings), server: Mutex::new(None) };
-        valkey.start_again().await;
-        valkey
-    }
-
-    /// Starts a stopped server and waits until it accepts connections.
-    pub async fn start_again(&self) {
-        let mut server = Command::new(installed("valkey-server"));
-        server.args(["--port", "6379", "--protected-mode", "no", "--save", "", "--bind"]);
-        server.args(self.node.service_addresses().iter().map(Ipv4Addr::to_string));
-        for (key, value) in &self.settings {
-            server.arg(format!("--{key}")).arg(value);
-        }
-        let process = Arc::new(self.node.spawn_as(VALKEY_USER, &server).await);
-        *lock(&self.server) = Some(Arc::clone(&process));
-        let ready = async || process.log().contains("Ready to accept connections");
-        eventually("Valkey accepts connections", START, ready).await;
-    }
-
-    /// Stops the server; its port then refuses connections.
-    pub async fn stop(&self) {
-        self.server().terminate().await;
-    }
-
-    /// Stops the server as it stands: the kernel still accepts connections for it.
-    pub async fn freeze(&self) {
-        self.server().freeze().await;
-    }
-
-    /// Lets a frozen server go on.
-    pub async fn thaw(&self) {
-        self.server().thaw().await;
-    }
-
-    /// Connects this many clients, until the result is dropped.
-    pub async fn fill(&self, clients: usize) -> Process {
-        let mut hold = Command::new(program("1.102.5/lab"));
-        hold.args(["--hold=127.0.0.1:6379", &format!("--count={clients}")]);
-        let holder = self.node.spawn(&hold).await;
-        eventually("Valkey is full of clients", START, async || holder.log().contains("holding")).await;
-        holder
-    }
-
-    /// What the server has logged since it was last started.
-    pub fn log(&self) -> String {
-        self.server().log()
-    }
-
-    /// The server's process.
-    pub fn server(&self) -> Arc<Process> {
-        lock(&self.server).clone().expect("set at the start")
-    }
-}
-
-impl Output {
-    /// Panics with what the command wrote, unless it ended with 0.
-    pub fn expect_success(&self, what: &str) {
-        assert!(self.code == 0, "{what}: exit code {}\n{}{}", self.code, self.stdout, self.stderr);
-    }
-}
-
 /// Debian keeps the servers of each version apart and off the PATH.
 fn newest_postgres() -> PathBuf {
     let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
@@ -238,10 +169,6 @@ fn newest_postgres() -> PathBuf {
     let number =
         |bin: &PathBuf| bin.parent().and_then(Path::file_name).and_then(|name| name.to_str()?.parse::<u32>().ok());
     with_server.max_by_key(number).expect("PostgreSQL is missing; run tests/tailnet/install")
-}
-
-fn owned(settings: &[(&str, &str)]) -> Vec<(String, String)> {
-    settings.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
 }
 
 fn joined(addresses: &[Ipv4Addr], by: &str) -> String {

@@ -1,0 +1,130 @@
+//! Whatever others say and whatever happened before: the page stays well-formed and its series stay the same.
+
+use crate::page::Page;
+use crate::{fresh, sample};
+use proptest::prelude::*;
+use std::collections::BTreeSet;
+use telltail::config::{Config, Depth, Host, Kind, Target, Via};
+use telltail::health::TrackState;
+use telltail::metrics::{Metrics, ProbeOutcome};
+use telltail::node::{Facts, Node, NodeState};
+use telltail::probe::Detail;
+use telltail::reason::{Failure, Reason};
+use telltail::state::{Probed, Snapshot, Timings};
+use telltail::tailscale::{Answer, Call};
+
+/// Any text, half of the time with what means something to the format.
+fn text() -> impl Strategy<Value = String> {
+    prop_oneof![".{0,80}", "[\"\\\\\n\r\0{}=, #\u{202e}\u{7f}éß\u{1F980}A-Z]{0,200}"]
+}
+
+fn target() -> impl Strategy<Value = Target> {
+    let kinds = prop::sample::select(vec![Kind::Postgres, Kind::Valkey, Kind::Tcp]);
+    let proxy = Via::Socks5(([127, 0, 0, 1], 1055).into());
+    let vias = prop::sample::select(vec![Via::Auto, Via::Tcp, Via::LocalApi, proxy]);
+    // Few names, so that reloads meet the same ones, and ones that begin alike.
+    let host = prop_oneof![text().prop_map(Host::Name), any::<std::net::IpAddr>().prop_map(Host::Ip)];
+    ("(a|b|ab|a-b|atcp|btcp)", kinds, host, any::<u16>(), vias, any::<(bool, bool, bool)>()).prop_map(
+        |(name, kind, host, port, via, (user, required, tcp))| {
+            let plain = sample::target(&name, kind, port);
+            let depth = if tcp { Depth::Tcp } else { plain.depth };
+            Target { host, via, required, depth, user: user.then(|| "u".to_owned()), ..plain }
+        },
+    )
+}
+
+fn config() -> impl Strategy<Value = Config> {
+    (prop::collection::vec(target(), 1..5), text()).prop_map(|(mut targets, hash)| {
+        let mut seen = BTreeSet::new();
+        targets.retain(|target| seen.insert(target.name.clone()));
+        Config { hash, ..sample::config(targets) }
+    })
+}
+
+/// The part of a snapshot that says in which state things are: with the configuration it decides which series there are.
+#[derive(Clone, Debug)]
+struct Shape {
+    node: NodeState,
+    facts: Option<(bool, bool)>,
+    /// Of each target: none before its first probe, else how the last one ended.
+    last: Vec<Option<Result<(), Reason>>>,
+    gate: Option<telltail::state::Release>,
+}
+
+fn shape() -> impl Strategy<Value = Shape> {
+    use telltail::state::Release;
+    let releases = vec![None, Some(Release::Condition), Some(Release::Timeout), Some(Release::Disabled)];
+    let reason = prop::sample::select(Reason::ALL.to_vec());
+    let outcome = prop::option::of(prop_oneof![Just(Ok(())), reason.prop_map(Err)]);
+    let nodes = prop::sample::select(NodeState::ALL.to_vec());
+    let facts = prop::option::of(any::<(bool, bool)>());
+    (nodes, facts, prop::collection::vec(outcome, 5), prop::sample::select(releases))
+        .prop_map(|(node, facts, last, gate)| Shape { node, facts, last, gate })
+}
+
+/// A snapshot of this shape in which everything else is what others say, or chance.
+fn snapshot(config: &Config, shape: &Shape, words: &[String], seconds: f64) -> Snapshot {
+    let mut snapshot = fresh(config);
+    let word = |n: usize| words[n % words.len()].clone();
+    let facts = shape.facts.map(|(tun, online)| Facts { online, version: word(0), tun, hostname: word(1) });
+    let fault = Failure { reason: Reason::NodeStopped, cause: word(2) };
+    snapshot.node = Node { state: shape.node, fault: Some(fault), facts };
+    snapshot.gate = shape.gate;
+    snapshot.reload.problem = Some(word(3));
+    for (view, last) in snapshot.targets.iter_mut().zip(&shape.last) {
+        view.last = last.map(|outcome| Probed {
+            at: sample::at(seconds),
+            outcome: outcome.map(|()| Detail::Accepting).map_err(|reason| Failure { reason, cause: word(4) }),
+            timings: Timings::default(),
+        });
+    }
+    snapshot
+}
+
+/// Every series; what the node calls itself is left out, for there the label text is the fact.
+fn series(metrics: &Metrics, snapshot: &Snapshot) -> Result<BTreeSet<String>, TestCaseError> {
+    let page = Page::parse(&metrics.render(snapshot)).map_err(TestCaseError::fail)?;
+    for info in page.samples().filter(|sample| sample.name == "telltail_node_info") {
+        for label in ["version", "hostname"] {
+            let value = info.label(label).unwrap_or_default();
+            let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'.' || b == b'-';
+            prop_assert!((1..=63).contains(&value.len()) && value.bytes().all(allowed), "{value:?}");
+        }
+    }
+    let names = page.series();
+    Ok(names.into_iter().map(|name| name.split("telltail_node_info").next().unwrap_or_default().to_owned()).collect())
+}
+
+/// Lets the metrics live through a reload with everything counted once.
+fn live(metrics: &Metrics, config: &Config, snapshot: &Snapshot) {
+    metrics.configure(config);
+    for view in &snapshot.targets {
+        if let Some(probed) = view.last.as_ref().filter(|probed| probed.outcome.is_ok()) {
+            metrics.probe(&view.target.name, ProbeOutcome::Done(probed));
+        }
+        metrics.probe(&view.target.name, ProbeOutcome::Void);
+        metrics.transition(&view.target.name, TrackState::Down);
+    }
+    metrics.localapi(Call::Dial, Answer::None);
+    metrics.render(snapshot);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn the_series_depend_on_configuration_and_states_only(
+        past in prop::collection::vec((config(), shape()), 0..3), config in config(), shape in shape(),
+        words in prop::collection::vec(text(), 5), other_words in prop::collection::vec(text(), 5), seconds in 0.0..1e9,
+    ) {
+        let (_, lived) = sample::metrics(&config);
+        for (config, shape) in &past {
+            live(&lived, config, &snapshot(config, shape, &other_words, seconds));
+        }
+        lived.configure(&config);
+        let (_, new) = sample::metrics(&config);
+        let one = series(&lived, &snapshot(&config, &shape, &words, seconds))?;
+        let other = series(&new, &snapshot(&config, &shape, &other_words, 0.0))?;
+        prop_assert_eq!(one, other);
+    }
+}

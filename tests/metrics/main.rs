@@ -1,0 +1,261 @@
+//! The metrics page as its readers see it.
+
+mod hostile;
+mod page;
+mod sample;
+
+use page::Page;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+use telltail::config::{Config, Depth, Host, Kind, Mode, Target, Via};
+use telltail::health::TrackState;
+use telltail::metrics::{Metrics, ProbeOutcome};
+use telltail::node::{Node, NodeState};
+use telltail::reason::{Failure, Reason, Speaker};
+use telltail::schedule::Pace;
+use telltail::state::{Release, Snapshot, State};
+use tokio::time::Instant;
+
+fn fresh(config: &Config) -> Snapshot {
+    State::new(Arc::new(config.clone()), Instant::now(), sample::at(0.0)).snapshot(Instant::now())
+}
+
+fn page(metrics: &Metrics, snapshot: &Snapshot) -> Page {
+    Page::parse(&metrics.render(snapshot)).expect("the page is well-formed")
+}
+
+/// Values that differ from run to run, made 0.
+fn masked(page: &str) -> String {
+    let mask = |line: &str| match line.split_once(' ') {
+        Some((name, _)) if name.starts_with("process_") => format!("{name} 0\n"),
+        _ => format!("{line}\n"),
+    };
+    page.lines().map(mask).collect()
+}
+
+#[test]
+fn the_page_is_a_contract() {
+    let (_, metrics, snapshot) = sample::everything();
+    let text = metrics.render(&snapshot);
+    Page::parse(&text).expect("the page is well-formed");
+    sample::golden("tests/metrics.prom", &masked(&text));
+}
+
+/// The design's limit is 250. 43 are set aside for paths, peers, key expiries, home region and health.
+#[test]
+fn two_targets_stay_within_the_budget_of_series() {
+    let (_, metrics, mut snapshot) = sample::everything();
+    // The most that there can be at one moment: everything fails.
+    for view in &mut snapshot.targets {
+        view.last = Some(sample::failure(50.0, Reason::ConnectTimeout, ""));
+    }
+    let page = page(&metrics, &snapshot);
+    let counted = page.samples().count();
+    let mut names: Vec<_> = page.families.iter().map(|family| (family.samples.len(), &family.name)).collect();
+    names.sort();
+    assert_eq!(counted, 206, "{names:#?}");
+}
+
+#[test]
+fn a_row_whose_condition_has_ended_is_gone() {
+    let (_, metrics, mut snapshot) = sample::everything();
+    let before = page(&metrics, &snapshot);
+    assert_eq!(before.get("telltail_target_failing_info", &[("reason", "connect_refused")]), Some(1.0));
+    assert_eq!(before.get("telltail_startup_gate_release_info", &[("cause", "condition")]), Some(1.0));
+    assert_eq!(before.get("telltail_node_online", &[]), Some(1.0));
+
+    snapshot.targets[1].last = Some(sample::success(60.0, None, None));
+    snapshot.node = Node::unreachable(Failure::new(Reason::NodeSocketMissing, "no such file"));
+    snapshot.gate = None;
+    let after = page(&metrics, &snapshot);
+    let names: BTreeSet<_> = after.families.iter().map(|family| family.name.as_str()).collect();
+    for gone in [
+        "telltail_target_failing_info",
+        "telltail_startup_gate_release_info",
+        "telltail_node_online",
+        "telltail_node_info",
+    ] {
+        assert!(!names.contains(gone), "{gone}");
+    }
+}
+
+#[test]
+fn before_the_first_probe_counts_are_zero_and_times_are_absent() {
+    let config = sample::config(sample::two());
+    let (_, metrics) = sample::metrics(&config);
+    let page = page(&metrics, &fresh(&config));
+    let db = ("target", "stackeye-db-prd");
+    for result in ["success", "failure", "void"] {
+        assert_eq!(page.get("telltail_probes_total", &[db, ("result", result)]), Some(0.0));
+    }
+    for stage in ["resolve", "connect", "protocol"] {
+        assert_eq!(page.get("telltail_probe_duration_seconds_count", &[db, ("stage", stage)]), Some(0.0));
+    }
+    assert_eq!(page.get("telltail_probe_success", &[db]), Some(0.0));
+    assert_eq!(page.get("telltail_target_state", &[db, ("state", "unknown")]), Some(1.0));
+    assert_eq!(page.get("telltail_probe_last_timestamp_seconds", &[db]), None);
+    assert_eq!(page.get("telltail_probe_last_success_timestamp_seconds", &[db]), None);
+    assert_eq!(page.get("telltail_startup_gate_open", &[]), Some(0.0));
+    assert!(page.families.iter().all(|family| family.name != "telltail_http_requests_total"));
+}
+
+#[test]
+fn of_a_set_of_states_exactly_one_is_1() {
+    let (_, metrics, mut snapshot) = sample::everything();
+    for state in NodeState::ALL {
+        snapshot.node.state = state;
+        let page = page(&metrics, &snapshot);
+        let ones = |name: &str, target: Option<&str>| {
+            let of = |s: &&page::Sample| s.name == name && s.label("target") == target && s.value == 1.0;
+            page.samples().filter(of).count()
+        };
+        assert_eq!(ones("telltail_node_state", None), 1);
+        assert_eq!(page.get("telltail_node_state", &[("state", state.slug())]), Some(1.0));
+        for view in &snapshot.targets {
+            assert_eq!(ones("telltail_target_state", Some(&view.target.name)), 1);
+        }
+    }
+}
+
+fn reasons(page: &Page, target: &str) -> BTreeSet<String> {
+    let failures = page.samples().filter(|s| s.name == "telltail_probe_failures_total");
+    let of_target = failures.filter(|s| s.label("target") == Some(target));
+    of_target.filter_map(|s| s.label("reason").map(str::to_owned)).collect()
+}
+
+#[test]
+fn a_target_has_the_reasons_that_its_kind_can_have() {
+    let plain = |kind| sample::target("t", kind, 1);
+    let proxy = Via::Socks5(([127, 0, 0, 1], 1055).into());
+    let user = Some("telltail".to_owned());
+    let cases: [(Target, &[Speaker]); 6] = [
+        (plain(Kind::Postgres), &[Speaker::Protocol]),
+        (Target { user: user.clone(), ..plain(Kind::Postgres) }, &[Speaker::Protocol, Speaker::Postgres]),
+        (Target { user, depth: Depth::Tcp, ..plain(Kind::Postgres) }, &[]),
+        (plain(Kind::Valkey), &[Speaker::Protocol, Speaker::Valkey]),
+        (plain(Kind::Tcp), &[]),
+        (Target { via: proxy, ..plain(Kind::Tcp) }, &[Speaker::Socks]),
+    ];
+    for (target, speakers) in cases {
+        let config = sample::config(vec![target]);
+        let (_, metrics) = sample::metrics(&config);
+        let can = |r: &&Reason| r.speaker() == Speaker::Any || speakers.contains(&r.speaker());
+        let expected: BTreeSet<_> = Reason::ALL.iter().filter(can).map(|r| r.slug().to_owned()).collect();
+        assert_eq!(reasons(&page(&metrics, &fresh(&config)), "t"), expected, "{:?}", config.targets);
+    }
+}
+
+#[test]
+fn an_address_is_never_asked_of_a_resolver() {
+    let target = Target { host: Host::Ip([100, 64, 0, 7].into()), ..sample::target("t", Kind::Tcp, 1) };
+    let config = sample::config(vec![target]);
+    let (_, metrics) = sample::metrics(&config);
+    let page = page(&metrics, &fresh(&config));
+    assert!(reasons(&page, "t").iter().all(|reason| !reason.starts_with("resolve_dns_")));
+    assert_eq!(page.get("telltail_target_info", &[("host", "100.64.0.7")]), Some(1.0));
+}
+
+#[test]
+fn a_reason_that_a_target_should_not_have_is_counted_and_goes_with_the_target() {
+    let config = sample::config(vec![sample::target("t", Kind::Tcp, 1)]);
+    let (_, metrics) = sample::metrics(&config);
+    metrics.probe("t", ProbeOutcome::Done(&sample::failure(0.0, Reason::ProtocolLoading, "")));
+    let before = page(&metrics, &fresh(&config));
+    assert_eq!(before.get("telltail_probe_failures_total", &[("reason", "protocol_loading")]), Some(1.0));
+    let other = sample::config(vec![sample::target("u", Kind::Tcp, 1)]);
+    metrics.configure(&other);
+    assert!(reasons(&page(&metrics, &fresh(&other)), "t").is_empty());
+}
+
+#[test]
+fn only_stages_that_succeeded_are_timed() {
+    let config = sample::config(sample::two());
+    let (_, metrics) = sample::metrics(&config);
+    let db = "stackeye-db-prd";
+    metrics.probe(db, ProbeOutcome::Done(&sample::failure(0.0, Reason::ConnectTimeout, "")));
+    metrics.probe(db, ProbeOutcome::Done(&sample::success(0.0, None, Some(3.0))));
+    metrics.probe(db, ProbeOutcome::Void);
+    let page = page(&metrics, &fresh(&config));
+    let timed = |stage| page.get("telltail_probe_duration_seconds_count", &[("target", db), ("stage", stage)]);
+    assert_eq!([timed("resolve"), timed("connect"), timed("protocol")], [Some(2.0), Some(0.0), Some(1.0)]);
+    let bucket = |le| {
+        let labels = [("target", db), ("stage", "protocol"), ("le", le)];
+        page.get("telltail_probe_duration_seconds_bucket", &labels)
+    };
+    assert_eq!([bucket("0.0025"), bucket("0.005"), bucket("2.5")], [Some(0.0), Some(1.0), Some(1.0)]);
+}
+
+#[test]
+fn a_reload_keeps_what_stays_and_removes_what_goes() {
+    let [db, cache] = sample::two().try_into().expect("two targets");
+    let (_, metrics, _) = sample::everything();
+    // The cache speaks another protocol now, the database is only asked more often, and one target is new.
+    let db = Target { interval: Duration::from_secs(5), ..db };
+    let cache = Target { kind: Kind::Tcp, depth: Depth::Tcp, ..cache };
+    let config = sample::config(vec![db, cache, sample::target("new", Kind::Tcp, 80)]);
+    metrics.configure(&config);
+    let reloaded = page(&metrics, &fresh(&config));
+    let successes = |page: &Page, name| page.get("telltail_probes_total", &[("target", name), ("result", "success")]);
+    assert_eq!(successes(&reloaded, "stackeye-db-prd"), Some(4.0));
+    assert_eq!(successes(&reloaded, "stackeye-valkey-prd"), Some(0.0));
+    assert_eq!(successes(&reloaded, "new"), Some(0.0));
+    assert!(reasons(&reloaded, "stackeye-valkey-prd").iter().all(|reason| !reason.starts_with("protocol_")));
+
+    let config = sample::config(vec![sample::target("new", Kind::Tcp, 80)]);
+    metrics.configure(&config);
+    metrics.probe("stackeye-db-prd", ProbeOutcome::Void);
+    metrics.transition("stackeye-db-prd", TrackState::Down);
+    let text = metrics.render(&fresh(&config));
+    assert!(!text.contains("stackeye-"), "{text}");
+}
+
+#[test]
+fn the_way_in_force_is_told() {
+    let config = sample::config(vec![sample::target("t", Kind::Tcp, 1)]);
+    let (_, metrics) = sample::metrics(&config);
+    let mut snapshot = fresh(&config);
+    let via = |snapshot: &Snapshot, via| page(&metrics, snapshot).get("telltail_target_info", &[("via", via)]);
+    assert_eq!(via(&snapshot, "auto"), Some(1.0));
+    snapshot.node = sample::running();
+    assert_eq!(via(&snapshot, "localapi"), Some(1.0));
+    snapshot.node.facts = snapshot.node.facts.map(|facts| telltail::node::Facts { tun: true, ..facts });
+    assert_eq!(via(&snapshot, "tcp"), Some(1.0));
+}
+
+#[test]
+fn the_rest_of_the_snapshot_is_on_the_page() {
+    let (_, metrics, mut snapshot) = sample::everything();
+    snapshot.draining = true;
+    snapshot.gate = Some(Release::Timeout);
+    snapshot.reload.problem = Some("line 3: unknown key".to_owned());
+    snapshot.lag = Duration::from_millis(1500);
+    snapshot.targets[0].pace = Pace::Down(Duration::from_secs(30));
+    let page = page(&metrics, &snapshot);
+    let get = |name| page.get(name, &[]);
+    assert_eq!(get("telltail_ready"), Some(0.0));
+    assert_eq!(get("telltail_draining"), Some(1.0));
+    for mode in Mode::ALL {
+        assert_eq!(page.get("telltail_ready_by_mode", &[("mode", mode.slug())]), Some(0.0));
+    }
+    assert_eq!(page.get("telltail_startup_gate_release_info", &[("cause", "timeout")]), Some(1.0));
+    assert_eq!(get("telltail_config_last_reload_successful"), Some(0.0));
+    assert_eq!(get("telltail_config_last_reload_timestamp_seconds"), Some(1_767_225_600.0));
+    assert_eq!(get("telltail_probe_lag_seconds"), Some(1.5));
+    let interval = page.get("telltail_probe_interval_seconds", &[("target", "stackeye-db-prd")]);
+    assert_eq!(interval, Some(30.0));
+}
+
+#[test]
+fn the_process_tells_of_itself() {
+    let (_, metrics, snapshot) = sample::everything();
+    let page = page(&metrics, &snapshot);
+    let get = |name| page.get(name, &[]).expect(name);
+    assert!(get("process_resident_memory_bytes") > 100_000.0);
+    assert!(get("process_virtual_memory_bytes") >= get("process_resident_memory_bytes"));
+    assert!(get("process_threads") >= 1.0);
+    assert!((3.0..get("process_max_fds")).contains(&get("process_open_fds")));
+    assert!(get("process_cpu_seconds_total") < 3600.0);
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs_f64();
+    assert!((now - 3600.0..now + 5.0).contains(&get("process_start_time_seconds")));
+}

@@ -1,0 +1,124 @@
+//! What can go wrong with a node, and back.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::Node;
+
+impl Node {
+    /// `tailscale down`.
+    pub async fn down(&self) {
+        self.tailscale(["down"]).await.expect_success("tailscale down");
+    }
+
+    /// `tailscale up`, after [`Node::down`].
+    pub async fn up(&self) {
+        self.login().await;
+    }
+
+    /// Stops tailscaled as it stands: nobody is told.
+    pub async fn freeze(&self) {
+        self.daemon().freeze().await;
+    }
+
+    /// Lets a frozen tailscaled go on.
+    pub async fn thaw(&self) {
+        self.daemon().thaw().await;
+    }
+
+    /// Kills tailscaled. Its socket stays behind, as after a crash.
+    pub async fn kill(&self) {
+        self.daemon().kill().await;
+    }
+
+    /// Starts tailscaled again with the state it had, and waits until it is Running.
+    pub async fn restart(&self) {
+        self.kill().await;
+        self.launch().await;
+        self.running().await;
+    }
+
+    /// Starts a killed tailscaled and waits only until it listens.
+    pub async fn launch(&self) {
+        self.start_daemon().await;
+    }
+
+    /// Pulls the node's cable.
+    pub async fn unplug(&self) {
+        self.lab.ask("link", json!({"node": self.name, "up": false})).await;
+    }
+
+    /// Puts the cable back.
+    pub async fn plug_in(&self) {
+        self.lab.ask("link", json!({"node": self.name, "up": true})).await;
+    }
+
+    /// Drops UDP between this node and a peer, here, both ways. What goes over relays is not touched.
+    pub async fn block_udp(&self, peer: &Node) {
+        self.lab.ask("block_udp", json!({"node": self.name, "peer": peer.name})).await;
+    }
+
+    /// Undoes every [`Node::block_udp`] of this node.
+    pub async fn unblock_udp(&self) {
+        self.lab.ask("unblock_udp", json!({"node": self.name})).await;
+    }
+
+    /// Takes a peer out of this node's map.
+    pub async fn hide(&self, peer: &Node) {
+        self.shown(peer, json!({"hidden": true})).await;
+    }
+
+    /// Puts a hidden peer back.
+    pub async fn unhide(&self, peer: &Node) {
+        self.shown(peer, json!({"hidden": false})).await;
+    }
+
+    /// Tells this node that a peer is offline, whatever it is.
+    pub async fn show_offline(&self, peer: &Node) {
+        self.shown(peer, json!({"offline": true})).await;
+    }
+
+    /// Tells this node the truth again about whether a peer is online.
+    pub async fn show_online(&self, peer: &Node) {
+        self.shown(peer, json!({"offline": false})).await;
+    }
+
+    /// A packet filter on this node that lets nobody in. Disco and TSMP pass it.
+    pub async fn deny_everybody(&self) {
+        self.lab.ask("deny", json!({"node": self.name, "on": true})).await;
+    }
+
+    /// The packet filter that lets everybody in, as at the start.
+    pub async fn admit_everybody(&self) {
+        self.lab.ask("deny", json!({"node": self.name, "on": false})).await;
+    }
+
+    /// In this node's map, a peer's key has expired a minute ago.
+    pub async fn expire_key_of(&self, peer: &Node) {
+        self.lab.ask("expire", json!({"node": self.name, "peer": peer.name, "in_secs": -60})).await;
+    }
+
+    /// In this node's map, a peer's key expires this much later; `None`: never, as at the start.
+    pub async fn set_key_expiry_of(&self, peer: &Node, left: Option<Duration>) {
+        let left = left.map(|left| left.as_secs());
+        self.lab.ask("expire", json!({"node": self.name, "peer": peer.name, "in_secs": left})).await;
+    }
+
+    /// This node's own key has expired a minute ago.
+    pub async fn expire_own_key(&self) {
+        self.lab.ask("expire", json!({"node": self.name, "in_secs": -60})).await;
+    }
+
+    /// This node's own key expires this much later; `None`: never, as at the start.
+    pub async fn set_own_key_expiry(&self, left: Option<Duration>) {
+        let left = left.map(|left| left.as_secs());
+        self.lab.ask("expire", json!({"node": self.name, "in_secs": left})).await;
+    }
+
+    async fn shown(&self, peer: &Node, mut what: Value) {
+        what["node"] = json!(self.name);
+        what["peer"] = json!(peer.name);
+        self.lab.ask("show", what).await;
+    }
+}
