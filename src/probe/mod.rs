@@ -130,7 +130,7 @@ async fn stages(
 
     progress.stage = Stage::Connect;
     let started = Instant::now();
-    let mut stream = connect::connect(target.via, context.status.tun, context.dialer, address).await?;
+    let mut stream = connect::connect(target.via, context.status.tun, context.dialer, address, target.timeout).await?;
     progress.timings.connect = Some(started.elapsed());
     if target.depth == Depth::Tcp {
         return Ok(Detail::Connected);
