@@ -30,11 +30,7 @@ async fn both_services_are_up(mode: Mode) {
 
     let default = Agent::start(&worker, BOTH, &[]).await;
     let agent = watch(&worker, BOTH).await;
-    let user = watch(
-        &worker,
-        "postgres://postgres@stackeye-db-prd:5432",
-    )
-    .await;
+    let user = watch(&worker, "postgres://postgres@stackeye-db-prd:5432").await;
     becomes_ready(&default).await;
     let page = becomes_ready(&agent).await;
     becomes_ready(&user).await;
@@ -93,7 +89,7 @@ struct Logs<'a> {
     worker: &'a Node,
     db: &'a Node,
     cache: &'a Node,
-    postgres: &'a Postgres<'a>,
+    postgres: &'a Postgres,
 }
 
 impl Logs<'_> {
