@@ -4,6 +4,7 @@
 //! Each scenario asserts readiness in every mode, reason, scope, key metrics and the log, and that it comes back. A
 //! target that is down is asked every 30 s ± 20 %, so what can be broken and healed together is.
 
+mod check;
 mod own_node;
 mod path;
 mod peers;
