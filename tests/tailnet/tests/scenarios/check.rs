@@ -10,7 +10,7 @@ use crate::{DB, SOON, node};
 async fn a_check_tells_up_refused_shut_out_and_gone_apart() {
     let tailnet = Tailnet::start().await;
     let (userspace, tun) = join!(node(&tailnet, "worker", Mode::Userspace), node(&tailnet, "worker-tun", Mode::Tun));
-    let (db, refusing, denying, gone) = join!(
+    let (db, _refusing, denying, gone) = join!(
         node(&tailnet, DB, Mode::Userspace),
         node(&tailnet, "db-refusing", Mode::Userspace),
         node(&tailnet, "db-denying", Mode::Userspace),

@@ -36,6 +36,10 @@ async fn a_path_falls_to_derp_without_a_flap(mode: Mode) {
 
     let page = agent.page().await;
     for target in [DB, "cache"] {
+        for line in page.text().lines().filter(|l| l.starts_with("telltail_probe_failures_total") && !l.ends_with(" 0"))
+        {
+            println!("{line}");
+        }
         assert_eq!((entered(&page, target, "up"), entered(&page, target, "down")), (Some(1.0), Some(0.0)));
     }
 }

@@ -25,6 +25,7 @@ async fn a_machine_that_fails_is_named_with_its_reason_and_comes_back() {
         denying.postgres(&[]),
         expired.postgres(&[]),
         frozen.postgres(&[]),
+        frozen.valkey(&[]),
     );
     let mut agents = Vec::new();
     for worker in [&userspace, &tun] {
@@ -63,6 +64,7 @@ struct Watch<'a> {
     denying: Agent<'a>,
     expired: Agent<'a>,
     frozen: Agent<'a>,
+    frozen_cache: Agent<'a>,
 }
 
 impl<'a> Watch<'a> {
@@ -75,11 +77,12 @@ impl<'a> Watch<'a> {
             denying: database("db-denying").await,
             expired: database("db-expired").await,
             frozen: database("db-frozen").await,
+            frozen_cache: watch(worker, "valkey://db-frozen:6379").await,
         }
     }
 
     async fn are_ready(&self) {
-        for agent in [&self.removed, &self.alike, &self.denying, &self.expired, &self.frozen] {
+        for agent in [&self.removed, &self.alike, &self.denying, &self.expired, &self.frozen, &self.frozen_cache] {
             becomes_ready(agent).await;
         }
     }
@@ -88,7 +91,12 @@ impl<'a> Watch<'a> {
         goes_down(&self.removed, DB, "resolve_not_in_netmap", "path").await;
         goes_down(&self.denying, "db-denying", "connect_timeout", "path").await;
         goes_down(&self.expired, "db-expired", "resolve_peer_expired", "service").await;
-        goes_down(&self.frozen, "db-frozen", "connect_timeout", "path").await;
+        for agent in [&self.frozen, &self.frozen_cache] {
+            goes_down(agent, "db-frozen", "connect_timeout", "path").await;
+            let service = [("target", "db-frozen"), ("reason", "protocol_timeout")];
+            let blamed = agent.metric("telltail_probe_failures_total", &service).await;
+            assert_eq!(blamed, Some(0.0), "a connection that was held does not make it the service's fault");
+        }
         // `Online` is a hint: the machine answers. Its name begins like the one that is gone, and does not stand in.
         assert_eq!(self.worker.status().await["Peer"].as_object().map(|peers| peers.len()), Some(5));
         stays_up(&self.alike, "stackeye-db-prd-1", 5.0).await;
@@ -100,6 +108,7 @@ impl<'a> Watch<'a> {
         comes_back(&self.denying, "db-denying").await;
         comes_back(&self.expired, "db-expired").await;
         comes_back(&self.frozen, "db-frozen").await;
+        comes_back(&self.frozen_cache, "db-frozen").await;
     }
 }
 
