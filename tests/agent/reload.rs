@@ -161,8 +161,8 @@ async fn a_signal_reads_the_file_even_if_no_round_is_due() {
 async fn a_swapped_link_gives_the_whole_old_or_the_whole_new_file() {
     let rig = Rig::new(Way::Userspace);
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let only_db = "interval: 50ms\ntimeout: 20ms\nreadiness: observe\ntargets:\n  - postgres://db:5432?name=db\n";
-    let both = "interval: 50ms\ntimeout: 20ms\nreadiness: observe\ntargets:\n  - postgres://db:5432?name=db\n  - valkey://cache:6379?name=cache\n";
+    let only_db = "interval: 2s\ntimeout: 900ms\nreadiness: observe\ntargets:\n  - postgres://db:5432?name=db\n";
+    let both = "interval: 2s\ntimeout: 900ms\nreadiness: observe\ntargets:\n  - postgres://db:5432?name=db\n  - valkey://cache:6379?name=cache\n";
     // As the kubelet does it: the file is a link into `..data`, which is a link that is swapped.
     for (version, text) in [("v1", only_db), ("v2", both)] {
         fs::create_dir(folder.path().join(version)).expect("a folder");
@@ -179,6 +179,7 @@ async fn a_swapped_link_gives_the_whole_old_or_the_whole_new_file() {
     let (one, two) = (BTreeSet::from(["db".to_owned()]), BTreeSet::from(["cache".to_owned(), "db".to_owned()]));
     for turn in 0..200 {
         swap(if turn % 2 == 0 { "v2" } else { "v1" });
+        agent.signals.send(Signal::Reload).await.expect("an agent");
         let page = agent.metrics().await;
         assert!(reloaded(&page));
         let seen = targets(&page);

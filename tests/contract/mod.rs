@@ -4,6 +4,7 @@
 //! A statement is an async function that panics when it does not hold. Those of one [`State`] are told in a row while the
 //! [`World`] is in that state; all of them are told even if one fails, so that one run shows every difference.
 
+mod child;
 mod dial;
 mod raw;
 mod rules;

@@ -1,16 +1,13 @@
 //! What a user who is not root may do.
 
+use super::child::{self, USER, uid};
 use super::{SERVED, SOON, World, client, say};
+use std::ffi::OsStr;
 use std::net::IpAddr;
-use std::os::unix::fs::MetadataExt;
-use std::process::{Command, Stdio};
 use std::sync::Arc;
 use telltail::tailscale::LocalApi;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
-
-/// As in a distroless container.
-const USER: &str = "65532";
 
 /// Where the child finds tailscaled and the peer.
 const SOCKET: &str = "TELLTAIL_CONTRACT_SOCKET";
@@ -27,22 +24,8 @@ pub async fn may_ask_and_dial(world: &impl World) {
         );
         return;
     }
-    // That user may not be able to reach the folder where cargo put this program.
-    let folder = tempfile::Builder::new().prefix("telltail-contract-").tempdir().unwrap();
-    std::fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-    let program = folder.path().join("contract");
-    std::fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
-    let mut command = Command::new("setpriv");
-    command.args(["--reuid", USER, "--regid", USER, "--clear-groups"]).arg(&program);
-    command.args(["--ignored", "--exact", TEST, "--nocapture"]).env(SOCKET, world.socket());
-    command.env(PEER, world.peer().to_string()).current_dir("/").stdin(Stdio::null());
-    let (sender, receiver) = tokio::sync::oneshot::channel();
-    // A simulated tailscaled lives in this thread and must go on answering.
-    let waiting = std::thread::spawn(move || sender.send(command.output()));
-    let output = timeout(SOON, receiver).await.unwrap().unwrap().expect("setpriv is installed");
-    waiting.join().unwrap().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && said.contains("1 passed"), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    let peer = world.peer().to_string();
+    child::run(&child::as_user(), TEST, &[(SOCKET, world.socket().as_os_str()), (PEER, OsStr::new(&peer))]).await;
     // Root may as well, needless to say.
     assert!(client(world).status(false, &|_| false).await.is_ok());
 }
@@ -60,9 +43,4 @@ pub async fn speak_as_another_user() {
     let mut pong = [0; 7];
     timeout(SOON, stream.read_exact(&mut pong)).await.unwrap().unwrap();
     assert_eq!(&pong, b"+PONG\r\n");
-}
-
-/// Our own.
-pub fn uid() -> u32 {
-    std::fs::metadata("/proc/self").unwrap().uid()
 }
