@@ -110,7 +110,9 @@ impl<W: World> Prober<W> {
     /// between: tailscaled has news.
     pub async fn run(mut self, reload: Arc<Notify>, wake: Arc<Notify>, mut shutdown: watch::Receiver<bool>) {
         loop {
-            let due = self.slots.iter().map(Slot::next).min().unwrap_or_else(Instant::now);
+            let now = Instant::now();
+            // What came due while another target kept us waiting is not late by our own fault.
+            let due = self.slots.iter().map(Slot::next).min().map_or(now, |due| due.max(now));
             let calm = self.round_began + BETWEEN_WAKES;
             let turn = async {
                 tokio::select! {
@@ -126,7 +128,9 @@ impl<W: World> Prober<W> {
                 () = turn => {}
             }
         }
-        for slot in self.slots.iter().filter(|slot| slot.probing) {
+        // Before the first Running nothing is counted.
+        let counts = self.state.snapshot(Instant::now()).was_running;
+        for slot in self.slots.iter().filter(|slot| counts && slot.probing) {
             self.metrics.probe(&slot.target.name, ProbeOutcome::Void);
         }
     }
