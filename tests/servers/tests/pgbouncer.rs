@@ -62,12 +62,25 @@ async fn a_pooler_is_full() {
 }
 
 #[tokio::test]
-async fn a_pooler_that_pauses_is_up_for_whoever_has_to_log_in() {
+async fn a_pooler_that_pauses_is_up_unless_it_has_never_seen_its_backend() {
     let postgres = Postgres::start(&[]).await;
     let pooler = PgBouncer::start(postgres.address(), &["auth_type=scram-sha-256"]).await;
     pooler.pause().await;
     let rows = [("postgres://HERE", "answering"), ("postgres://scram@HERE", "auth_required")];
     Telltail::beside(pooler.address()).sees("paused", &rows).await;
+
+    // Whoever is let in at once waits for the backend, unless PgBouncer has seen one: then it knows what to say.
+    let waits = [("postgres://HERE", "answering"), ("postgres://trusted@HERE", "protocol_timeout service")];
+    let known = [("postgres://HERE", "answering"), ("postgres://trusted@HERE", "accepting")];
+    for (seen_before, rows) in [(false, waits), (true, known)] {
+        let pooler = PgBouncer::start(postgres.address(), &["auth_type=trust"]).await;
+        let telltail = Telltail::beside(pooler.address());
+        if seen_before {
+            telltail.sees("alive", &known).await;
+        }
+        pooler.pause().await;
+        telltail.sees("paused", &rows).await;
+    }
 }
 
 #[tokio::test]
