@@ -6,8 +6,9 @@ use std::ffi::OsString;
 use std::io::{Write, stderr, stdout};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
+use telltail::admin::PORT;
 use telltail::cli::check::check;
-use telltail::cli::run::{Exit, PORT, run};
+use telltail::cli::run::{Exit, run};
 use telltail::cli::{Cli, Command, EXIT_CONFIG, EXIT_INTERNAL, EXIT_USAGE, FileArgument, health};
 use telltail::config::{Config, Environment, Listen, Source};
 

@@ -7,7 +7,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use tokio::net::{TcpListener, TcpSocket};
 
 /// T-A-I-L on a phone keypad.
-const PORT: u16 = 8245;
+pub const PORT: u16 = 8245;
 
 /// Listens where the configuration says. The default is every address of the pod, for the kubelet comes to the pod's own
 /// address, whichever family that is.
@@ -23,6 +23,10 @@ pub fn bind(listen: Listen) -> io::Result<TcpListener> {
 }
 
 fn at(address: SocketAddr) -> io::Result<TcpListener> {
+    listen(address).map_err(|error| io::Error::new(error.kind(), format!("{address}: {error}")))
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     // A restart must not wait for the connections of the process before.
     socket.set_reuseaddr(true)?;

@@ -13,7 +13,7 @@ mod limits;
 mod routes;
 mod serve;
 
-pub use bind::bind;
+pub use bind::{PORT, bind};
 pub use limits::Limits;
 pub use routes::{App, Route, router};
 pub use serve::{Incident, Observe, serve};

@@ -1,12 +1,11 @@
 //! `telltail run`: prepares what the agent is given.
 
 use super::{EXIT_CONFIG, EXIT_INTERNAL, EXIT_START};
+use crate::admin;
 use crate::agent::{self, MAGIC_DNS, Place, Signal};
-use crate::config::{Config, Environment, Listen, LogFormat, Source};
+use crate::config::{Config, Environment, LogFormat, Source};
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
-use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
 use tokio::sync::mpsc;
 use tracing::{error, warn};
@@ -14,9 +13,6 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt};
-
-/// T-A-I-L on a phone's keypad.
-pub const PORT: u16 = 8245;
 
 /// hickory warns of each stray packet in the packet's own words, which whoever sends them could flood the log with.
 const SILENCED: &str = "hickory_net=off,hickory_proto=off,hickory_resolver=off";
@@ -34,9 +30,9 @@ pub async fn run(environment: Environment, file: Option<PathBuf>, pod_uid: Strin
         warn!("{warning}");
     }
     let signals = Signals::register().map_err(|error| (EXIT_START, format!("signals: {error}")))?;
-    let listener = bind(config.listen).await.map_err(|problem| {
-        error!(problem, "Cannot start");
-        (EXIT_START, problem)
+    let listener = admin::bind(config.listen).map_err(|error| {
+        error!(problem = %error, "Cannot start");
+        (EXIT_START, format!("cannot listen: {error}; name another address with TELLTAIL_LISTEN"))
     })?;
     let place = Place { pod_uid, magic_dns: MAGIC_DNS };
     let (sender, receiver) = mpsc::channel(8);
@@ -49,33 +45,14 @@ pub async fn run(environment: Environment, file: Option<PathBuf>, pod_uid: Strin
     }
 }
 
-async fn bind(listen: Listen) -> Result<TcpListener, String> {
-    match listen {
-        Listen::At(address) => TcpListener::bind(address).await.map_err(|error| cannot_listen(address, &error)),
-        Listen::Default => {
-            let everywhere = SocketAddr::from((Ipv6Addr::UNSPECIFIED, PORT));
-            match TcpListener::bind(everywhere).await {
-                Err(error) if error.kind() != io::ErrorKind::AddrInUse => {
-                    let everywhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, PORT));
-                    TcpListener::bind(everywhere).await.map_err(|error| cannot_listen(everywhere, &error))
-                }
-                bound => bound.map_err(|error| cannot_listen(everywhere, &error)),
-            }
-        }
-    }
-}
-
-fn cannot_listen(address: SocketAddr, error: &io::Error) -> String {
-    format!("cannot listen on {address}: {error}; name another address with TELLTAIL_LISTEN")
-}
-
 fn start_log(config: &Config) -> Result<(), String> {
     let levels = format!("{SILENCED},{}", config.log);
     let levels: Targets = levels.parse().map_err(|error| format!("TELLTAIL_LOG: {error}"))?;
     // Without the module's name, which would be called `target` as a line's own target is.
     let lines = fmt::layer().with_ansi(false).with_target(false);
     let lines = match config.log_format {
-        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+        // The module's name would be a second `target` beside the probed one, and readers of JSON take the last.
+        LogFormat::Json => lines.with_target(false).json().flatten_event(true).boxed(),
         LogFormat::Text => lines.boxed(),
     };
     tracing_subscriber::registry().with(lines.with_filter(levels)).try_init().map_err(|error| error.to_string())
