@@ -91,7 +91,9 @@ impl<W: World> Prober<W> {
     /// Goes round until `shutdown` says true.
     pub async fn run(mut self, reload: Arc<Notify>, mut shutdown: watch::Receiver<bool>) {
         loop {
-            let due = self.slots.iter().map(|slot| slot.due).min().unwrap_or_else(Instant::now);
+            let now = Instant::now();
+            // What came due while another target kept us waiting is not late by our own fault.
+            let due = self.slots.iter().map(|slot| slot.due).min().map_or(now, |due| due.max(now));
             let turn = async {
                 tokio::select! {
                     biased;
