@@ -82,7 +82,7 @@ pub(crate) fn peer_status(world: &World, peer: &Peer, own: bool) -> Fields {
         .set("ExitNode", false)
         .set("ExitNodeOption", false)
         .set("Active", active)
-        .set("PeerAPIURL", if own && stopped { Json::Null } else { peer_api(peer) })
+        .set("PeerAPIURL", if own && !world.engine_on() { Json::Null } else { peer_api(peer) })
         .set_if(since(84), "TaildropTarget", taildrop)
         .set_if(since(84), "NoFileSharingReason", "")
         .set_if(own && known, "Capabilities", Json::texts(&[DEPRECATED, "funnel"]))

@@ -60,7 +60,7 @@ fn before_peers(world: &World) -> Fields {
         .set("Version", world.version.long())
         .set("TUN", world.mode == crate::Mode::Tun)
         .set("BackendState", world.state.as_str())
-        .set_if(world.version.since(1, 66) && world.netmap, "HaveNodeKey", true)
+        .set_if(world.version.since(1, 66) && world.has_node_key(), "HaveNodeKey", true)
         .set("AuthURL", world.auth_url.as_str())
         .set("TailscaleIPs", ips)
         .set("Self", own(world))

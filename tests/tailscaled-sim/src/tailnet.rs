@@ -1,6 +1,7 @@
 //! What happens to the tailnet, by the handle's methods.
 
 use std::net::SocketAddr;
+use std::time::{Duration, SystemTime};
 
 use crate::{Backend, BackendState, Crowd, Mode, Peer, Service, Tailscaled, Version, World, locked};
 
@@ -71,9 +72,10 @@ impl Tailscaled {
         self.update_peer(name, |peer| peer.online = online);
     }
 
-    /// Its node key expired.
+    /// Its node key expired a minute ago.
     pub fn expire_peer(&self, name: &str) {
-        self.update_peer(name, |peer| peer.expired = true);
+        let time = SystemTime::now() - Duration::from_secs(60);
+        self.update_peer(name, |peer| (peer.expired, peer.key_expiry) = (true, Some(time)));
     }
 
     /// Nothing comes back from it: frozen, or an ACL that drops.

@@ -111,6 +111,11 @@ impl World {
         self.key_expiry = Some(SystemTime::now() - Duration::from_secs(3600));
     }
 
+    /// A logout takes it away; a start without control does not.
+    pub(crate) fn has_node_key(&self) -> bool {
+        self.netmap || self.state != BackendState::NeedsLogin
+    }
+
     /// Whether packets flow at all.
     pub(crate) fn engine_on(&self) -> bool {
         self.netmap && matches!(self.state, BackendState::Running | BackendState::Starting | BackendState::Other(_))

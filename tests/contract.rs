@@ -1,0 +1,154 @@
+//! The contract, held against the simulated tailscaled.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+#[path = "contract/mod.rs"]
+mod contract;
+
+use contract::{SERVED, SERVICE, State, World};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::time::Duration;
+use tailscaled_sim::services::{Script, Server, Valkey};
+use tailscaled_sim::{BackendState, Mode, Peer, Service, SystemResolver, Tailscaled};
+
+const PEER: Ipv4Addr = Ipv4Addr::new(100, 64, 0, 2);
+
+struct Simulated {
+    tailscaled: Tailscaled,
+    version: &'static str,
+    mode: Mode,
+    valkey: Server<Valkey>,
+    foreign: Server<Script>,
+}
+
+impl Simulated {
+    fn start(version: &'static str, mode: Mode) -> Self {
+        let tailscaled = Tailscaled::start();
+        tailscaled.set_version(version);
+        tailscaled.set_mode(mode);
+        let valkey = Server::start(Valkey::healthy());
+        let foreign = Server::start(Script::silence());
+        let simulated = Self { tailscaled, version, mode, valkey, foreign };
+        simulated.add_peer();
+        simulated.tailscaled.forward("db", SERVED, simulated.valkey.addr());
+        simulated.tailscaled.black_hole("pg", SERVED);
+        simulated.tailscaled.world(|world| {
+            world.foreign.insert(simulated.foreign(), simulated.foreign.addr());
+            world.system_resolver = SystemResolver::Fails("lookup NAME on 10.96.0.10:53: no such host".to_owned());
+        });
+        simulated
+    }
+
+    fn add_peer(&self) {
+        self.tailscaled.add_peer(Peer::new("db").ip(&PEER.to_string()).ip("fd7a:115c:a1e0::2"));
+    }
+}
+
+impl World for Simulated {
+    fn socket(&self) -> &Path {
+        self.tailscaled.socket()
+    }
+
+    fn version(&self) -> &'static str {
+        self.version
+    }
+
+    fn tun(&self) -> bool {
+        self.mode == Mode::Tun
+    }
+
+    fn suffix(&self) -> &str {
+        "tail1234.ts.net"
+    }
+
+    fn peer(&self) -> Ipv4Addr {
+        PEER
+    }
+
+    fn foreign(&self) -> SocketAddr {
+        SocketAddr::from(([10, 99, 0, 1], 8080))
+    }
+
+    fn silence(&self) -> Duration {
+        Duration::from_millis(100)
+    }
+
+    fn cannot(&self, _: State) -> Option<&'static str> {
+        None
+    }
+
+    async fn make(&self, state: State) {
+        let sim = &self.tailscaled;
+        match state {
+            State::Healthy => {}
+            State::ServiceOffered => sim.add_service(Service::new("pg", &SERVICE.to_string(), "db")),
+            State::PeerOffline => sim.set_peer_online("db", false),
+            State::PeerSilent => sim.set_peer_silent("db", true),
+            State::PeerGone => sim.remove_peer("db"),
+            State::PeerExpired => sim.expire_peer("db"),
+            State::OwnKeyExpired => sim.expire_own_key(),
+            State::Stopped => sim.set_backend_state(BackendState::Stopped),
+            State::WithoutControl => sim.set_backend_state(BackendState::NoState),
+            State::LoggedOut => sim.set_backend_state(BackendState::NeedsLogin),
+        }
+    }
+
+    async fn heal(&self, _: State) {
+        self.tailscaled.world(|world| {
+            world.services.clear();
+            world.peers.clear();
+            world.key_expiry = None;
+            world.set_backend_state(BackendState::Running);
+        });
+        self.add_peer();
+    }
+}
+
+async fn hold(version: &'static str, mode: Mode) {
+    let simulated = Simulated::start(version, mode);
+    contract::hold(&simulated).await;
+    let requests = simulated.tailscaled.requests();
+    let uids: Vec<_> = requests.iter().filter_map(|request| request.uid).collect();
+    assert_eq!(uids.contains(&65532), uids.contains(&0), "where root runs this, the other user has spoken");
+    // What the contract asks in vain is all that was not understood.
+    let mut unexpected = simulated.tailscaled.unexpected_requests();
+    unexpected.sort();
+    unexpected.dedup();
+    assert_eq!(
+        unexpected,
+        [
+            "GET /localapi/v0/nosuch",
+            "GET /localapi/v0/status/",
+            "GET /nosuch",
+            "bad request: 400 Bad Request",
+            "bad request: 400 Bad Request: missing required Host header",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn the_newest_release_in_userspace_mode() {
+    hold("1.102.5", Mode::Userspace).await;
+}
+
+#[tokio::test]
+async fn the_newest_release_in_tun_mode() {
+    hold("1.102.5", Mode::Tun).await;
+}
+
+#[tokio::test]
+async fn an_old_release_in_userspace_mode() {
+    hold("1.80.3", Mode::Userspace).await;
+}
+
+#[tokio::test]
+async fn an_old_release_in_tun_mode() {
+    hold("1.80.3", Mode::Tun).await;
+}
+
+#[tokio::test]
+#[ignore = "a part of the contract, which starts it as another user"]
+async fn another_user() {
+    contract::speak_as_another_user().await;
+}

@@ -1,0 +1,277 @@
+//! What `status` says, on the wire and as telltail reads it.
+
+use super::raw::{self, Connection};
+use super::{SERVICE, World, client, since};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::time::SystemTime;
+use telltail::config::Host;
+use telltail::node::Node;
+use telltail::probe::resolve::resolve;
+use telltail::reason::Reason;
+use telltail::tailscale::Status;
+
+/// As telltail's client reads it, with every peer.
+async fn read(world: &impl World) -> Status {
+    client(world).status(true, &|_| true).await.unwrap_or_else(|failure| panic!("{failure}"))
+}
+
+/// Why telltail would dial nothing; none while the node is fine.
+async fn fault(world: &impl World) -> Option<Reason> {
+    Node::of(&read(world).await, SystemTime::now()).fault.map(|fault| fault.reason)
+}
+
+/// Where telltail would connect to for this name.
+async fn resolved(world: &impl World, name: &str) -> Result<IpAddr, Reason> {
+    let resolved = resolve(&read(world).await, &Host::Name(name.to_owned()));
+    resolved.map(|resolved| resolved.address).map_err(|failure| failure.reason)
+}
+
+/// What a status says of the peer.
+fn peer(status: &Value) -> &Value {
+    let peers = status["Peer"].as_object().unwrap_or_else(|| panic!("no peers: {status:#}"));
+    assert_eq!(peers.len(), 1, "{peers:#?}");
+    peers.values().next().unwrap()
+}
+
+fn texts(value: &Value) -> Vec<&str> {
+    let list = value.as_array().unwrap_or_else(|| panic!("no list: {value}"));
+    list.iter().map(|text| text.as_str().unwrap()).collect()
+}
+
+fn is_past(time: &Value) -> bool {
+    humantime::parse_rfc3339(time.as_str().unwrap()).unwrap() < SystemTime::now()
+}
+
+pub async fn names_its_release(world: &impl World) {
+    let answer = Connection::open(world.socket()).await.get("/localapi/v0/status").await;
+    let version = answer.json()["Version"].as_str().unwrap().to_owned();
+    assert!(version.starts_with(&format!("{}-t", world.version())), "{version}");
+    assert_eq!(answer.header("Tailscale-Version"), Some(version.as_str()));
+    let capability = match world.version() {
+        "1.80.3" => "113",
+        "1.102.5" => "142",
+        other => panic!("nobody said which capability version {other} has"),
+    };
+    assert_eq!(answer.header("Tailscale-Cap"), Some(capability));
+    let status = read(world).await;
+    assert_eq!((&status.version, status.tells_services()), (&version, since(world, 100)));
+}
+
+/// Every field that the release writes, and no other: what is new or gone is to be seen.
+pub async fn has_the_fields_of_its_release(world: &impl World) {
+    let status = raw::status(world).await;
+    let fields = "Version TUN BackendState HaveNodeKey AuthURL TailscaleIPs Self Health MagicDNSSuffix CurrentTailnet \
+                  CertDomains Peer User ClientVersion";
+    assert_fields(world, &status, fields, &[(100, "ExtraRecords")]);
+    assert_fields(world, &status["CurrentTailnet"], "Name MagicDNSSuffix MagicDNSEnabled", &[]);
+    let fields = "ID PublicKey HostName DNSName OS UserID TailscaleIPs AllowedIPs Addrs CurAddr Relay RxBytes TxBytes \
+                  Created LastWrite LastSeen LastHandshake Online ExitNode ExitNodeOption Active PeerAPIURL \
+                  InNetworkMap InMagicSock InEngine";
+    let later = [(84, "TaildropTarget"), (84, "NoFileSharingReason"), (86, "PeerRelay"), (100, "NodeID")];
+    assert_fields(world, &status["Self"], fields, &later);
+    assert_fields(world, peer(&status), fields, &later);
+}
+
+fn assert_fields(world: &impl World, value: &Value, always: &str, later: &[(u32, &'static str)]) {
+    // Control decides whether a node has any.
+    const SOMETIMES: [&str; 3] = ["Capabilities", "CapMap", "Tags"];
+    let later = later.iter().filter(|(minor, _)| since(world, *minor)).map(|(_, name)| *name);
+    let want: BTreeSet<_> = always.split_whitespace().chain(later).collect();
+    let have = value.as_object().unwrap_or_else(|| panic!("no object: {value}")).keys().map(String::as_str);
+    let have: BTreeSet<_> = have.filter(|name| !SOMETIMES.contains(name)).collect();
+    assert_eq!(have, want, "{value:#}");
+}
+
+pub async fn describes_the_own_node(world: &impl World) {
+    let status = raw::status(world).await;
+    assert_eq!(status["TUN"], world.tun());
+    assert_eq!(status["BackendState"], "Running");
+    assert_eq!((&status["HaveNodeKey"], &status["AuthURL"]), (&json!(true), &json!("")));
+    assert_eq!(status["Health"], json!([]), "an empty list where all is well, not null");
+    assert_eq!(status["CurrentTailnet"]["MagicDNSSuffix"], world.suffix(), "no dots at its ends");
+    assert_eq!(status["MagicDNSSuffix"], world.suffix());
+    let own = &status["Self"];
+    assert_eq!(own["DNSName"], format!("worker.{}.", world.suffix()), "with a dot at its end");
+    assert_eq!((&own["HostName"], &own["Online"]), (&json!("worker"), &json!(true)));
+    assert_eq!(own["TailscaleIPs"], status["TailscaleIPs"]);
+    let [v4, v6] = texts(&own["TailscaleIPs"])[..] else { panic!("two addresses: {own:#}") };
+    assert!(v4.starts_with("100.") && v6.starts_with("fd7a:115c:a1e0:"), "{own:#}");
+    assert!(own.get("KeyExpiry").is_none(), "a key that never expires");
+
+    let read = read(world).await;
+    assert_eq!((read.tun, read.backend_state.as_str()), (world.tun(), "Running"));
+    assert_eq!(read.suffix.as_deref(), Some(world.suffix()));
+    assert_eq!(read.own.dns_name, format!("worker.{}", world.suffix()));
+    assert_eq!((read.own.host_name.as_str(), read.own.online, read.own.key_expiry), ("worker", true, None));
+    assert_eq!(read.own.addresses, [v4.parse::<IpAddr>().unwrap(), v6.parse().unwrap()]);
+    assert_eq!(fault(world).await, None);
+    assert_eq!(resolved(world, "worker").await, Err(Reason::ResolveOwnAddress));
+}
+
+pub async fn describes_the_peer(world: &impl World) {
+    let status = raw::status(world).await;
+    let key = status["Peer"].as_object().unwrap().keys().next().unwrap();
+    let peer = peer(&status);
+    assert_eq!(peer["PublicKey"], key.as_str());
+    let hex = key.strip_prefix("nodekey:").unwrap();
+    assert!(hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit()), "{key}");
+    assert_eq!(peer["DNSName"], format!("db.{}.", world.suffix()), "with a dot at its end");
+    assert_eq!((&peer["HostName"], &peer["Online"]), (&json!("db"), &json!(true)));
+    assert!(peer["ID"].as_str().is_some_and(|id| !id.is_empty()));
+    assert_eq!(peer["NodeID"].is_i64(), since(world, 100));
+    assert!(peer.get("Expired").is_none() && peer.get("KeyExpiry").is_none(), "left out where they say nothing");
+    assert_eq!(peer["Addrs"], Value::Null, "the own node alone has some");
+    let [v4, v6] = texts(&peer["TailscaleIPs"])[..] else { panic!("two addresses: {peer:#}") };
+    assert_eq!(v4, world.peer().to_string());
+    assert_eq!(texts(&peer["AllowedIPs"]), [format!("{v4}/32"), format!("{v6}/128")]);
+
+    let read = read(world).await;
+    assert_eq!(read.peers.len(), 1);
+    assert_eq!((read.peers[0].dns_name.as_str(), read.peers[0].expired), (&*format!("db.{}", world.suffix()), false));
+    assert_eq!(read.peers[0].addresses, [IpAddr::from(world.peer()), v6.parse().unwrap()]);
+    for name in ["db".to_owned(), format!("db.{}", world.suffix())] {
+        assert_eq!(resolved(world, &name).await, Ok(world.peer().into()), "{name}");
+    }
+    assert_eq!(resolved(world, "d").await, Err(Reason::ResolveNotInNetmap));
+}
+
+pub async fn leaves_peers_out_when_told(world: &impl World) {
+    let mut connection = Connection::open(world.socket()).await;
+    for (value, listed) in
+        [("false", false), ("0", false), ("F", false), ("true", true), ("1", true), ("", true), ("nonsense", true)]
+    {
+        let status = connection.get(&format!("/localapi/v0/status?peers={value}")).await.json();
+        assert_eq!(status["Peer"].is_object(), listed, "{value:?}");
+        assert!(listed || status["Peer"].is_null(), "{value:?}");
+        assert_eq!(status["Self"]["HostName"], "worker", "{value:?}");
+    }
+    let status = client(world).status(false, &|_| true).await.unwrap();
+    assert_eq!((status.peers.len(), status.own.host_name.as_str()), (0, "worker"));
+}
+
+pub async fn serves_many_requests_on_a_connection(world: &impl World) {
+    let mut connection = Connection::open(world.socket()).await;
+    for _ in 0..20 {
+        let answer = connection.get("/localapi/v0/status").await;
+        assert_eq!((answer.status, answer.header("Connection")), (200, None));
+    }
+    let mut client = client(world);
+    for _ in 0..20 {
+        client.status(true, &|_| true).await.unwrap();
+    }
+}
+
+pub async fn has_no_records_without_services(world: &impl World) {
+    let status = raw::status(world).await;
+    let want = since(world, 100).then_some(&Value::Null);
+    assert_eq!(status.get("ExtraRecords"), want);
+    assert_eq!(resolved(world, "pg").await, Err(Reason::ResolveNotInNetmap));
+}
+
+pub async fn tells_services(world: &impl World) {
+    let status = raw::status(world).await;
+    let route = format!("{SERVICE}/32");
+    assert!(texts(&peer(&status)["AllowedIPs"]).contains(&route.as_str()), "{status:#}");
+    assert!(!texts(&peer(&status)["TailscaleIPs"]).contains(&&*SERVICE.to_string()), "{status:#}");
+    let name = format!("pg.{}", world.suffix());
+    if since(world, 100) {
+        let [record] = &status["ExtraRecords"].as_array().unwrap()[..] else { panic!("one record: {status:#}") };
+        assert_eq!(record["Value"], SERVICE.to_string());
+        assert_eq!(record["Name"].as_str().unwrap().trim_end_matches('.'), name, "the dot is control's choice");
+        assert_eq!(resolved(world, "pg").await, Ok(SERVICE.into()));
+        assert_eq!(resolved(world, &name).await, Ok(SERVICE.into()));
+    } else {
+        assert_eq!(status.get("ExtraRecords"), None);
+        assert_eq!(resolved(world, "pg").await, Err(Reason::ResolveServiceUnsupported));
+    }
+}
+
+pub async fn shows_the_peer_offline(world: &impl World) {
+    let status = raw::status(world).await;
+    assert_eq!(peer(&status)["Online"], false);
+    assert_eq!(resolved(world, "db").await, Ok(world.peer().into()), "a hint, never a verdict");
+}
+
+pub async fn still_lists_the_peer(world: &impl World) {
+    let status = raw::status(world).await;
+    assert_eq!(peer(&status)["Online"], true, "nobody is told");
+    assert_eq!(resolved(world, "db").await, Ok(world.peer().into()));
+}
+
+pub async fn lists_no_peer(world: &impl World) {
+    assert_eq!(raw::status(world).await["Peer"], Value::Null);
+    assert_eq!(fault(world).await, None);
+    assert_eq!(resolved(world, "db").await, Err(Reason::ResolveNotInNetmap));
+}
+
+pub async fn shows_the_peer_expired(world: &impl World) {
+    let status = raw::status(world).await;
+    let peer = peer(&status);
+    assert_eq!(peer["Expired"], true);
+    assert!(is_past(&peer["KeyExpiry"]), "{peer:#}");
+    let key = peer["PublicKey"].as_str().unwrap();
+    assert!(key.starts_with("nodekey:6da774d5d774"), "the key is spoilt, so it cannot name the peer: {key}");
+    assert_eq!(peer["TailscaleIPs"][0], world.peer().to_string());
+    assert_eq!((&peer["CurAddr"], &peer["Relay"]), (&json!(""), &json!("")));
+    assert_eq!(resolved(world, "db").await, Err(Reason::ResolvePeerExpired));
+}
+
+pub async fn of_an_expired_node(world: &impl World) {
+    let status = raw::status(world).await;
+    assert_eq!((&status["BackendState"], &status["HaveNodeKey"]), (&json!("NeedsLogin"), &json!(true)));
+    assert!(is_past(&status["Self"]["KeyExpiry"]), "{status:#}");
+    assert_eq!(status["Self"]["Online"], true, "the map poll goes on: that is how one hears of a new key");
+    assert!(status["Self"].get("Expired").is_none(), "said of peers alone");
+    assert_eq!(status["Health"], json!([]), "no word about it");
+    assert_keeps_netmap(&status);
+    assert_eq!(fault(world).await, Some(Reason::NodeKeyExpired));
+}
+
+pub async fn of_a_stopped_node(world: &impl World) {
+    let status = raw::status(world).await;
+    assert_eq!((&status["BackendState"], &status["HaveNodeKey"]), (&json!("Stopped"), &json!(true)));
+    assert_eq!((&status["Self"]["Online"], &status["Health"]), (&json!(false), &json!(["Tailscale is stopped."])));
+    assert_keeps_netmap(&status);
+    assert_eq!(fault(world).await, Some(Reason::NodeStopped));
+}
+
+/// Addresses, names and peers are still told, though nothing can be dialled.
+fn assert_keeps_netmap(status: &Value) {
+    assert_eq!(texts(&status["TailscaleIPs"]).len(), 2);
+    assert!(status["CurrentTailnet"].is_object());
+    assert_eq!(peer(status)["HostName"], "db");
+    assert_eq!(status["Self"]["PeerAPIURL"], Value::Null);
+}
+
+pub async fn of_a_node_without_control(world: &impl World) {
+    let status = raw::status(world).await;
+    assert_eq!((&status["BackendState"], &status["HaveNodeKey"]), (&json!("NoState"), &json!(true)));
+    assert_has_no_netmap(&status);
+    assert_eq!(fault(world).await, Some(Reason::NodeStarting));
+}
+
+pub async fn of_a_node_logged_out(world: &impl World) {
+    let status = raw::status(world).await;
+    assert_eq!((&status["BackendState"], status.get("HaveNodeKey")), (&json!("NeedsLogin"), None));
+    assert_has_no_netmap(&status);
+    assert_eq!(fault(world).await, Some(Reason::NodeNeedsLogin));
+    assert_eq!(resolved(world, "db").await, Err(Reason::ResolveNotInNetmap));
+}
+
+fn assert_has_no_netmap(status: &Value) {
+    for name in ["TailscaleIPs", "CurrentTailnet", "CertDomains", "User"] {
+        assert_eq!(status[name], Value::Null, "{name}");
+    }
+    // Peers that WireGuard had spoken to may linger, without name and address.
+    for ghost in status["Peer"].as_object().into_iter().flatten().map(|(_, peer)| peer) {
+        assert_eq!((&ghost["DNSName"], &ghost["InNetworkMap"]), (&json!(""), &json!(false)));
+        assert_eq!((&ghost["TailscaleIPs"], ghost.get("AllowedIPs")), (&Value::Null, None));
+    }
+    let own = &status["Self"];
+    assert_eq!(status["MagicDNSSuffix"], "");
+    assert_eq!((&own["ID"], &own["DNSName"], &own["Online"]), (&json!(""), &json!(""), &json!(false)));
+    assert_eq!((&own["TailscaleIPs"], own.get("AllowedIPs")), (&Value::Null, None));
+    assert_eq!(own["PublicKey"], format!("nodekey:{}", "0".repeat(64)));
+}
