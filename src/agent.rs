@@ -3,7 +3,7 @@
 use crate::admin::{self, App, Incident, Limits, Route};
 use crate::config::{Config, Source};
 use crate::metrics::{Build, Metrics};
-use crate::prober::Prober;
+use crate::prober::{Prober, Tailnet};
 use crate::state::State;
 use prometheus::Registry;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -87,7 +87,10 @@ pub async fn run(
         admin::serve(listener, router, Limits::DEFAULT, observe).await;
         "the HTTP server"
     });
-    let prober = Prober::new(Arc::clone(&state), metrics, config, source, place.magic_dns, &place.pod_uid);
+    let calls = Arc::clone(&metrics);
+    let observe = Arc::new(move |call, answer| calls.localapi(call, answer));
+    let tailnet = Tailnet::new(config.socket.clone(), place.magic_dns, observe);
+    let prober = Prober::new(Arc::clone(&state), metrics, config, source, tailnet, &place.pod_uid);
     let reloads = Arc::clone(&reload);
     let prober = tasks.spawn(async move {
         prober.run(reloads, stopped).await;

@@ -1,57 +1,59 @@
 //! The loop: whose turn it is, status, probes side by side, record.
 
-use crate::config::{Config, Source, needs_restart};
+mod tailnet;
+#[cfg(test)]
+mod tests;
+
+pub use tailnet::Tailnet;
+
+use crate::config::{Config, Source, Target, needs_restart};
 use crate::metrics::{Metrics, ProbeOutcome};
 use crate::node::Node;
-use crate::probe::dns::MagicDns;
 use crate::probe::resolve::{self, Interest};
-use crate::probe::{self, Context, Held, Probe};
+use crate::probe::{Held, Probe};
+use crate::reason::Failure;
 use crate::report::Reporter;
 use crate::schedule::Schedule;
 use crate::state::{Change, ProbeRecord, Probed, Round, State, same_service};
-use crate::tailscale::{LocalApi, Peer, Status};
+use crate::tailscale::Status;
 use futures_util::future::join_all;
 use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until};
 
+/// What a round looks at: the [`Tailnet`], or a test's script.
+pub trait World {
+    /// The local tailscaled, with the peers that are of interest.
+    fn status(&mut self, interest: &Interest) -> impl Future<Output = Result<Status, Failure>> + Send;
+
+    /// One probe of a target while the node is fine; `held` lives until the next.
+    fn probe(&self, target: &Target, held: &mut Option<Held>, status: &Status) -> impl Future<Output = Probe> + Send;
+}
+
 /// Runs the probes and records what they find out.
-pub struct Prober {
+pub struct Prober<W> {
     state: Arc<State>,
     metrics: Arc<Metrics>,
     source: Source,
     config: Arc<Config>,
-    local: LocalApi,
-    dns: MagicDns,
+    world: W,
     schedule: Schedule,
     slots: Vec<Slot>,
-    netmap: Option<Netmap>,
     lags: VecDeque<(Instant, Duration)>,
     reporter: Reporter,
 }
 
 /// A target's place in the loop.
 struct Slot {
-    target: crate::config::Target,
+    target: Target,
     due: Instant,
     held: Option<Held>,
     probing: bool,
 }
 
-/// The peers as of the last full status, kept where a full one costs too much for every round.
-struct Netmap {
-    peers: Vec<Peer>,
-    size: usize,
-    read: Instant,
-}
-
-/// A status longer than this is asked for in full only once in [`FULL_STATUS_EVERY`].
-const LARGE_STATUS: usize = 1 << 20;
-/// See [`LARGE_STATUS`].
-const FULL_STATUS_EVERY: Duration = Duration::from_secs(60);
 /// Until tailscaled is Running for the first time it is asked this often: the startup gate waits for it.
 const UNTIL_RUNNING: Duration = Duration::from_secs(1);
 /// A probe that took this much longer than its timeout was cut short by our own stall, and proves nothing.
@@ -59,29 +61,25 @@ const STALL: Duration = Duration::from_secs(1);
 /// Over this time the worst lateness of a round is exported.
 const LAG_WINDOW: Duration = Duration::from_secs(60);
 
-impl Prober {
+impl<W: World> Prober<W> {
     /// A loop that has not begun.
     pub fn new(
         state: Arc<State>,
         metrics: Arc<Metrics>,
         config: Arc<Config>,
         source: Source,
-        magic_dns: SocketAddr,
+        world: W,
         pod_uid: &str,
     ) -> Self {
         let now = Instant::now();
         let schedule = Schedule::new(pod_uid, now);
-        let observer = Arc::clone(&metrics);
-        let local = LocalApi::new(config.socket.clone(), Arc::new(move |call, answer| observer.localapi(call, answer)));
         let mut prober = Self {
             state,
             metrics,
             source,
-            local,
-            dns: MagicDns::new(magic_dns),
+            world,
             schedule,
             slots: Vec::new(),
-            netmap: None,
             lags: VecDeque::new(),
             reporter: Reporter::new(now),
             config,
@@ -107,7 +105,9 @@ impl Prober {
                 () = turn => {}
             }
         }
-        for slot in self.slots.iter().filter(|slot| slot.probing) {
+        // Before the first Running nothing is counted.
+        let counts = self.state.snapshot(Instant::now()).was_running;
+        for slot in self.slots.iter().filter(|slot| counts && slot.probing) {
             self.metrics.probe(&slot.target.name, ProbeOutcome::Void);
         }
     }
@@ -120,7 +120,8 @@ impl Prober {
             // Targets that are due a little later come along: one waking up instead of two.
             slot.probing = slot.due <= started + slot.target.interval / 20;
         }
-        let answer = self.read_status().await;
+        let interest = Interest::of(self.slots.iter().map(|slot| &slot.target));
+        let answer = self.world.status(&interest).await;
         let node = match &answer {
             Ok(status) => Node::of(status, SystemTime::now()),
             Err(failure) => Node::unreachable(failure.clone()),
@@ -161,27 +162,12 @@ impl Prober {
         }
     }
 
-    async fn read_status(&mut self) -> Result<Status, crate::reason::Failure> {
-        let interest = Interest::of(self.slots.iter().map(|slot| &slot.target));
-        let keep = |peer: &Peer| interest.wants(peer);
-        let recent = |netmap: &Netmap| netmap.size > LARGE_STATUS && netmap.read.elapsed() < FULL_STATUS_EVERY;
-        if let Some(netmap) = self.netmap.take_if(|netmap| recent(netmap)) {
-            let mut status = self.local.status(false, &keep).await?;
-            status.peers.clone_from(&netmap.peers);
-            self.netmap = Some(netmap);
-            return Ok(status);
-        }
-        let status = self.local.status(true, &keep).await?;
-        self.netmap = Some(Netmap { peers: status.peers.clone(), size: status.size, read: Instant::now() });
-        Ok(status)
-    }
-
     async fn probe(&mut self, status: &Status) -> Vec<ProbeRecord> {
-        let context = Context { status, dialer: self.local.dialer(), dns: &self.dns };
+        let world = &self.world;
         let due = self.slots.iter_mut().filter(|slot| slot.probing);
-        let probes = join_all(due.map(async |slot| {
-            let probe = probe::run(&slot.target, &mut slot.held, context).await;
-            (&slot.target, probe)
+        let probes = join_all(due.map(|Slot { target, held, .. }| {
+            let probe = world.probe(target, held, status);
+            async { (&*target, probe.await) }
         }))
         .await;
         let mut records = Vec::with_capacity(probes.len());
@@ -228,7 +214,6 @@ impl Prober {
                 self.metrics.configure(&config);
                 self.state.reconfigure(Arc::clone(&config), Instant::now(), SystemTime::now());
                 self.config = config;
-                self.netmap = None;
                 self.fill_slots(Instant::now());
             }
         }

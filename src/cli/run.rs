@@ -51,7 +51,8 @@ fn start_log(config: &Config) -> Result<(), String> {
     // Without the module's name, which would be called `target` as a line's own target is.
     let lines = fmt::layer().with_ansi(false).with_target(false);
     let lines = match config.log_format {
-        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+        // The module's name would be a second `target` beside the probed one, and readers of JSON take the last.
+        LogFormat::Json => lines.with_target(false).json().flatten_event(true).boxed(),
         LogFormat::Text => lines.boxed(),
     };
     tracing_subscriber::registry().with(lines.with_filter(levels)).try_init().map_err(|error| error.to_string())

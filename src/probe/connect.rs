@@ -6,6 +6,7 @@ use crate::reason::{Failure, Reason};
 use crate::tailscale::Dialer;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
@@ -14,12 +15,19 @@ pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
-/// Connects to `target`. It waits as long as the far side is silent: the deadline is the caller's.
-pub async fn connect(via: Via, tun: bool, dialer: &Dialer, target: SocketAddr) -> Result<Box<dyn Stream>, Failure> {
+/// Connects to `target`. It waits as long as the far side is silent: the deadline, `limit` from the probe's start, is the
+/// caller's.
+pub async fn connect(
+    via: Via,
+    tun: bool,
+    dialer: &Dialer,
+    target: SocketAddr,
+    limit: Duration,
+) -> Result<Box<dyn Stream>, Failure> {
     Ok(match via.in_mode(tun) {
         Via::Auto | Via::LocalApi => Box::new(dialer.dial(target).await?),
         Via::Tcp => Box::new(TcpStream::connect(target).await.map_err(|error| failure(target, &error))?),
-        Via::Socks5(proxy) => Box::new(socks5::connect(proxy, target).await?),
+        Via::Socks5(proxy) => Box::new(socks5::connect(proxy, target, limit).await?),
     })
 }
 

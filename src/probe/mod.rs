@@ -121,16 +121,17 @@ async fn stages(
     let address = SocketAddr::new(resolve_stage(target, context).await?, target.port);
     progress.timings.resolve = Some(started.elapsed());
 
-    // A held connection that has died since says nothing about the service: it is replaced, and the new one decides.
+    // A held connection that has died or gone silent since says nothing about the service: it is replaced, and the new
+    // one decides. It has half of the time, or a path that fails would look like a service that does not answer.
     if let Some(still) = held.take_if(|held| held.address == address && held.since.elapsed() < HELD_FOR)
-        && let Some(detail) = ask_held(still, held, progress).await
+        && let Ok(Some(detail)) = timeout(target.timeout / 2, ask_held(still, held, progress)).await
     {
         return Ok(detail);
     }
 
     progress.stage = Stage::Connect;
     let started = Instant::now();
-    let mut stream = connect::connect(target.via, context.status.tun, context.dialer, address).await?;
+    let mut stream = connect::connect(target.via, context.status.tun, context.dialer, address, target.timeout).await?;
     progress.timings.connect = Some(started.elapsed());
     if target.depth == Depth::Tcp {
         return Ok(Detail::Connected);

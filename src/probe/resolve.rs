@@ -18,7 +18,7 @@ pub struct Resolved {
 }
 
 /// Which peers of a netmap the targets may need.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Interest {
     labels: HashSet<String>,
     addresses: Vec<IpAddr>,

@@ -12,17 +12,17 @@ use tokio::time::timeout;
 
 use crate::reason::{Failure, Reason};
 
-/// How long the proxy may take to be reached and to greet. It runs in this pod: a mute one must not be taken for a
-/// silent target, which is what the probe's own deadline would say.
+/// How long the proxy may take to be reached and to greet, but at most half of the probe's time. It runs in this pod: a
+/// mute one must not be taken for a silent target, which is what the probe's own deadline would say.
 const GREETING: Duration = Duration::from_secs(1);
 
 const VERSION: u8 = 5;
 const CONNECT: u8 = 1;
 const NO_PASSWORD: u8 = 0;
 
-/// Connects to `target` through `proxy`. The deadline for the target is the caller's.
-pub async fn connect(proxy: SocketAddr, target: SocketAddr) -> Result<TcpStream, Failure> {
-    let mut stream = timeout(GREETING, async {
+/// Connects to `target` through `proxy`. The deadline for the target, in `limit`, is the caller's.
+pub async fn connect(proxy: SocketAddr, target: SocketAddr, limit: Duration) -> Result<TcpStream, Failure> {
+    let mut stream = timeout(GREETING.min(limit / 2), async {
         let mut stream = TcpStream::connect(proxy)
             .await
             .map_err(|error| Failure::new(Reason::ConnectSocksUnreachable, format_args!("{proxy}: {error}")))?;
@@ -141,6 +141,7 @@ mod tests {
     use super::*;
     use crate::probe::wire::script::{Peer, Then, cuts};
 
+    const LIMIT: Duration = Duration::from_secs(3);
     const TARGET: &str = "100.64.0.2:5432";
 
     /// Greeting and request as `connect` makes them, on a paused clock; the slug of the failure and its cause.
@@ -239,12 +240,14 @@ mod tests {
         let target = TARGET.parse().expect("an address");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
-        let mute = connect(address, target).await.expect_err("no greeting");
+        let short = Duration::from_millis(200);
+        let mute = timeout(short, connect(address, target, short)).await.expect("before the limit");
+        let mute = mute.expect_err("no greeting");
         assert_eq!(mute.reason, Reason::ConnectSocksUnreachable, "{mute}");
         assert!(mute.cause.contains("no greeting in time"), "{mute}");
 
         drop(listener);
-        let away = connect(address, target).await.expect_err("no proxy");
+        let away = connect(address, target, LIMIT).await.expect_err("no proxy");
         assert_eq!(away.reason, Reason::ConnectSocksUnreachable, "{away}");
         assert!(away.cause.contains("refused"), "{away}");
     }
@@ -261,7 +264,7 @@ mod tests {
             stream.read_exact(&mut [0; 10]).await.expect("a request");
             stream.write_all(b"\x05\0\0\x01\0\0\0\0\0\0N").await.expect("a connection");
         });
-        let mut stream = connect(address, TARGET.parse().expect("an address")).await.expect("a connection");
+        let mut stream = connect(address, TARGET.parse().expect("an address"), LIMIT).await.expect("a connection");
         assert_eq!(stream.read_u8().await.expect("a byte"), b'N');
     }
 

@@ -25,6 +25,7 @@
 //! Everything here panics with what it could not do. A test has no better way to deal with it, and
 //! scenarios read as what happens.
 
+mod agent;
 mod eventually;
 mod lab;
 mod localapi;
@@ -35,6 +36,7 @@ mod process;
 mod tailnet;
 mod valkey;
 
+pub use agent::{Agent, Modes, Page, check, target_folder};
 pub use eventually::{eventually, eventually_some};
 pub use localapi::{Answer, Dial};
 pub use node::{Mode, Node, Version};

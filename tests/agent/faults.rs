@@ -1,0 +1,107 @@
+//! Plays the table of faults, each row in a world of its own, several side by side.
+
+use crate::page::Page;
+use crate::rig::{Agent, PATIENCE, Rig, Way};
+use crate::table::{Row, Seen, rows};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use tokio::time::{Instant, sleep};
+
+/// Rows at once. Most of a row is waiting.
+const SIDE_BY_SIDE: usize = 16;
+
+#[test]
+fn every_fault_is_seen_as_the_table_says() {
+    let only = std::env::var("TELLTAIL_ROW").ok();
+    let rows: Vec<_> =
+        rows().into_iter().filter(|row| only.as_ref().is_none_or(|only| title(row).contains(only.as_str()))).collect();
+    let next = AtomicUsize::new(0);
+    let play_next = || {
+        let mut failed = Vec::new();
+        while let Some(row) = rows.get(next.fetch_add(1, Ordering::Relaxed)) {
+            if catch_unwind(AssertUnwindSafe(|| play(row))).is_err() {
+                failed.push(title(row));
+            }
+        }
+        failed
+    };
+    let failed: Vec<_> = thread::scope(|scope| {
+        let players: Vec<_> = (0..SIDE_BY_SIDE).map(|_| scope.spawn(play_next)).collect();
+        players.into_iter().flat_map(|player| player.join().expect("a player catches what happens")).collect()
+    });
+    assert!(failed.is_empty(), "{} of {} rows failed: {failed:#?}", failed.len(), rows.len());
+}
+
+fn title(row: &Row) -> String {
+    format!("{:?} {:?}: {}", row.numbers, row.way, row.fault)
+}
+
+fn play(row: &Row) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let rig = Rig::new(row.way);
+        // A mute proxy and a mute name server are given up after a second, which has to be less than the whole probe's.
+        let slow = matches!(row.way, Way::Proxy | Way::Tun);
+        let (interval, within) = if slow { ("2800ms", "1300ms") } else { ("1s", "490ms") };
+        let agent = rig.agent(&[("TELLTAIL_INTERVAL", interval), ("TELLTAIL_TIMEOUT", within)]).await;
+        let before = agent.ready().await;
+        (row.make)(&rig);
+        match row.seen {
+            Seen::Up { target } => stays_up(row, &agent, target).await,
+            Seen::Down { target, reason, scope } => goes_down(row, &agent, &before, target, reason, scope).await,
+        }
+        // A row may leave tailscaled in a state in which it cannot even say what it was asked.
+        rig.nothing_unexpected();
+        agent.stop().await.lines();
+    });
+}
+
+async fn stays_up(row: &Row, agent: &Agent, target: &str) {
+    let probes = |page: &Page| page.get("telltail_probes_total", &[("target", target), ("result", "success")]);
+    let wanted = probes(&agent.metrics().await) + 4.0;
+    let page = agent.until(&title(row), |page| probes(page) >= wanted).await;
+    assert_eq!(page.sum("telltail_probes_total", &[("target", target), ("result", "failure")]), 0.0, "{}", title(row));
+    assert_eq!(ready(&page), row.seen.ready(), "{}", title(row));
+    assert_eq!(agent.get(&format!("/healthz/{target}")).await.0, 200);
+}
+
+async fn goes_down(row: &Row, agent: &Agent, before: &Page, target: &str, reason: &str, scope: &str) {
+    let failing = [("target", target), ("reason", reason), ("scope", scope)];
+    let begun = Instant::now();
+    let after = loop {
+        let page = agent.metrics().await;
+        if row.seen.ready()[1] {
+            assert!(ready(&page)[1], "{}: was unready in mode local for a while", title(row));
+        }
+        let down = page.is("telltail_target_state", &[("target", target), ("state", "down")]);
+        if down && page.is("telltail_target_failing_info", &failing) && ready(&page) == row.seen.ready() {
+            break page;
+        }
+        if begun.elapsed() > PATIENCE {
+            let healthz = agent.get("/healthz?verbose").await.1;
+            panic!("{}: not seen as {:?}\n{healthz}\n{:#?}", title(row), row.seen, agent.log.lines());
+        }
+        sleep(std::time::Duration::from_millis(50)).await;
+    };
+    let count = |name, labels: &[(&str, &str)]| after.get(name, &[&[("target", target)], labels].concat());
+    assert!(count("telltail_probe_failures_total", &failing[1..]) >= 2.0, "{}", title(row));
+    assert_eq!(count("telltail_target_transitions_total", &[("to", "down")]), 1.0, "{}", title(row));
+    assert_eq!(after.names(), before.names(), "{}: series are a function of the configuration alone", title(row));
+
+    let (status, body) = agent.get(&format!("/healthz/{target}")).await;
+    assert_eq!(status, 503);
+    assert!(body.starts_with(&format!("[-]{target} failed: {reason} (scope {scope})")), "{}: {body}", title(row));
+    let (_, body) = agent.get("/healthz?verbose").await;
+    // One line for the node, two targets, the mode, the modes, a note, and the end: a peer's text adds none.
+    assert!(body.lines().count() <= 7 && body.is_ascii(), "{}: {body}", title(row));
+    let lines = agent.log.saying("Target is down");
+    let of_target: Vec<_> = lines.iter().filter(|line| line["target"] == *target).collect();
+    assert_eq!(of_target.len(), 1, "{}: one line per transition: {lines:#?}", title(row));
+    assert_eq!((&of_target[0]["reason"], &of_target[0]["scope"]), (&reason.into(), &scope.into()), "{}", title(row));
+}
+
+/// Ready in strict, local and observe?
+fn ready(page: &Page) -> [bool; 3] {
+    ["strict", "local", "observe"].map(|mode| page.is("telltail_ready_by_mode", &[("mode", mode)]))
+}

@@ -1,0 +1,11 @@
+//! The agent in this process against a simulated tailscaled and misbehaving services: what is done to the world, and
+//! what then has to be seen.
+
+mod faults;
+mod life;
+mod log;
+mod page;
+mod reload;
+mod rig;
+mod table;
+mod ways;

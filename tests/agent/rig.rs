@@ -1,0 +1,222 @@
+//! An agent in this process, on a simulated tailnet with a fake Postgres, Valkey, name server and SOCKS5 proxy.
+
+use crate::log::Log;
+use crate::page::Page;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::time::Duration;
+use tailscaled_sim::services::{Dns, Postgres, Server, Socks5, Valkey};
+use tailscaled_sim::{Mode, Peer, Tailscaled};
+use telltail::agent::{self, Broken, Place, Signal};
+use telltail::config::{Environment, Source};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout};
+
+/// How long something may take that has to happen. The machine may be busy, and a target that is down is asked every 30 s.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+/// Time between two looks at the agent's pages.
+const LOOK: Duration = Duration::from_millis(25);
+
+/// The world around an agent.
+pub struct Rig {
+    pub tailscaled: Tailscaled,
+    pub db: Server<Postgres>,
+    pub cache: Server<Valkey>,
+    pub dns: Dns,
+    pub proxy: Socks5,
+    way: Way,
+}
+
+/// How the tailnet is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// Userspace mode, dialled through the LocalAPI.
+    Userspace,
+    /// The same, and Postgres is asked for a login.
+    WithUser,
+    /// The same, and nothing is spoken.
+    Shallow,
+    /// Userspace mode, through the SOCKS5 proxy.
+    Proxy,
+    /// TUN mode: the kernel dials.
+    Tun,
+}
+
+/// Name and port of the peers in userspace mode; in TUN mode the port is the server's own.
+const DB: (&str, u16) = ("db", 5432);
+const CACHE: (&str, u16) = ("cache", 6379);
+const SUFFIX: &str = "tail1234.ts.net";
+
+impl Rig {
+    /// A tailnet in which all is well.
+    pub fn new(way: Way) -> Self {
+        Self::around(way, Tailscaled::start())
+    }
+
+    /// The same around a tailscaled that is there already, or not yet.
+    pub fn around(way: Way, tailscaled: Tailscaled) -> Self {
+        // In TUN mode the kernel dials the peers' addresses, so these are loopback's.
+        let ips = if way == Way::Tun { ["127.0.0.11", "127.0.0.12"] } else { ["100.64.0.2", "100.64.0.3"] };
+        let at = |ip: &str| match way {
+            Way::Tun => SocketAddr::new(ip.parse().unwrap(), 0),
+            _ => SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+        };
+        let rig = Self {
+            db: Server::start_on(Postgres::asking_for_password(), at(ips[0])),
+            cache: Server::start_on(Valkey::healthy(), at(ips[1])),
+            dns: Dns::start(),
+            proxy: Socks5::start(),
+            tailscaled,
+            way,
+        };
+        for ((name, port), ip, server) in [(DB, ips[0], rig.db.addr()), (CACHE, ips[1], rig.cache.addr())] {
+            rig.tailscaled.add_peer(Peer::new(name).ip(ip));
+            rig.tailscaled.forward(name, port, server);
+            rig.proxy.route(ip, port, server);
+            rig.dns.set(&format!("{name}.{SUFFIX}"), &[ip.parse().unwrap()]);
+        }
+        if way == Way::Tun {
+            rig.tailscaled.set_mode(Mode::Tun);
+        }
+        rig
+    }
+
+    /// The targets `db`, required, and `cache`, with these parameters.
+    pub fn targets(&self, db: &str, cache: &str) -> String {
+        let (user, depth) = match self.way {
+            Way::WithUser => ("telltail@", "&depth=protocol"),
+            Way::Shallow => ("", "&depth=tcp"),
+            Way::Userspace | Way::Proxy | Way::Tun => ("", ""),
+        };
+        let via = match self.way {
+            Way::Proxy => format!("&via=socks5://{}", self.proxy.addr()),
+            _ => String::new(),
+        };
+        let port = |(_, port), server: SocketAddr| if self.way == Way::Tun { server.port() } else { port };
+        format!(
+            "postgres://{user}db:{}?name=db{depth}{via}{db} valkey://cache:{}?name=cache{depth}{via}{cache}",
+            port(DB, self.db.addr()),
+            port(CACHE, self.cache.addr()),
+        )
+    }
+
+    /// An agent with these settings beside the usual ones, which they override.
+    pub async fn agent(&self, settings: &[(&str, &str)]) -> Agent {
+        self.agent_with(settings, None).await
+    }
+
+    /// An agent that also reads a file. Who names targets, here or there, names them all.
+    pub async fn agent_with(&self, settings: &[(&str, &str)], file: Option<&Path>) -> Agent {
+        let targets = self.targets("", "");
+        let usual = [
+            ("TELLTAIL_TARGETS", if file.is_some() { "" } else { &targets }),
+            ("TELLTAIL_INTERVAL", "100ms"),
+            ("TELLTAIL_TIMEOUT", "45ms"),
+            ("TELLTAIL_DRAIN", "0s"),
+            ("TELLTAIL_SOCKET", self.tailscaled.socket().to_str().unwrap()),
+        ];
+        let usual = usual.into_iter().filter(|(name, _)| !settings.iter().any(|(other, _)| name == other));
+        let environment = usual.chain(settings.iter().copied()).collect();
+        Agent::start(environment, file, self.dns.addr()).await
+    }
+
+    /// Nothing was asked of tailscaled but what it is there for.
+    pub fn nothing_unexpected(&self) {
+        assert_eq!(self.tailscaled.unexpected_requests(), Vec::<String>::new());
+        for request in self.tailscaled.requests() {
+            let call = (request.method.as_str(), request.path.as_str());
+            assert!(matches!(call, ("GET", "/localapi/v0/status") | ("POST", "/localapi/v0/dial")), "{request:?}");
+        }
+    }
+}
+
+/// A running agent.
+pub struct Agent {
+    pub address: SocketAddr,
+    pub log: Log,
+    pub signals: mpsc::Sender<Signal>,
+    running: JoinSet<Result<(), Broken>>,
+}
+
+impl Agent {
+    async fn start(environment: Environment, file: Option<&Path>, magic_dns: SocketAddr) -> Self {
+        let log = Log::keep();
+        let mut source = Source::new(environment, file.map(Path::to_owned));
+        let config = source.load().expect("a configuration that holds").config;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let (signals, receiver) = mpsc::channel(8);
+        let place = Place { pod_uid: "a-pod".to_owned(), magic_dns };
+        let mut running = JoinSet::new();
+        running.spawn(agent::run(config, source, place, listener, receiver));
+        Self { address, log, signals, running }
+    }
+
+    /// Status and body of a page.
+    pub async fn get(&self, path: &str) -> (u16, String) {
+        let answer = timeout(PATIENCE, get(self.address, path)).await;
+        answer.unwrap_or_else(|_| panic!("no answer to {path}"))
+    }
+
+    /// The metrics as they are now.
+    pub async fn metrics(&self) -> Page {
+        let (status, text) = self.get("/metrics").await;
+        assert_eq!(status, 200);
+        assert!(!text.contains("login.tailscale.com"), "the AuthURL is a secret");
+        Page::parse(&text)
+    }
+
+    /// Waits until the metrics are as wanted.
+    pub async fn until(&self, what: &str, mut wanted: impl FnMut(&Page) -> bool) -> Page {
+        let begun = Instant::now();
+        loop {
+            let page = self.metrics().await;
+            if wanted(&page) {
+                return page;
+            }
+            if begun.elapsed() > PATIENCE {
+                panic!("not in time: {what}\n{}\n{:#?}", self.get("/healthz?verbose").await.1, self.log.lines());
+            }
+            sleep(LOOK).await;
+        }
+    }
+
+    /// Waits until `/healthz` answers 200.
+    pub async fn ready(&self) -> Page {
+        self.until("ready", |page| page.is("telltail_ready", &[])).await
+    }
+
+    /// Waits for so many more probes of a target than there are now.
+    pub async fn probes(&self, target: &str, more: u32) -> Page {
+        let probes = |page: &Page| page.sum("telltail_probes_total", &[("target", target)]);
+        let wanted = probes(&self.metrics().await) + f64::from(more);
+        self.until("more probes", |page| probes(page) >= wanted).await
+    }
+
+    /// Signals the end and waits for it.
+    pub async fn stop(mut self) -> Log {
+        self.signals.send(Signal::Shutdown).await.expect("an agent");
+        self.ended().await;
+        self.log
+    }
+
+    /// Waits for the end, which has to be a good one.
+    pub async fn ended(&mut self) {
+        let ended = timeout(PATIENCE, self.running.join_next()).await.expect("an end");
+        ended.expect("it was started").expect("no panic").expect("an end in order");
+    }
+}
+
+/// Status and body of a page at `address`, over a connection of its own.
+pub async fn get(address: SocketAddr, path: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(address).await.expect("the agent listens");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.expect("the agent reads");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("an answer");
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {answer:?}"));
+    (head[9..12].parse().expect("a status"), body.to_owned())
+}

@@ -1,0 +1,79 @@
+//! Faults of the pod's own tailscaled.
+
+use telltail_tailnet::{Agent, Mode, Tailnet, eventually};
+use tokio::join;
+
+use crate::{CACHE, SOON, becomes_ready, goes_down, node, watch};
+
+#[tokio::test]
+async fn the_own_node_fails_and_recovers_in_userspace_mode() {
+    the_own_node_fails_and_recovers(Mode::Userspace).await;
+}
+
+#[tokio::test]
+async fn the_own_node_fails_and_recovers_in_tun_mode() {
+    the_own_node_fails_and_recovers(Mode::Tun).await;
+}
+
+/// While the node is at fault nothing is dialled, so nobody has to be spared and each recovery is seen at once.
+async fn the_own_node_fails_and_recovers(mode: Mode) {
+    let tailnet = Tailnet::start().await;
+    let (worker, cache) = join!(node(&tailnet, "worker", mode), node(&tailnet, CACHE, Mode::Userspace));
+    let _valkey = cache.valkey(&[]).await;
+    let agent = watch(&worker, "valkey://stackeye-valkey-prd:6379").await;
+    becomes_ready(&agent).await;
+
+    worker.down().await;
+    node_fails(&agent, "node_stopped", "stopped").await;
+    assert_eq!(rounds(&agent, "node_stopped").await, 2.0, "a state that does not flicker is believed after two rounds");
+    worker.up().await;
+    recovers(&agent).await;
+
+    worker.expire_own_key().await;
+    node_fails(&agent, "node_key_expired", "needs_login").await;
+    worker.set_own_key_expiry(None).await;
+    recovers(&agent).await;
+
+    worker.kill().await;
+    node_fails(&agent, "node_socket_refused", "unreachable").await;
+    worker.restart().await;
+    recovers(&agent).await;
+
+    worker.daemon().terminate().await;
+    node_fails(&agent, "node_socket_missing", "unreachable").await;
+    worker.restart().await;
+    recovers(&agent).await;
+
+    worker.freeze().await;
+    node_fails(&agent, "node_localapi_timeout", "unreachable").await;
+    worker.thaw().await;
+    recovers(&agent).await;
+
+    worker.tailscale(["logout"]).await.expect_success("tailscale logout");
+    node_fails(&agent, "node_needs_login", "needs_login").await;
+    assert_eq!(rounds(&agent, "node_needs_login").await, 2.0);
+}
+
+/// The node's own check and the target's go down together, for the node's reason.
+async fn node_fails(agent: &Agent<'_>, reason: &str, state: &str) {
+    goes_down(agent, CACHE, reason, "pod").await;
+    let page = agent.page().await;
+    assert_eq!(page.node_state(), state);
+    let online = page.metric("telltail_node_online", &[]);
+    assert_eq!(online.is_none(), state == "unreachable", "absent while nobody tells");
+    let verbose = agent.get("/healthz?verbose").await.body;
+    assert!(verbose.contains(&format!("[-]node failed: {reason} (scope pod)")), "{verbose}");
+    assert_eq!(agent.get("/healthz/node").await.status, 503);
+    assert!(agent.started().await, "the gate stays open");
+}
+
+async fn rounds(agent: &Agent<'_>, reason: &str) -> f64 {
+    let counted = agent.metric("telltail_probe_failures_total", &[("target", CACHE), ("reason", reason)]).await;
+    counted.unwrap_or_default()
+}
+
+async fn recovers(agent: &Agent<'_>) {
+    eventually("up again", SOON, async || agent.state(CACHE).await == "up").await;
+    becomes_ready(agent).await;
+    assert_eq!(agent.get("/healthz/node").await.status, 200);
+}

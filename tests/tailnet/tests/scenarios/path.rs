@@ -1,0 +1,110 @@
+//! Ways to a service: direct and over DERP, through a SOCKS5 proxy, and to a Tailscale Service.
+
+use std::{net::Ipv4Addr, process::Command, time::Duration};
+
+use telltail_tailnet::{Agent, Dial, Mode, Node, Pong, Tailnet, eventually};
+use tokio::join;
+
+use crate::{CACHE, DB, SOON, becomes_ready, comes_back, entered, goes_down, never_comes_up, node, stays_up, watch};
+
+#[tokio::test]
+async fn a_path_falls_to_derp_without_a_flap_in_userspace_mode() {
+    a_path_falls_to_derp_without_a_flap(Mode::Userspace).await;
+}
+
+#[tokio::test]
+async fn a_path_falls_to_derp_without_a_flap_in_tun_mode() {
+    a_path_falls_to_derp_without_a_flap(Mode::Tun).await;
+}
+
+/// For 5 to 7 s each dial loses its first SYN and takes a second.
+async fn a_path_falls_to_derp_without_a_flap(mode: Mode) {
+    let tailnet = Tailnet::start().await;
+    let (worker, db) = join!(node(&tailnet, "worker", mode), node(&tailnet, DB, Mode::Userspace));
+    let (_postgres, _valkey) = join!(db.postgres(&[]), db.valkey(&[]));
+    let targets = "postgres://stackeye-db-prd:5432,valkey://stackeye-db-prd:6379?name=cache";
+    let agent = Agent::start(&worker, targets, &[("INTERVAL", "5s"), ("TIMEOUT", "2s")]).await;
+    becomes_ready(&agent).await;
+    eventually("direct", SOON, async || matches!(worker.ping(&db).await, Pong::Direct(_))).await;
+
+    worker.block_udp(&db).await;
+    stays_up(&agent, DB, 3.0).await;
+    eventually("over DERP", SOON, async || matches!(worker.ping(&db).await, Pong::Derp(_))).await;
+    stays_up(&agent, DB, 1.0).await;
+    worker.unblock_udp().await;
+    stays_up(&agent, DB, 1.0).await;
+
+    let page = agent.page().await;
+    for target in [DB, "cache"] {
+        for line in page.text().lines().filter(|l| l.starts_with("telltail_probe_failures_total") && !l.ends_with(" 0"))
+        {
+            println!("{line}");
+        }
+        assert_eq!((entered(&page, target, "up"), entered(&page, target, "down")), (Some(1.0), Some(0.0)));
+    }
+}
+
+/// The proxy is the worker's own way in userspace mode; while it is dead LocalAPI goes on to work.
+#[tokio::test]
+async fn a_named_proxy_is_the_way_and_can_die_alone() {
+    let tailnet = Tailnet::start().await;
+    let (worker, cache) = join!(node(&tailnet, "worker", Mode::Userspace), node(&tailnet, CACHE, Mode::Userspace));
+    let valkey = cache.valkey(&[]).await;
+    let proxied = watch(&worker, "valkey://stackeye-valkey-prd:6379?via=socks5://127.0.0.1:1055").await;
+    let dead = watch(&worker, "valkey://stackeye-valkey-prd:6379?via=socks5://127.0.0.1:1056").await;
+    let page = becomes_ready(&proxied).await;
+    let info = [("target", CACHE), ("via", "socks5://127.0.0.1:1055")];
+    assert_eq!(page.metric("telltail_target_info", &info), Some(1.0));
+    let verbose = proxied.get("/healthz?verbose").await.body;
+    assert!(!verbose.contains("is not tested"), "{verbose}");
+    never_comes_up(&dead, CACHE, "connect_socks_unreachable", "pod").await;
+
+    valkey.stop().await;
+    goes_down(&proxied, CACHE, "connect_socks_failed", "path").await;
+    valkey.start_again().await;
+    comes_back(&proxied, CACHE).await;
+
+    for verdict in ["reject with tcp reset", "drop"] {
+        firewall(&worker, verdict).await;
+        valkey.stop().await; // ends the held connection, too
+        valkey.start_again().await;
+        goes_down(&proxied, CACHE, "connect_socks_unreachable", "pod").await;
+        assert_eq!(worker.dial(cache.ip(), 6379, SOON).await, Dial::Connected, "LocalAPI works");
+        firewall(&worker, "accept").await;
+        comes_back(&proxied, CACHE).await;
+    }
+}
+
+/// What becomes of a new connection to the SOCKS5 proxy.
+async fn firewall(worker: &Node, verdict: &str) {
+    let rules = format!(
+        "table ip proxy {{}}; delete table ip proxy; table ip proxy {{ chain in {{ type filter hook input priority 0; \
+         tcp dport 1055 {verdict}; }}; }}"
+    );
+    worker.run(Command::new("nft").arg(rules)).await.expect_success("nft");
+}
+
+/// A Tailscale Service has a name and an address of its own; a node carries it.
+#[tokio::test]
+async fn a_tailscale_service_is_reached_by_its_name() {
+    const ADDRESS: Ipv4Addr = Ipv4Addr::new(100, 100, 1, 1);
+    let tailnet = Tailnet::start().await;
+    let (userspace, tun) = join!(node(&tailnet, "worker", Mode::Userspace), node(&tailnet, "worker-tun", Mode::Tun));
+    let db = node(&tailnet, DB, Mode::Userspace).await;
+    let _postgres = db.postgres(&[]).await;
+    tailnet.offer_service("svc:pg", ADDRESS, &[&db]).await;
+    let serve = ["serve", "--service=svc:pg", "--tcp=5432", "tcp://127.0.0.1:5432"];
+    db.tailscale(serve).await.expect_success("tailscale serve");
+    let served = async || userspace.dial(ADDRESS, 5432, Duration::from_secs(1)).await == Dial::Connected;
+    eventually("served", SOON, served).await;
+
+    let agents = join!(watch(&userspace, "postgres://pg:5432"), watch(&tun, "postgres://pg:5432"));
+    for agent in [&agents.0, &agents.1] {
+        becomes_ready(agent).await;
+        stays_up(agent, "pg", 2.0).await;
+    }
+    tailnet.offer_service("svc:pg", ADDRESS, &[]).await;
+    for agent in [&agents.0, &agents.1] {
+        goes_down(agent, "pg", "resolve_not_in_netmap", "path").await;
+    }
+}
