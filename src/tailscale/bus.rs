@@ -9,11 +9,12 @@ use crate::http::Connection;
 use crate::reason::{Failure, Reason, escape};
 use hyper::body::Incoming;
 use hyper::{Method, StatusCode};
+use std::io::ErrorKind;
 use std::time::Duration;
 
 /// News of the own node: InitialState (2), so that there is a first line, InitialHealthState (128) in it, and
-/// NoPrivateKeys (16), without which releases where that bit still means something refuse readers who are not root (seen
-/// on 1.80.3: 403). Bits that a release does not know it ignores.
+/// NoPrivateKeys (16), without which releases before 1.92 refuse readers who may not write, which a user other than root
+/// may not (seen on 1.80.3: 403). Bits that a release does not know it ignores.
 pub const MASK: u64 = 2 + 16 + 128;
 
 /// The same, and changes of peers (PeerPatches, 32768, since 1.100). Up to 1.98 every reader hears of them anyhow.
@@ -84,20 +85,30 @@ impl Dialer {
 }
 
 impl Bus {
-    /// Waits for the next event; none once tailscaled has ended the stream. Silence is normal and has no limit.
+    /// Waits for the next event; none once the stream has ended, be it that tailscaled said so or that it is gone.
+    /// Silence is normal and has no limit.
     ///
-    /// Dropping the future loses nothing. After an error the stream is of no more use.
+    /// Dropping the future loses nothing. After an end or an error the stream is of no more use.
     pub async fn next(&mut self) -> Result<Option<Event>, Failure> {
         loop {
             if let Some(event) = self.reader.take() {
                 return Ok(Some(event));
             }
-            match self.connection.chunk(&mut self.body).await.map_err(|error| broken(&error))? {
-                Some(piece) => self.reader.feed(&piece)?,
-                None => return self.reader.finish().map(|()| None),
+            match self.connection.chunk(&mut self.body).await {
+                Ok(Some(piece)) => self.reader.feed(&piece)?,
+                Ok(None) => return self.reader.finish().map(|()| None),
+                Err(error) if is_end(&error) => return Ok(None),
+                Err(error) => return Err(broken(&error)),
             }
         }
     }
+}
+
+/// Is it the end of a connection whose other side went away, as it does when tailscaled is killed?
+fn is_end(error: &hyper::Error) -> bool {
+    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<std::io::Error>());
+    let kind = cause.map(std::io::Error::kind);
+    error.is_incomplete_message() || matches!(kind, Some(ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset))
 }
 
 /// Turns bytes into events. A line is never held: one with a netmap has megabytes.

@@ -13,10 +13,13 @@ use std::time::Duration;
 pub enum PingKind {
     /// A question from tailscaled to tailscaled, beside the tunnel: it finds ways and says nothing of WireGuard.
     Disco {
-        /// Bytes of the message, headers of IP and UDP not counted; 0 is as small as can be. The answer is always small.
-        /// With a size, tailscaled asks over every way at once, DERP among them, even where it trusts one (unless it
-        /// was told to look for MTUs): what does not fit through the direct way comes back by DERP. tailscaled takes at
-        /// most 65,475 (`magicsock.MaxDiscoPingSize`).
+        /// Bytes of the message, headers of IP and UDP not counted; 0 is as small as can be. At most 65,467 (1.102.5; 65,475
+        /// in 1.80.3). The answer is always small.
+        ///
+        /// With a size, tailscaled asks over every way at once, DERP among them, even while it trusts a direct one
+        /// (`endpoint.addrForPingSizeLocked`), and packets may be fragmented. So a pong over a direct way proves that
+        /// this much fits through it; one over DERP proves nothing, for DERP may be the faster, and is all that comes
+        /// back where the direct way drops large packets.
         size: u16,
     },
     /// A packet through the tunnel, answered by the far tailscaled before its packet filter.
