@@ -97,7 +97,7 @@ reasons! {
         "tailscaled accepts connections but does not answer in time.",
         "See whether tailscaled is still starting, is starved of CPU or is stuck; restart the tailscale container if this lasts.";
     NodeLocalapiInvalid "node_localapi_invalid" Pod Any:
-        "What answers on tailscaled's socket is not a LocalAPI answer that telltail understands.",
+        "What answers on tailscaled's socket is no answer of its LocalAPI, or none that this telltail understands.",
         "Read the cause: see that the socket belongs to tailscaled and that its version is one that telltail was tested with.";
     NodeStarting "node_starting" Pod Any:
         "tailscaled is starting and has not reached the control plane yet.",
@@ -117,9 +117,6 @@ reasons! {
     NodeNoAddress "node_no_address" Pod Any:
         "tailscaled runs but has no tailnet address.",
         "See whether the node is approved and whether the tailnet's address pool has addresses left.";
-    NodeStateUnknown "node_state_unknown" Pod Any:
-        "tailscaled reports a state that telltail does not know.",
-        "tailscaled is newer than this telltail: see docs/compatibility.md and update telltail.";
 
     ResolveNotInNetmap "resolve_not_in_netmap" Path Any:
         "No node or service that this node may see carries the target's name or address.",
@@ -127,12 +124,9 @@ reasons! {
     ResolveServiceUnsupported "resolve_service_unsupported" Pod Any:
         "The name belongs to no node, and this tailscaled is too old to tell the names of Tailscale Services.",
         "Use tailscaled 1.100 or newer, or name a node instead of a Tailscale Service.";
-    ResolveOwnAddress "resolve_own_address" Pod Any:
-        "The target is this very node.",
-        "Name the node that runs the service; a probe of oneself proves nothing about the tailnet.";
-    ResolveSubnetRouted "resolve_subnet_routed" Pod Any:
-        "The target's address lies behind a subnet router, which telltail does not probe.",
-        "Name a node of the tailnet or a Tailscale Service.";
+    ResolveRefused "resolve_refused" Pod Any:
+        "The target is this very node, or lies behind a subnet router, neither of which telltail probes.",
+        "Name the node of the tailnet, or the Tailscale Service, that runs the service: a probe of oneself proves nothing.";
     ResolvePeerExpired "resolve_peer_expired" Service Any:
         "The key of the target's node has expired, so nobody can reach it.",
         "Log the target's machine in again, or switch key expiry off for it.";
@@ -209,7 +203,7 @@ reasons! {
 impl Reason {
     /// Is it the node's fault, so that nothing was dialled?
     pub fn is_nodes(self) -> bool {
-        self <= Self::NodeStateUnknown
+        self <= Self::NodeNoAddress
     }
 
     /// Does a node in this condition never flicker, so that two rounds are proof enough?

@@ -63,7 +63,7 @@ fn resolve_name<'a>(status: &'a Status, name: &str) -> Result<Resolved<'a>, Fail
         _ => name.to_owned(),
     };
     if status.own.dns_name == full {
-        return Err(Failure::new(Reason::ResolveOwnAddress, format_args!("{full} is this node")));
+        return Err(Failure::new(Reason::ResolveRefused, format_args!("{full} is this node")));
     }
     if let Some(peer) = status.peers.iter().find(|peer| peer.dns_name == full) {
         return of_peer(peer, Some(full));
@@ -83,7 +83,7 @@ fn resolve_name<'a>(status: &'a Status, name: &str) -> Result<Resolved<'a>, Fail
 
 fn resolve_address(status: &Status, address: IpAddr, name: Option<String>) -> Result<Resolved<'_>, Failure> {
     if status.own.addresses.contains(&address) {
-        return Err(Failure::new(Reason::ResolveOwnAddress, format_args!("{address} is this node's")));
+        return Err(Failure::new(Reason::ResolveRefused, format_args!("{address} is this node's")));
     }
     if let Some(peer) = status.peers.iter().find(|peer| peer.addresses.contains(&address)) {
         let resolved = of_peer(peer, name)?;
@@ -93,10 +93,7 @@ fn resolve_address(status: &Status, address: IpAddr, name: Option<String>) -> Re
         return of_host(Resolved { address, addresses: vec![address], name, peer });
     }
     if status.peers.iter().flat_map(|peer| &peer.routes).any(|route| route.contains(address)) {
-        return Err(Failure::new(
-            Reason::ResolveSubnetRouted,
-            format_args!("{address} belongs to a subnet router's net"),
-        ));
+        return Err(Failure::new(Reason::ResolveRefused, format_args!("{address} belongs to a subnet router's net")));
     }
     Err(Failure::new(Reason::ResolveNotInNetmap, format_args!("no node has the address {address}")))
 }
@@ -208,9 +205,9 @@ mod tests {
         {
             assert_eq!(address(&host), Err(Reason::ResolveNotInNetmap), "{host}");
         }
-        assert_eq!(address(&ip("10.1.2.3")), Err(Reason::ResolveSubnetRouted));
-        assert_eq!(address(&ip("100.64.0.1")), Err(Reason::ResolveOwnAddress));
-        assert_eq!(address(&name("worker")), Err(Reason::ResolveOwnAddress));
+        assert_eq!(address(&ip("10.1.2.3")), Err(Reason::ResolveRefused));
+        assert_eq!(address(&ip("100.64.0.1")), Err(Reason::ResolveRefused));
+        assert_eq!(address(&name("worker")), Err(Reason::ResolveRefused));
     }
 
     #[test]

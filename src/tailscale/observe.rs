@@ -1,6 +1,6 @@
 //! What is told of calls that were made.
 
-use crate::reason::{Failure, Reason};
+use crate::reason::Failure;
 use std::sync::Arc;
 
 /// Is told of each finished call.
@@ -39,28 +39,24 @@ impl Call {
 pub enum Answer {
     /// tailscaled answered; that a dial failed is an answer, too.
     Ok,
-    /// This user may not.
-    Forbidden,
-    /// No answer, none in time, or something that is no answer.
+    /// No answer, none in time, something that is no answer, or that this user may not ask.
     None,
 }
 
 impl Answer {
     /// Every answer.
-    pub const ALL: [Self; 3] = [Self::Ok, Self::Forbidden, Self::None];
+    pub const ALL: [Self; 2] = [Self::Ok, Self::None];
 
     /// The label value.
     pub const fn slug(self) -> &'static str {
         match self {
             Self::Ok => "ok",
-            Self::Forbidden => "forbidden",
             Self::None => "no_answer",
         }
     }
 
     pub(super) fn of<T>(result: &Result<T, Failure>) -> Self {
         match result {
-            Err(failure) if failure.reason == Reason::NodeSocketForbidden => Self::Forbidden,
             Err(failure) if failure.reason.is_nodes() => Self::None,
             Ok(_) | Err(_) => Self::Ok,
         }

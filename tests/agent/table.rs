@@ -150,7 +150,7 @@ fn localapi() -> Vec<Row> {
             (&[15], "503, a line in the text", |rig| error_text(rig, 503, "a\n{\"level\":\"INFO\"}\x1b[2J"), INVALID),
             (&[16], "an empty answer", |rig| json(rig, ""), INVALID),
             (&[16], "a list", |rig| json(rig, "[]"), INVALID),
-            (&[16], "an empty object", |rig| json(rig, "{}"), pod("node_state_unknown")),
+            (&[16], "an empty object", |rig| json(rig, "{}"), pod("node_localapi_invalid")),
             (&[16], "wrong types", |rig| json(rig, r#"{"BackendState":7,"Self":[],"Peer":"x"}"#), INVALID),
             (&[16], "cut JSON", |rig| json(rig, r#"{"BackendState":"Running","#), INVALID),
             (&[17], "100,000 arrays in each other", |rig| misbehave(rig, Misbehaviour::deep_nesting(100_000)), INVALID),
@@ -187,12 +187,12 @@ fn node() -> Vec<Row> {
             (&[22], "the own key has expired", |rig| rig.tailscaled.expire_own_key(), pod("node_key_expired")),
             (&[23], "`tailscale down`", |rig| state(rig, BackendState::Stopped), pod("node_stopped")),
             (&[24], "Running without an address", |rig| rig.tailscaled.take_addresses(), pod("node_no_address")),
-            (&[16], "InUseOtherUser", |rig| state(rig, BackendState::InUseOtherUser), pod("node_state_unknown")),
+            (&[16], "InUseOtherUser", |rig| state(rig, BackendState::InUseOtherUser), pod("node_localapi_invalid")),
             (
                 &[16],
                 "a state of the future",
                 |rig| state(rig, BackendState::Other("Paused\n\"x\u{202e}".to_owned())),
-                pod("node_state_unknown"),
+                pod("node_localapi_invalid"),
             ),
             (
                 &[25],

@@ -108,7 +108,7 @@ pub async fn describes_the_own_node(world: &impl World) {
     assert_eq!((read.own.host_name.as_str(), read.own.online, read.own.key_expiry), ("worker", true, None));
     assert_eq!(read.own.addresses, [v4.parse::<IpAddr>().unwrap(), v6.parse().unwrap()]);
     assert_eq!(fault(world).await, None);
-    assert_eq!(resolved(world, "worker").await, Err(Reason::ResolveOwnAddress));
+    assert_eq!(resolved(world, "worker").await, Err(Reason::ResolveRefused));
 }
 
 pub async fn describes_the_peer(world: &impl World) {
