@@ -42,6 +42,8 @@ pub struct Prober<W> {
     world: W,
     schedule: Schedule,
     slots: Vec<Slot>,
+    /// When the node's turn is at the latest, for targets that are down are seldom due.
+    next_look: Instant,
     lags: VecDeque<(Instant, Duration)>,
     reporter: Reporter,
 }
@@ -80,18 +82,21 @@ impl<W: World> Prober<W> {
             world,
             schedule,
             slots: Vec::new(),
+            next_look: now,
             lags: VecDeque::new(),
             reporter: Reporter::new(now),
             config,
         };
-        prober.fill_slots(prober.first_due());
+        let first = prober.first_due();
+        prober.fill_slots(first);
+        prober.next_look = first;
         prober
     }
 
     /// Goes round until `shutdown` says true.
     pub async fn run(mut self, reload: Arc<Notify>, mut shutdown: watch::Receiver<bool>) {
         loop {
-            let due = self.slots.iter().map(|slot| slot.due).min().unwrap_or_else(Instant::now);
+            let due = self.slots.iter().map(|slot| slot.due).min().unwrap_or(self.next_look).min(self.next_look);
             let turn = async {
                 tokio::select! {
                     biased;
@@ -126,6 +131,10 @@ impl<W: World> Prober<W> {
             Ok(status) => Node::of(status, SystemTime::now()),
             Err(failure) => Node::unreachable(failure.clone()),
         };
+        if !node.is_fine() && !self.slots.iter().any(|slot| slot.probing) {
+            // All are down and would be asked later, but that they cannot be reached now is known.
+            self.slots.iter_mut().for_each(|slot| slot.probing = true);
+        }
         let was_running = self.state.snapshot(Instant::now()).was_running;
         let probes = match &answer {
             Ok(status) if node.is_fine() => self.probe(status).await,
@@ -141,6 +150,7 @@ impl<W: World> Prober<W> {
 
     fn record(&mut self, round: Round) {
         let now = Instant::now();
+        self.next_look = now + self.shortest_interval();
         for record in &round.probes {
             self.metrics.probe(&record.target, ProbeOutcome::Done(&record.probed));
         }
@@ -233,8 +243,11 @@ impl<W: World> Prober<W> {
     }
 
     fn first_due(&self) -> Instant {
-        let shortest = self.config.targets.iter().map(|target| target.interval).min().unwrap_or_default();
-        self.schedule.first(shortest)
+        self.schedule.first(self.shortest_interval())
+    }
+
+    fn shortest_interval(&self) -> Duration {
+        self.config.targets.iter().map(|target| target.interval).min().unwrap_or_default()
     }
 
     fn note_lag(&mut self, now: Instant, lag: Duration) -> Duration {
