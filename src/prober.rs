@@ -42,6 +42,8 @@ pub struct Prober<W> {
     world: W,
     schedule: Schedule,
     slots: Vec<Slot>,
+    /// When the node's turn is at the latest, for targets that are down are seldom due.
+    next_look: Instant,
     lags: VecDeque<(Instant, Duration)>,
     reporter: Reporter,
 }
@@ -80,11 +82,14 @@ impl<W: World> Prober<W> {
             world,
             schedule,
             slots: Vec::new(),
+            next_look: now,
             lags: VecDeque::new(),
             reporter: Reporter::new(now),
             config,
         };
-        prober.fill_slots(prober.first_due());
+        let first = prober.first_due();
+        prober.fill_slots(first);
+        prober.next_look = first;
         prober
     }
 
@@ -93,7 +98,7 @@ impl<W: World> Prober<W> {
         loop {
             let now = Instant::now();
             // What came due while another target kept us waiting is not late by our own fault.
-            let due = self.slots.iter().map(|slot| slot.due).min().map_or(now, |due| due.max(now));
+            let due = self.slots.iter().map(|slot| slot.due).fold(self.next_look, Instant::min).max(now);
             let turn = async {
                 tokio::select! {
                     biased;
@@ -128,6 +133,10 @@ impl<W: World> Prober<W> {
             Ok(status) => Node::of(status, SystemTime::now()),
             Err(failure) => Node::unreachable(failure.clone()),
         };
+        if !node.is_fine() && !self.slots.iter().any(|slot| slot.probing) {
+            // All are down and would be asked later, but that they cannot be reached now is known.
+            self.slots.iter_mut().for_each(|slot| slot.probing = true);
+        }
         let was_running = self.state.snapshot(Instant::now()).was_running;
         let probes = match &answer {
             Ok(status) if node.is_fine() => self.probe(status).await,
@@ -143,6 +152,7 @@ impl<W: World> Prober<W> {
 
     fn record(&mut self, round: Round) {
         let now = Instant::now();
+        self.next_look = now + self.shortest_interval();
         for record in &round.probes {
             self.metrics.probe(&record.target, ProbeOutcome::Done(&record.probed));
         }
@@ -235,8 +245,11 @@ impl<W: World> Prober<W> {
     }
 
     fn first_due(&self) -> Instant {
-        let shortest = self.config.targets.iter().map(|target| target.interval).min().unwrap_or_default();
-        self.schedule.first(shortest)
+        self.schedule.first(self.shortest_interval())
+    }
+
+    fn shortest_interval(&self) -> Duration {
+        self.config.targets.iter().map(|target| target.interval).min().unwrap_or_default()
     }
 
     fn note_lag(&mut self, now: Instant, lag: Duration) -> Duration {
