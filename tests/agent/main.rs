@@ -7,5 +7,7 @@ mod log;
 mod page;
 mod reload;
 mod rig;
+#[path = "../support/mod.rs"]
+mod support;
 mod table;
 mod ways;
