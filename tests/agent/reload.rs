@@ -162,8 +162,8 @@ async fn a_signal_reads_the_file_even_if_no_round_is_due() {
 async fn a_swapped_link_gives_the_whole_old_or_the_whole_new_file() {
     let rig = Rig::new(Way::Userspace);
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let only_db = "interval: 1s\ntimeout: 490ms\nreadiness: observe\ntargets:\n  - postgres://db:5432?name=db\n";
-    let both = "interval: 1s\ntimeout: 490ms\nreadiness: observe\ntargets:\n  - postgres://db:5432?name=db\n  - valkey://cache:6379?name=cache\n";
+    let only_db = "interval: 2s\ntimeout: 900ms\nreadiness: observe\ntargets:\n  - postgres://db:5432?name=db\n";
+    let both = "interval: 2s\ntimeout: 900ms\nreadiness: observe\ntargets:\n  - postgres://db:5432?name=db\n  - valkey://cache:6379?name=cache\n";
     // As the kubelet does it: the file is a link into `..data`, which is a link that is swapped.
     for (version, text) in [("v1", only_db), ("v2", both)] {
         fs::create_dir(folder.path().join(version)).expect("a folder");
