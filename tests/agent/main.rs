@@ -2,6 +2,7 @@
 //! what then has to be seen.
 
 mod faults;
+mod held;
 mod life;
 mod log;
 mod page;
