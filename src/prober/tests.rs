@@ -289,6 +289,20 @@ async fn a_definite_fault_of_the_node_falls_after_two_rounds_and_any_other_after
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_node_is_looked_at_each_interval_even_if_all_targets_are_down() {
+    for uid in uids(20) {
+        // By then the target has been down for long.
+        let stopped = Duration::from_secs(100);
+        let node = move |at: Duration| if at < stopped { running() } else { in_state("Stopped") };
+        let played = play(&uid, &[], node, |_, _, _| refused(), stopped + Duration::from_secs(21)).await;
+        let snapshot = played.state.snapshot(Instant::now());
+        let found_out = (snapshot.node_track.since() - played.begun).as_secs_f64() - stopped.as_secs_f64();
+        assert_eq!(snapshot.node_track.state(), TrackState::Down);
+        assert!(found_out <= 20.1, "{found_out}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn until_tailscaled_runs_it_is_asked_each_second_and_nothing_is_counted() {
     let asked = Arc::new(Mutex::new(Vec::new()));
     let (asking, begins) = (Arc::clone(&asked), Duration::from_secs(45));
