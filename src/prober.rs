@@ -14,7 +14,7 @@ use crate::probe::{Held, Probe};
 use crate::reason::Failure;
 use crate::report::Reporter;
 use crate::schedule::Schedule;
-use crate::state::{Change, ProbeRecord, Probed, Round, State, same_service};
+use crate::state::{Change, ProbeRecord, Probed, Round, State, Timings, same_service};
 use crate::tailscale::Status;
 use futures_util::future::join_all;
 use std::collections::VecDeque;
@@ -96,7 +96,9 @@ impl<W: World> Prober<W> {
     /// Goes round until `shutdown` says true.
     pub async fn run(mut self, reload: Arc<Notify>, mut shutdown: watch::Receiver<bool>) {
         loop {
-            let due = self.slots.iter().map(|slot| slot.due).min().unwrap_or(self.next_look).min(self.next_look);
+            let now = Instant::now();
+            // What came due while another target kept us waiting is not late by our own fault.
+            let due = self.slots.iter().map(|slot| slot.due).fold(self.next_look, Instant::min).max(now);
             let turn = async {
                 tokio::select! {
                     biased;
@@ -182,7 +184,15 @@ impl<W: World> Prober<W> {
         .await;
         let mut records = Vec::with_capacity(probes.len());
         for (target, probe) in probes {
-            tracing::debug!(target = target.name, outcome = ?probe.outcome, timings = ?probe.timings, "Probed");
+            let Timings { resolve, connect, protocol } = probe.timings;
+            tracing::debug!(
+                target = target.name,
+                outcome = ?probe.outcome,
+                resolve_ms = resolve.map(milliseconds),
+                connect_ms = connect.map(milliseconds),
+                protocol_ms = protocol.map(milliseconds),
+                "Probed"
+            );
             if probe.elapsed > target.timeout + STALL {
                 self.metrics.probe(&target.name, ProbeOutcome::Void);
             } else {
@@ -257,6 +267,10 @@ impl<W: World> Prober<W> {
         }
         self.lags.iter().map(|(_, lag)| *lag).max().unwrap_or_default()
     }
+}
+
+fn milliseconds(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1000.0
 }
 
 fn record(target: String, probe: Probe) -> ProbeRecord {

@@ -146,6 +146,24 @@ async fn a_status_that_does_not_come_is_given_up() {
     join_all(all).await;
 }
 
+/// An error whose text never ends: its beginning is enough.
+fn endless_error(status: &str) -> Misbehaviour {
+    let head = format!("HTTP/1.1 {status}\r\nContent-Type: text/plain\r\n\r\n");
+    Misbehaviour::Flood { start: head.into(), unit: vec![b'x'; 1 << 16].into(), units: None, end: "".into() }
+}
+
+#[tokio::test]
+async fn no_more_of_an_error_is_read_than_is_told() {
+    let tailscaled = with_db();
+    let mut client = client(&tailscaled);
+    tailscaled.misbehave_at(Call::Status, endless_error("500 Internal Server Error"));
+    tailscaled.misbehave_at(Call::Dial, endless_error("502 Bad Gateway"));
+    assert_eq!(reason(&mut client).await, Reason::NodeLocalapiInvalid, "not the clock's doing");
+    let dialled = timeout(SOON, client.dialer().dial(target())).await.expect("a dial ends by itself");
+    assert_eq!(dialled.unwrap_err().reason, Reason::ConnectFailed);
+    assert_all_expected(&tailscaled);
+}
+
 /// Each by itself: they take all the time they are given.
 #[tokio::test]
 async fn floods_are_ended() {

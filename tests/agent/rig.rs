@@ -2,6 +2,7 @@
 
 use crate::log::Log;
 use crate::page::Page;
+use crate::support::get;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
@@ -9,8 +10,7 @@ use tailscaled_sim::services::{Dns, Postgres, Server, Socks5, Valkey};
 use tailscaled_sim::{Mode, Peer, Tailscaled};
 use telltail::agent::{self, Broken, Place, Signal};
 use telltail::config::{Environment, Source};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
@@ -113,8 +113,8 @@ impl Rig {
         let targets = self.targets("", "");
         let usual = [
             ("TELLTAIL_TARGETS", if file.is_some() { "" } else { &targets }),
-            ("TELLTAIL_INTERVAL", "100ms"),
-            ("TELLTAIL_TIMEOUT", "45ms"),
+            ("TELLTAIL_INTERVAL", "1s"),
+            ("TELLTAIL_TIMEOUT", "490ms"),
             ("TELLTAIL_DRAIN", "0s"),
             ("TELLTAIL_SOCKET", self.tailscaled.socket().to_str().unwrap()),
         ];
@@ -158,7 +158,7 @@ impl Agent {
     /// Status and body of a page.
     pub async fn get(&self, path: &str) -> (u16, String) {
         let answer = timeout(PATIENCE, get(self.address, path)).await;
-        answer.unwrap_or_else(|_| panic!("no answer to {path}"))
+        answer.ok().flatten().unwrap_or_else(|| panic!("no answer to {path}"))
     }
 
     /// The metrics as they are now.
@@ -208,15 +208,4 @@ impl Agent {
         let ended = timeout(PATIENCE, self.running.join_next()).await.expect("an end");
         ended.expect("it was started").expect("no panic").expect("an end in order");
     }
-}
-
-/// Status and body of a page at `address`, over a connection of its own.
-pub async fn get(address: SocketAddr, path: &str) -> (u16, String) {
-    let mut stream = TcpStream::connect(address).await.expect("the agent listens");
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n\r\n");
-    stream.write_all(request.as_bytes()).await.expect("the agent reads");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.expect("an answer");
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {answer:?}"));
-    (head[9..12].parse().expect("a status"), body.to_owned())
 }

@@ -30,13 +30,6 @@ pub enum Seen {
 }
 
 impl Seen {
-    /// Whose probes show it.
-    pub fn target(self) -> &'static str {
-        match self {
-            Self::Up { target } | Self::Down { target, .. } => target,
-        }
-    }
-
     /// Ready in strict, local and observe?
     pub fn ready(self) -> [bool; 3] {
         match self {
@@ -161,7 +154,7 @@ fn localapi() -> Vec<Row> {
                 &[18],
                 "3,000 other peers, 3 MB",
                 |rig| rig.tailscaled.set_crowd(Crowd { peers: 3000, padding: 0 }),
-                Seen::Up { target: DB },
+                DB_UP,
             ),
             (&[18], "a body without end", |rig| misbehave(rig, Misbehaviour::endless_body()), TIMEOUT),
         ],

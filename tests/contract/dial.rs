@@ -60,7 +60,7 @@ pub async fn settled(world: &impl World, state: State) {
         if have == want {
             return;
         }
-        assert!(begun.elapsed() < 3 * SOON, "{state:?}: a dial to the peer still comes to {have:?}, not {want:?}");
+        assert!(begun.elapsed() < SOON, "{state:?}: a dial to the peer still comes to {have:?}, not {want:?}");
         tokio::time::sleep(world.silence() / 10).await;
     }
 }

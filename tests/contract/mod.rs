@@ -126,14 +126,19 @@ pub async fn hold(world: &impl World) {
             continue;
         }
         world.make(state).await;
-        dial::settled(world, state).await;
+        broken.extend(settled(world, state, state).await);
         broken.extend(tell_in(world, state).await);
         if state != State::LoggedOut {
             world.heal(state).await;
-            dial::settled(world, State::Healthy).await;
+            broken.extend(settled(world, state, State::Healthy).await);
         }
     }
     assert!(broken.is_empty(), "{}: these do not hold: {broken:#?}", name(world));
+}
+
+/// Waits until dials are as they must be in `want`; names what is broken where they do not get so.
+async fn settled(world: &impl World, state: State, want: State) -> Option<String> {
+    (!holds(dial::settled(world, want)).await).then(|| format!("{state:?}: dial::to_peer as in {want:?}"))
 }
 
 async fn tell_in(world: &impl World, state: State) -> Vec<String> {
