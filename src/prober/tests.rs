@@ -265,7 +265,8 @@ async fn what_is_down_comes_up_with_rise_successes_in_a_row_and_is_asked_at_once
 #[tokio::test(start_paused = true)]
 async fn a_definite_fault_of_the_node_falls_after_two_rounds_and_any_other_after_fall() {
     let missing = || Err(Failure::new(Reason::NodeSocketMissing, "as the script says"));
-    let faults: [(fn() -> Result<Status, Failure>, u64); 5] = [
+    type Answer = fn() -> Result<Status, Failure>;
+    let faults: [(Answer, u64); 5] = [
         (|| in_state("NeedsLogin"), 2),
         (|| in_state("Stopped"), 2),
         (|| in_state("Starting"), 5),

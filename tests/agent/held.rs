@@ -88,7 +88,7 @@ async fn a_connection_that_died_is_replaced_within_the_probe_and_one_that_compla
     assert_eq!(prober.probe().await, Ok(Detail::Accepting));
     assert_eq!(rig.cache.tally().accepted, 4, "after a failure nothing is held");
     // Another address, another connection.
-    rig.tailscaled.update_peer("cache", |cache| cache.ips = vec!["100.64.0.30".parse().unwrap()]);
+    rig.tailscaled.update_peer("cache", |cache| cache.ips = vec!["100.64.0.30".parse().expect("an address")]);
     assert_eq!(prober.probe().await, Ok(Detail::Accepting));
     assert_eq!(rig.cache.tally().accepted, 5);
     rig.cache.until(|tally| tally.open == 1).await;

@@ -199,10 +199,10 @@ async fn an_old_tailscaled_is_not_led_out_of_the_tailnet() {
     let agent = rig.agent(&[]).await;
     agent.ready().await;
     // Before 1.98 tailscaled would dial an address that no peer has from its own network; loopback is dialled for real.
-    rig.tailscaled.update_peer("db", |db| db.ips = vec!["127.0.0.1".parse().unwrap()]);
+    rig.tailscaled.update_peer("db", |db| db.ips = vec!["127.0.0.1".parse().expect("an address")]);
     agent.probes("db", 2).await;
     rig.tailscaled.remove_peer("db");
-    rig.tailscaled.world(|world| world.foreign.insert("100.64.0.2:5432".parse().unwrap(), rig.db.addr()));
+    rig.tailscaled.world(|world| world.foreign.insert("100.64.0.2:5432".parse().expect("an address"), rig.db.addr()));
     let down = [("target", "db"), ("reason", "resolve_not_in_netmap"), ("scope", "path")];
     agent.until("removed", |page| page.is("telltail_target_failing_info", &down)).await;
     let accepted = rig.db.tally().accepted;

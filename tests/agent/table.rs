@@ -108,7 +108,6 @@ fn error(rig: &Rig, status: u16) {
     misbehave(rig, Misbehaviour::Error(status, "a text".to_owned()));
 }
 
-#[expect(clippy::too_many_lines, reason = "one row per fault")]
 fn localapi() -> Vec<Row> {
     const INVALID: Seen = pod("node_localapi_invalid");
     const TIMEOUT: Seen = pod("node_localapi_timeout");
@@ -230,7 +229,10 @@ fn names() -> Vec<Row> {
             (
                 &[69],
                 "the peer has IPv6 as well",
-                |rig| rig.tailscaled.update_peer("db", |db| db.ips.insert(0, "fd7a:115c:a1e0::2".parse().unwrap())),
+                |rig| {
+                    rig.tailscaled
+                        .update_peer("db", |db| db.ips.insert(0, "fd7a:115c:a1e0::2".parse().expect("an address")))
+                },
                 DB_UP,
             ),
             (&[56], "control calls the peer offline", |rig| rig.tailscaled.set_peer_online("db", false), DB_UP),
@@ -245,7 +247,7 @@ fn names() -> Vec<Row> {
 }
 
 fn move_db(rig: &Rig, ip: &str) {
-    rig.tailscaled.update_peer("db", |db| db.ips = vec![ip.parse().unwrap()]);
+    rig.tailscaled.update_peer("db", |db| db.ips = vec![ip.parse().expect("an address")]);
 }
 
 fn backend(rig: &Rig, backend: Backend) {
@@ -336,7 +338,7 @@ fn proxy() -> Vec<Row> {
 const DB_NAME: &str = "db.tail1234.ts.net";
 
 fn records(rig: &Rig, ips: &[&str]) {
-    rig.dns.set(DB_NAME, &ips.iter().map(|ip| ip.parse().unwrap()).collect::<Vec<IpAddr>>());
+    rig.dns.set(DB_NAME, &ips.iter().map(|ip| ip.parse().expect("an address")).collect::<Vec<IpAddr>>());
 }
 
 fn tun() -> Vec<Row> {
