@@ -48,7 +48,8 @@ pub enum Detail {
     Connected,
     /// Something that speaks the protocol answers; whether it would take a worker was not asked.
     Answering,
-    /// It takes work: Valkey said PONG, or Postgres let the user in without a password.
+    /// It takes work: Valkey said PONG, or Postgres let the user in without a password. A pooler that has seen its backend
+    /// once says so from memory.
     Accepting,
     /// It would go on after a password, which telltail has not got.
     AuthRequired,
