@@ -14,7 +14,7 @@ use crate::probe::{Held, Probe};
 use crate::reason::Failure;
 use crate::report::Reporter;
 use crate::schedule::Schedule;
-use crate::state::{Change, ProbeRecord, Probed, Round, State, same_service};
+use crate::state::{Change, ProbeRecord, Probed, Round, State, Timings, same_service};
 use crate::tailscale::Status;
 use futures_util::future::join_all;
 use std::collections::VecDeque;
@@ -42,6 +42,8 @@ pub struct Prober<W> {
     world: W,
     schedule: Schedule,
     slots: Vec<Slot>,
+    /// When the node's turn is at the latest, for targets that are down are seldom due.
+    next_look: Instant,
     lags: VecDeque<(Instant, Duration)>,
     reporter: Reporter,
 }
@@ -80,18 +82,23 @@ impl<W: World> Prober<W> {
             world,
             schedule,
             slots: Vec::new(),
+            next_look: now,
             lags: VecDeque::new(),
             reporter: Reporter::new(now),
             config,
         };
-        prober.fill_slots(prober.first_due());
+        let first = prober.first_due();
+        prober.fill_slots(first);
+        prober.next_look = first;
         prober
     }
 
     /// Goes round until `shutdown` says true.
     pub async fn run(mut self, reload: Arc<Notify>, mut shutdown: watch::Receiver<bool>) {
         loop {
-            let due = self.slots.iter().map(|slot| slot.due).min().unwrap_or_else(Instant::now);
+            let now = Instant::now();
+            // What came due while another target kept us waiting is not late by our own fault.
+            let due = self.slots.iter().map(|slot| slot.due).fold(self.next_look, Instant::min).max(now);
             let turn = async {
                 tokio::select! {
                     biased;
@@ -126,6 +133,10 @@ impl<W: World> Prober<W> {
             Ok(status) => Node::of(status, SystemTime::now()),
             Err(failure) => Node::unreachable(failure.clone()),
         };
+        if !node.is_fine() && !self.slots.iter().any(|slot| slot.probing) {
+            // All are down and would be asked later, but that they cannot be reached now is known.
+            self.slots.iter_mut().for_each(|slot| slot.probing = true);
+        }
         let was_running = self.state.snapshot(Instant::now()).was_running;
         let probes = match &answer {
             Ok(status) if node.is_fine() => self.probe(status).await,
@@ -141,6 +152,7 @@ impl<W: World> Prober<W> {
 
     fn record(&mut self, round: Round) {
         let now = Instant::now();
+        self.next_look = now + self.shortest_interval();
         for record in &round.probes {
             self.metrics.probe(&record.target, ProbeOutcome::Done(&record.probed));
         }
@@ -172,7 +184,15 @@ impl<W: World> Prober<W> {
         .await;
         let mut records = Vec::with_capacity(probes.len());
         for (target, probe) in probes {
-            tracing::debug!(target = target.name, outcome = ?probe.outcome, timings = ?probe.timings, "Probed");
+            let Timings { resolve, connect, protocol } = probe.timings;
+            tracing::debug!(
+                target = target.name,
+                outcome = ?probe.outcome,
+                resolve_ms = resolve.map(milliseconds),
+                connect_ms = connect.map(milliseconds),
+                protocol_ms = protocol.map(milliseconds),
+                "Probed"
+            );
             if probe.elapsed > target.timeout + STALL {
                 self.metrics.probe(&target.name, ProbeOutcome::Void);
             } else {
@@ -233,8 +253,11 @@ impl<W: World> Prober<W> {
     }
 
     fn first_due(&self) -> Instant {
-        let shortest = self.config.targets.iter().map(|target| target.interval).min().unwrap_or_default();
-        self.schedule.first(shortest)
+        self.schedule.first(self.shortest_interval())
+    }
+
+    fn shortest_interval(&self) -> Duration {
+        self.config.targets.iter().map(|target| target.interval).min().unwrap_or_default()
     }
 
     fn note_lag(&mut self, now: Instant, lag: Duration) -> Duration {
@@ -244,6 +267,10 @@ impl<W: World> Prober<W> {
         }
         self.lags.iter().map(|(_, lag)| *lag).max().unwrap_or_default()
     }
+}
+
+fn milliseconds(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1000.0
 }
 
 fn record(target: String, probe: Probe) -> ProbeRecord {

@@ -41,6 +41,7 @@ pub enum Command {
     /// Probe one target now, stage by stage
     ///
     /// Exit status: 0 accepting, 1 rejecting, 2 no response, 3 no attempt was made.
+    #[command(after_help = config::VARIABLES)]
     Check {
         /// A configured target's name, or a URL like postgres://stackeye-db-prd:5432
         target: String,
@@ -54,6 +55,7 @@ pub enum Command {
     /// Ask the running agent whether it is ready
     ///
     /// Exit status: 0 ready, 1 not ready or no answer.
+    #[command(after_help = config::VARIABLES)]
     Health {
         /// Print every check, not only whether it is ready
         #[arg(long, short)]

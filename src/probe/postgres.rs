@@ -170,6 +170,10 @@ fn judge_error(body: &[u8]) -> Result<Detail, Failure> {
         "53300" => Reason::ProtocolFull,
         // PgBouncer 1.18 has this code for everything.
         "08P01" if message.starts_with("no more connections allowed") => Reason::ProtocolFull,
+        "08P01" if message.starts_with("no such user") || message.ends_with("authentication failed") => {
+            return Ok(Detail::AuthRejected);
+        }
+        "08P01" if message.starts_with("no such database") => return Ok(Detail::NoDatabase),
         "3D000" => return Ok(Detail::NoDatabase),
         code if code.len() == 5 && code.starts_with("28") => return Ok(Detail::AuthRejected),
         _ => Reason::ProtocolRejected,
@@ -344,6 +348,9 @@ mod tests {
                 "protocol_full",
                 "remaining",
             ),
+            ("PgBouncer, user", error("08P01", "\"trust\" authentication failed"), Then::Close, "auth_rejected", ""),
+            ("PgBouncer, no user", error("08P01", "no such user: app"), Then::Close, "auth_rejected", ""),
+            ("PgBouncer, database", error("08P01", "no such database: app"), Then::Close, "no_database", ""),
             (
                 "PgBouncer full",
                 error("08P01", "no more connections allowed (max_client_conn)"),

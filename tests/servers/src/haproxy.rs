@@ -1,0 +1,41 @@
+use std::net::SocketAddr;
+use std::process::Command;
+
+use tokio::net::TcpStream;
+
+use crate::folder::Folder;
+use crate::port::free_port;
+use crate::process::{Process, program};
+
+/// An HAProxy in tcp mode in front of one server.
+#[derive(Debug)]
+pub struct Haproxy {
+    // Dropped first: a server shall not outlive its folder.
+    _server: Process,
+    address: SocketAddr,
+    _folder: Folder,
+}
+
+impl Haproxy {
+    /// Starts one in front of `backend`, with options of its `server` line, say `check`.
+    pub async fn start(backend: SocketAddr, options: &str) -> Self {
+        let (folder, address) = (Folder::new(), free_port());
+        let configuration = format!(
+            "defaults\n mode tcp\n timeout connect 5s\n timeout client 1m\n timeout server 1m\n\
+             listen postgres\n bind {address}\n server one {backend} {options}\n"
+        );
+        let configuration = folder.write("haproxy.cfg", &configuration);
+        let mut command = Command::new(program("haproxy", "haproxy"));
+        let server = Process::spawn(command.arg("-db").arg("-f").arg(configuration), folder.path().join("haproxy.log"));
+        server.until("it listens", async || TcpStream::connect(address).await.is_ok()).await;
+        if options.contains("check") {
+            server.says("is DOWN").await;
+        }
+        Self { _server: server, address, _folder: folder }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+}

@@ -1,0 +1,79 @@
+//! The whole agent between real servers.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tailscaled_sim::{Peer, Tailscaled};
+use telltail::agent::{self, MAGIC_DNS, Place, Signal};
+use telltail::cli::health::health;
+use telltail::config::{Environment, Source};
+use telltail_servers::{Flavour, Postgres, Redis, eventually};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+
+/// Long enough for a server to start again between two probes.
+const INTERVAL: &str = "4s";
+const TARGETS: &str = "postgres://scram@stackeye-db-prd:5432,valkey://stackeye-valkey-prd:6379";
+
+#[tokio::test]
+async fn a_valkey_that_restarts_between_two_probes_counts_no_failure() {
+    let postgres = Postgres::start(&["ssl=on"]).await;
+    let mut valkey = Redis::start(Flavour::Valkey, &[]).await;
+    let tailscaled = Tailscaled::start();
+    for (name, ip, port, server) in [
+        ("stackeye-db-prd", "100.64.0.2", 5432, postgres.address()),
+        ("stackeye-valkey-prd", "100.64.0.3", 6379, valkey.address()),
+    ] {
+        tailscaled.add_peer(Peer::new(name).ip(ip));
+        tailscaled.forward(name, port, server);
+    }
+    let socket = tailscaled.socket().display().to_string();
+    let environment: Environment = [
+        ("TELLTAIL_TARGETS", TARGETS),
+        ("TELLTAIL_INTERVAL", INTERVAL),
+        ("TELLTAIL_TIMEOUT", "1900ms"),
+        ("TELLTAIL_DRAIN", "0s"),
+        ("TELLTAIL_SOCKET", &socket),
+    ]
+    .into_iter()
+    .collect();
+    let mut source = Source::new(environment, None);
+    let config = source.load().expect("a good configuration").config;
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("bound");
+    let (signals, receiver) = mpsc::channel(1);
+    let place = Place { pod_uid: "test".to_owned(), magic_dns: MAGIC_DNS };
+
+    let scenario = async {
+        let probes = async |result: &str| {
+            let page = page(address).await;
+            let series = format!("telltail_probes_total{{result=\"{result}\",target=\"stackeye-valkey-prd\"}} ");
+            let value = page.lines().find_map(|line| line.strip_prefix(&series)).unwrap_or_else(|| panic!("{page}"));
+            value.parse::<u32>().expect("a count")
+        };
+        eventually("ready", async || matches!(health(address).await, Ok((true, _)))).await;
+        let before = probes("success").await;
+        eventually("the next probe", async || probes("success").await > before).await;
+        valkey.kill();
+        valkey.start_again().await;
+        eventually("two more probes", async || probes("success").await >= before + 3).await;
+        assert_eq!(probes("failure").await, 0);
+        assert!(matches!(health(address).await, Ok((true, _))), "ready all the time");
+        signals.send(Signal::Shutdown).await.expect("the agent runs");
+    };
+    let (ended, ()) = tokio::join!(agent::run(config, source, place, listener, receiver), scenario);
+    ended.expect("an orderly end");
+    assert_eq!(tailscaled.unexpected_requests(), Vec::<String>::new());
+}
+
+async fn page(agent: SocketAddr) -> String {
+    let asked = async {
+        let mut stream = TcpStream::connect(agent).await?;
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: telltail\r\nConnection: close\r\n\r\n").await?;
+        let mut page = String::new();
+        stream.read_to_string(&mut page).await?;
+        Ok::<_, std::io::Error>(page)
+    };
+    tokio::time::timeout(Duration::from_secs(5), asked).await.expect("in time").expect("a page")
+}
