@@ -14,7 +14,7 @@ mod warning;
 pub use backoff::Backoff;
 pub use bus::{Bus, Event, MASK, MASK_WITH_PEERS};
 pub use observe::{Answer, Call, Observe};
-pub use ping::{PingKind, Pong, Refusal, Reply, Way, Why};
+pub use ping::{FULL_SIZE, PingKind, Pong, Refusal, Reply, Way, Why};
 pub use status::{ExtraRecord, Own, Peer, Route, Status, is_at_least};
 pub use warning::{Severity, Warning};
 

@@ -13,18 +13,20 @@ use std::time::Duration;
 pub enum PingKind {
     /// A question from tailscaled to tailscaled, beside the tunnel: it finds ways and says nothing of WireGuard.
     Disco {
-        /// Bytes of the message, headers of IP and UDP not counted; 0 is as small as can be. At most 65,467 (1.102.5; 65,475
-        /// in 1.80.3). The answer is always small.
+        /// Bytes of the message, headers of IP and UDP not counted; 0 is as small as can be, [`FULL_SIZE`] as large as
+        /// what the tunnel sends. At most 65,467 (1.102.5; 65,475 in 1.80.3). The answer is always small.
         ///
-        /// With a size, tailscaled asks over every way at once, DERP among them, even while it trusts a direct one
-        /// (`endpoint.addrForPingSizeLocked`), and packets may be fragmented. So a pong over a direct way proves that
-        /// this much fits through it; one over DERP proves nothing, for DERP may be the faster, and is all that comes
-        /// back where the direct way drops large packets.
+        /// Up to [`FULL_SIZE`] a trusted way is asked alone, as with 0. Above, tailscaled asks over every way at once, DERP
+        /// among them (`endpoint.addrForPingSizeLocked`), and a pong over DERP says nothing of the others.
         size: u16,
     },
     /// A packet through the tunnel, answered by the far tailscaled before its packet filter.
     Tsmp,
 }
+
+/// Size of the largest datagram that a tunnel of the default MTU sends: 1,280 bytes of packet (`tstun.DefaultTUNMTU`) and 32
+/// of WireGuard. With IPv6 around it this is all that tailscaled thinks fits anywhere (`tstun.SafeWireMTU`, 1,360).
+pub const FULL_SIZE: u16 = 1_312;
 
 /// What tailscaled said of a ping.
 #[derive(Clone, Debug, PartialEq)]
@@ -191,6 +193,95 @@ impl Why {
             "peer's node key has expired" => Self::PeerExpired,
             "unknown peer" => Self::NotReady,
             _ => Self::Other,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
+    const PEER: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::new(100, 64, 0, 1)), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+
+    fn read(fields: &str) -> Result<Reply, Failure> {
+        reply(&format!(r#"{{"IP":"100.64.0.1","NodeIP":"100.64.0.1","NodeName":"db",{fields}}}"#), &PEER)
+    }
+
+    fn why(text: &str) -> Why {
+        match reply(text, &PEER) {
+            Ok(Reply::Refused(refusal)) => refusal.why,
+            other => panic!("{text}: {other:?}"),
+        }
+    }
+
+    /// As 1.102.5 and 1.80.3 wrote them.
+    #[test]
+    fn every_way_is_read() {
+        let derp = Way::Derp { region_id: 1, region_code: "nyc".to_owned() };
+        for (fields, way) in [
+            (
+                r#""Endpoint":"10.99.0.11:41641","PeerRelay":"","DERPRegionID":0,"DERPRegionCode":"""#,
+                Way::Direct("10.99.0.11:41641".to_owned()),
+            ),
+            (
+                r#""Endpoint":"","PeerRelay":"10.99.0.31:40000:vni:1","DERPRegionID":0,"DERPRegionCode":"""#,
+                Way::PeerRelay,
+            ),
+            (r#""Endpoint":"","PeerRelay":"","DERPRegionID":1,"DERPRegionCode":"nyc""#, derp.clone()),
+            (r#""Endpoint":"","DERPRegionID":1,"DERPRegionCode":"nyc""#, derp),
+            (r#""Endpoint":"","PeerRelay":"","DERPRegionID":0,"DERPRegionCode":"","PeerAPIPort":58436"#, Way::Untold),
+            (r#""Endpoint":null,"PeerRelay":null,"DERPRegionID":null,"New":{"a":[1]}"#, Way::Untold),
+        ] {
+            let reply = read(&format!(r#""Err":"","LatencySeconds":0.000704484,{fields}"#)).unwrap();
+            assert_eq!(reply, Reply::Pong(Pong { latency: Duration::from_nanos(704_484), way }), "{fields}");
+        }
+    }
+
+    #[test]
+    fn every_refusal_has_its_kind() {
+        for (text, want) in [
+            ("no matching peer", Why::NoPeer),
+            ("local tailscaled stopped", Why::Stopped),
+            ("peer's node key has expired", Why::PeerExpired),
+            ("unknown peer", Why::NotReady),
+            ("no self address", Why::Other),
+        ] {
+            assert_eq!(why(&format!(r#"{{"Err":"{text}","LatencySeconds":0}}"#)), want);
+        }
+        assert_eq!(why(r#"{"Err":"100.64.0.2 is local Tailscale IP","IsLocalIP":true}"#), Why::Own);
+    }
+
+    #[test]
+    fn a_pong_of_another_node_is_none() {
+        for node in ["100.64.0.3", "", "db", "100.64.0.1/32"] {
+            assert_eq!(
+                why(&format!(r#"{{"NodeIP":"{node}","LatencySeconds":0.1,"Endpoint":"1.2.3.4:5"}}"#)),
+                Why::Foreign
+            );
+        }
+        assert_eq!(why(r#"{"LatencySeconds":0.1}"#), Why::Foreign);
+        assert!(matches!(reply(r#"{"NodeIP":"::1","LatencySeconds":0.1}"#, &PEER), Ok(Reply::Pong(_))));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_no_pong() {
+        for fields in [
+            r#""LatencySeconds":-1"#,
+            r#""LatencySeconds":1e300"#,
+            r#""LatencySeconds":"fast""#,
+            r#""LatencySeconds":null"#,
+            r#""LatencySeconds":1,"DERPRegionID":-1"#,
+            r#""LatencySeconds":1,"Endpoint":7"#,
+        ] {
+            assert_eq!(read(fields).unwrap_err().reason, Reason::NodeLocalapiInvalid, "{fields}");
+        }
+        for text in ["", "7", "null", "{}{}", "{\"Err\":\"\"", "<html>"] {
+            assert_eq!(
+                reply(text, &PEER).map_err(|failure| failure.reason),
+                Err(Reason::NodeLocalapiInvalid),
+                "{text}"
+            );
         }
     }
 }

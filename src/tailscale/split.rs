@@ -98,6 +98,12 @@ impl Splitter {
         if self.expect == end { Ok(()) } else { Err(Broken::Incomplete) }
     }
 
+    /// Bytes of memory that are kept for what has been read.
+    #[cfg(test)]
+    pub fn held(&self) -> usize {
+        self.key.capacity() + self.value.capacity()
+    }
+
     /// Takes one byte; true if it was the last of a value.
     fn step(&mut self, byte: u8) -> Result<bool, Broken> {
         let space = matches!(byte, b' ' | b'\n' | b'\r' | b'\t');

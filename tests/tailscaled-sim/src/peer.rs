@@ -41,7 +41,7 @@ pub struct Peer {
     pub ready: bool,
     /// Time from a ping to its answer.
     pub latency: Duration,
-    /// Size of the largest ping that gets through by UDP; larger ones only by DERP.
+    /// Size of the largest ping that gets through by UDP: a way whose MTU is smaller than what tailscaled takes it for.
     pub largest_udp: Option<usize>,
     /// The address in a pong's `NodeIP` instead of its own: of a router whose route covers it.
     pub answers_as: Option<IpAddr>,

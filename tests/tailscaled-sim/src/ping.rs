@@ -55,6 +55,10 @@ fn send(world: &World, ip: IpAddr, kind: &str, size: usize) -> Ping {
             let text = format!("{ip} is local Tailscale IP");
             return PingResult { err: text, local: true, ..nobody }.told(world);
         }
+        // The address of a service, as 1.80.3 was seen to take it.
+        Some(Owner::Peer(peer, _)) if !peer.ips.contains(&ip) && !world.version.since(1, 100) => {
+            return refused(nobody, "no matching peer");
+        }
         Some(Owner::Peer(peer, _)) => peer,
     };
     let first = peer.ips.first().copied().unwrap_or(ip);
@@ -77,17 +81,20 @@ fn send(world: &World, ip: IpAddr, kind: &str, size: usize) -> Ping {
     }
 }
 
-/// The way whose answer comes first; none if there is none over which this much fits.
+/// Size up to which a way that is trusted with small packets is trusted, over IPv4: `tstun.SafeWireMTU` without headers.
+const SAFE: usize = 1360 - 20 - 8;
+
+/// The way whose answer comes first; none if nothing comes back.
 fn way(world: &World, peer: &Peer, size: usize) -> Option<Way> {
+    let relayed = !peer.peer_relay.is_empty() && world.version.since(1, 86);
     let fits = peer.largest_udp.is_none_or(|largest| size <= largest);
-    if !peer.cur_addr.is_empty() && fits {
-        return Some(Way { endpoint: peer.cur_addr.clone(), ..Way::default() });
+    if (!peer.cur_addr.is_empty() || relayed) && (fits || size <= SAFE) {
+        let direct = Way { endpoint: peer.cur_addr.clone(), ..Way::default() };
+        let relay = Way { peer_relay: peer.peer_relay.clone(), ..Way::default() };
+        return fits.then_some(if peer.cur_addr.is_empty() { relay } else { direct });
     }
-    if !peer.peer_relay.is_empty() && fits && world.version.since(1, 86) {
-        return Some(Way { peer_relay: peer.peer_relay.clone(), ..Way::default() });
-    }
-    let region = if peer.relay.is_empty() { return None } else { &peer.relay };
-    Some(Way { derp: region_id(region), derp_code: region.clone(), ..Way::default() })
+    let code = peer.relay.clone();
+    (!code.is_empty()).then(|| Way { derp: region_id(&code), derp_code: code, ..Way::default() })
 }
 
 /// The number of a region in the DERP map: the yardstick's two, and one of those that are free for others.
