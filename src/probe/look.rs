@@ -46,6 +46,16 @@ impl Told {
         }
     }
 
+    /// What it is worth by itself; none where only a ping can tell.
+    pub const fn sample(self) -> Option<Sample> {
+        match self {
+            Self::Direct => Some(Sample::Direct),
+            Self::PeerRelay => Some(Sample::PeerRelay),
+            Self::Nothing => None,
+            Self::Idle => Some(Sample::Idle),
+        }
+    }
+
     /// Is a ping worth its price? Never for an idle peer: it would wake it.
     fn asks_for_ping(self, sample_wanted: bool, round_trip_wanted: bool) -> bool {
         match self {
@@ -60,12 +70,7 @@ impl Told {
 /// `round_trip_wanted` one where it can.
 pub async fn look(resolved: &Resolved<'_>, sample_wanted: bool, round_trip_wanted: bool, dialer: &Dialer) -> Look {
     let told = Told::of(resolved.peer);
-    let sample = match told {
-        Told::Direct => Some(Sample::Direct),
-        Told::PeerRelay => Some(Sample::PeerRelay),
-        Told::Nothing => None,
-        Told::Idle => Some(Sample::Idle),
-    };
+    let sample = told.sample();
     if !told.asks_for_ping(sample_wanted, round_trip_wanted) {
         return Look { sample, round_trip: None };
     }
@@ -78,7 +83,8 @@ pub async fn look(resolved: &Resolved<'_>, sample_wanted: bool, round_trip_wante
     }
 }
 
-fn seen(way: Way) -> Option<Sample> {
+/// What the way of a pong is worth; none if it does not tell.
+pub fn seen(way: Way) -> Option<Sample> {
     match way {
         Way::Direct(_) => Some(Sample::Direct),
         Way::PeerRelay => Some(Sample::PeerRelay),
