@@ -2,13 +2,20 @@
 
 use super::resolve::Resolved;
 use crate::path::{Region, Sample};
-use crate::tailscale::{Dialer, Peer, PingKind, Reply, Way};
+use crate::tailscale::{Dialer, Peer, PingKind, Pong, Reply, Way};
 use std::time::Duration;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 /// Longest wait for a pong. Over DERP across an ocean a pong takes 0.3 s; a path that is just being lost answers nothing for
 /// 5 to 7 s, so longer waits gain nothing.
 const PING_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What tells the path and the round trip.
+const PING: PingKind = PingKind::Disco { size: 0 };
+
+/// Without a trusted address tailscaled asks over every way at once, and the pong through DERP can be the first although a
+/// direct one comes a moment later (seen on 1.80.3 and 1.102.5). So a second ping, when those are in, decides.
+const SECOND_PING: Duration = Duration::from_millis(300);
 
 /// What was seen of a target's path.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -74,8 +81,17 @@ pub async fn look(resolved: &Resolved<'_>, sample_wanted: bool, round_trip_wante
     if !told.asks_for_ping(sample_wanted, round_trip_wanted) {
         return Look { sample, round_trip: None };
     }
-    let ping = dialer.ping(resolved.address, &resolved.peer.addresses, PingKind::Disco { size: 0 });
-    match timeout(PING_TIMEOUT, ping).await {
+    let ping = || timeout(PING_TIMEOUT, dialer.ping(resolved.address, &resolved.peer.addresses, PING));
+    let mut answer = ping().await;
+    if told == Told::Nothing
+        && let Ok(Ok(Reply::Pong(Pong { way: Way::Derp { .. }, .. }))) = answer
+    {
+        sleep(SECOND_PING).await;
+        if let second @ Ok(Ok(Reply::Pong(_))) = ping().await {
+            answer = second;
+        }
+    }
+    match answer {
         Err(_) => Look { sample: sample.or(Some(Sample::Silent)), round_trip: Some(None) },
         Ok(Ok(Reply::Pong(pong))) => Look { sample: sample.or(seen(pong.way)), round_trip: Some(Some(pong.latency)) },
         // Said by the local tailscaled, for example that it does not know the peer's key yet: nothing to judge by.
