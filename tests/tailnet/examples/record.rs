@@ -141,8 +141,23 @@ impl Tape {
         let ip = json!(self.db.ip());
         let one = peers.filter(|(_, peer)| peer["TailscaleIPs"][0] == ip).map(|(key, peer)| {
             let fields = [
-                "ID", "HostName", "DNSName", "TailscaleIPs", "AllowedIPs", "Addrs", "CurAddr", "Relay", "PeerRelay",
-                "RxBytes", "TxBytes", "LastWrite", "LastHandshake", "Online", "Active", "KeyExpiry", "Expired",
+                "ID",
+                "HostName",
+                "DNSName",
+                "TailscaleIPs",
+                "AllowedIPs",
+                "Addrs",
+                "CurAddr",
+                "Relay",
+                "PeerRelay",
+                "RxBytes",
+                "TxBytes",
+                "LastWrite",
+                "LastHandshake",
+                "Online",
+                "Active",
+                "KeyExpiry",
+                "Expired",
             ];
             (key.clone(), only(peer, &fields))
         });
