@@ -62,6 +62,8 @@ struct Signals {
     hangup: Stream,
     interrupt: Stream,
     terminate: Stream,
+    /// SIGUSR1 and SIGUSR2 mean nothing here, but would end a process that does not catch them.
+    _ignored: [Stream; 2],
 }
 
 impl Signals {
@@ -70,6 +72,7 @@ impl Signals {
             hangup: signal(SignalKind::hangup())?,
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
+            _ignored: [signal(SignalKind::user_defined1())?, signal(SignalKind::user_defined2())?],
         })
     }
 

@@ -3,8 +3,9 @@
 use super::{ProbeOutcome, STAGES, counters};
 use crate::config::{Depth, Host, Kind, Target, Via};
 use crate::health::TrackState;
+use crate::probe::Timings;
 use crate::reason::{Reason, Speaker};
-use crate::state::{Probed, Timings};
+use crate::state::Probed;
 use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Registry, Result};
 use std::collections::BTreeMap;
 use std::time::Duration;

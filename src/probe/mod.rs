@@ -12,7 +12,6 @@ mod wire;
 
 use crate::config::{Depth, Kind, Target};
 use crate::reason::{Failure, Reason};
-use crate::state::Timings;
 use crate::tailscale::{Dialer, Status};
 use connect::Stream;
 use dns::MagicDns;
@@ -29,6 +28,17 @@ pub struct Context<'a> {
     pub dialer: &'a Dialer,
     /// For TUN mode.
     pub dns: &'a MagicDns,
+}
+
+/// How long each stage took; none for a stage that was not needed or did not succeed.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Timings {
+    /// Name to address.
+    pub resolve: Option<Duration>,
+    /// Address to connection.
+    pub connect: Option<Duration>,
+    /// Question to answer.
+    pub protocol: Option<Duration>,
 }
 
 /// What a service that lives has shown of itself, and no more than that.

@@ -11,6 +11,7 @@ use crate::config::{Config, Source, Target, needs_restart};
 use crate::diagnose::Evidence;
 use crate::metrics::{Metrics, ProbeOutcome};
 use crate::node::Node;
+use crate::probe::Timings;
 use crate::probe::look::Look;
 use crate::probe::resolve::{Interest, Resolved};
 use crate::probe::{Held, Probe};
@@ -64,6 +65,8 @@ pub struct Prober<W> {
     home: Option<(String, Option<u32>)>,
     /// When the last round began.
     round_began: Instant,
+    /// When the node's turn is at the latest, for targets that are down are seldom due.
+    next_look: Instant,
     lags: VecDeque<(Instant, Duration)>,
     reporter: Reporter,
 }
@@ -98,11 +101,14 @@ impl<W: World> Prober<W> {
             slots: Vec::new(),
             home: None,
             round_began: now,
+            next_look: now,
             lags: VecDeque::new(),
             reporter: Reporter::new(now),
             config,
         };
-        prober.fill_slots(prober.first_due());
+        let first = prober.first_due();
+        prober.fill_slots(first);
+        prober.next_look = first;
         prober
     }
 
@@ -112,7 +118,7 @@ impl<W: World> Prober<W> {
         loop {
             let now = Instant::now();
             // What came due while another target kept us waiting is not late by our own fault.
-            let due = self.slots.iter().map(Slot::next).min().map_or(now, |due| due.max(now));
+            let due = self.slots.iter().map(Slot::next).fold(self.next_look, Instant::min).max(now);
             let calm = self.round_began + BETWEEN_WAKES;
             let turn = async {
                 tokio::select! {
@@ -153,8 +159,10 @@ impl<W: World> Prober<W> {
         self.look_up_home(&mut node).await;
         let before = self.state.snapshot(started);
         let was_running = before.was_running;
-        if was_running && before.node.is_fine() != node.is_fine() {
-            // Every target's standing has just changed.
+        let changed = was_running && before.node.is_fine() != node.is_fine();
+        if changed || !node.is_fine() && !self.slots.iter().any(|slot| slot.probing) {
+            // Every target's standing has just changed, or all are down and would be asked later, but that they cannot be
+            // reached now is known.
             self.slots.iter_mut().for_each(|slot| slot.probing = true);
         }
         let (probes, sightings) = match &answer {
@@ -167,6 +175,7 @@ impl<W: World> Prober<W> {
 
     fn record(&mut self, round: Round) {
         let now = Instant::now();
+        self.next_look = now + self.shortest_interval();
         for record in &round.probes {
             self.metrics.probe(&record.target, ProbeOutcome::Done(&record.probed));
         }
@@ -213,7 +222,7 @@ impl<W: World> Prober<W> {
         for (target, probe, sighting) in results {
             sightings.extend(sighting);
             let Some(probe) = probe else { continue };
-            tracing::debug!(target = target.name, outcome = ?probe.outcome, timings = ?probe.timings, "Probed");
+            say_probed(target, &probe);
             if probe.elapsed > target.timeout + STALL {
                 self.metrics.probe(&target.name, ProbeOutcome::Void);
             } else {
@@ -268,8 +277,11 @@ impl<W: World> Prober<W> {
     }
 
     fn first_due(&self) -> Instant {
-        let shortest = self.config.targets.iter().map(|target| target.interval).min().unwrap_or_default();
-        self.schedule.first(shortest)
+        self.schedule.first(self.shortest_interval())
+    }
+
+    fn shortest_interval(&self) -> Duration {
+        self.config.targets.iter().map(|target| target.interval).min().unwrap_or_default()
     }
 
     fn note_lag(&mut self, now: Instant, lag: Duration) -> Duration {
@@ -279,6 +291,19 @@ impl<W: World> Prober<W> {
         }
         self.lags.iter().map(|(_, lag)| *lag).max().unwrap_or_default()
     }
+}
+
+fn say_probed(target: &Target, probe: &Probe) {
+    let milliseconds = |took: Option<Duration>| took.map(|took| took.as_secs_f64() * 1000.0);
+    let Timings { resolve, connect, protocol } = probe.timings;
+    tracing::debug!(
+        target = target.name,
+        outcome = ?probe.outcome,
+        resolve_ms = milliseconds(resolve),
+        connect_ms = milliseconds(connect),
+        protocol_ms = milliseconds(protocol),
+        "Probed"
+    );
 }
 
 /// Returns when tailscaled has news, but not before `calm`.

@@ -265,7 +265,8 @@ async fn what_is_down_comes_up_with_rise_successes_in_a_row_and_is_asked_at_once
 #[tokio::test(start_paused = true)]
 async fn a_definite_fault_of_the_node_falls_after_two_rounds_and_any_other_after_fall() {
     let missing = || Err(Failure::new(Reason::NodeSocketMissing, "as the script says"));
-    let faults: [(fn() -> Result<Status, Failure>, u64); 5] = [
+    type Answer = fn() -> Result<Status, Failure>;
+    let faults: [(Answer, u64); 5] = [
         (|| in_state("NeedsLogin"), 2),
         (|| in_state("Stopped"), 2),
         (|| in_state("Starting"), 5),
@@ -285,6 +286,20 @@ async fn a_definite_fault_of_the_node_falls_after_two_rounds_and_any_other_after
             let first = played.changed("db") - 2.0 * (rounds - 1) as f64;
             assert!((60.0..=70.0).contains(&first), "{rounds} rounds: down at {}", played.changed("db"));
         }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_node_is_looked_at_each_interval_even_if_all_targets_are_down() {
+    for uid in uids(20) {
+        // By then the target has been down for long.
+        let stopped = Duration::from_secs(100);
+        let node = move |at: Duration| if at < stopped { running() } else { in_state("Stopped") };
+        let played = play(&uid, &[], node, |_, _, _| refused(), stopped + Duration::from_secs(21)).await;
+        let snapshot = played.state.snapshot(Instant::now());
+        let found_out = (snapshot.node_track.since() - played.begun).as_secs_f64() - stopped.as_secs_f64();
+        assert_eq!(snapshot.node_track.state(), TrackState::Down);
+        assert!(found_out <= 20.1, "{found_out}");
     }
 }
 

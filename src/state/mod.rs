@@ -2,7 +2,7 @@
 
 mod target;
 
-pub use target::{Carrier, Probed, RoundTrip, TargetView, Timings, same_service};
+pub use target::{Carrier, Probed, RoundTrip, TargetView, same_service};
 
 use crate::config::{Config, Gate, Mode};
 use crate::health::{self, NODE_CHECK, Thresholds, Track, TrackState, Transition, Verdict};

@@ -4,8 +4,8 @@ use super::{Change, Sighting};
 use crate::config::{Expect, Target};
 use crate::health::{Standing, Thresholds, Track, TrackState, Transition};
 use crate::path::{Path, Sample, Tracker};
-use crate::probe::Detail;
 use crate::probe::look::Look;
+use crate::probe::{Detail, Timings};
 use crate::reason::Failure;
 use crate::schedule::Pace;
 use std::net::IpAddr;
@@ -81,17 +81,6 @@ pub struct Probed {
     pub outcome: Result<Detail, Failure>,
     /// How long each stage took that succeeded.
     pub timings: Timings,
-}
-
-/// How long each stage took; none for a stage that was not needed or did not succeed.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Timings {
-    /// Name to address.
-    pub resolve: Option<Duration>,
-    /// Address to connection.
-    pub connect: Option<Duration>,
-    /// Question to answer.
-    pub protocol: Option<Duration>,
 }
 
 impl TargetView {

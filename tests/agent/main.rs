@@ -2,10 +2,13 @@
 //! what then has to be seen.
 
 mod faults;
+mod held;
 mod life;
 mod log;
 mod page;
 mod reload;
 mod rig;
+#[path = "../support/mod.rs"]
+mod support;
 mod table;
 mod ways;

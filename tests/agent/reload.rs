@@ -31,8 +31,9 @@ impl File {
 }
 
 /// What the file says is not to be overridden.
-const FROM_FILE: [(&str, &str); 1] = [("TELLTAIL_INTERVAL", "")];
-const BOTH: &str = "interval: 100ms\ntargets:\n  - postgres://db:5432?name=db\n  - valkey://cache:6379?name=cache\n";
+const FROM_FILE: [(&str, &str); 2] = [("TELLTAIL_INTERVAL", ""), ("TELLTAIL_TIMEOUT", "")];
+const BOTH: &str =
+    "interval: 1s\ntimeout: 490ms\ntargets:\n  - postgres://db:5432?name=db\n  - valkey://cache:6379?name=cache\n";
 
 fn reloaded(page: &Page) -> bool {
     page.is("telltail_config_last_reload_successful", &[])
@@ -56,7 +57,7 @@ async fn targets_that_stay_keep_state_and_counts_and_those_that_go_lose_their_se
     let before = successes(&agent.probes("db", 3).await);
 
     file.write(
-        "interval: 100ms\nreadiness: local\ntargets:\n  - postgres://db:5432?name=db&required=false\n  - postgres://db:5432?name=again\n",
+        "interval: 1s\ntimeout: 490ms\nreadiness: local\ntargets:\n  - postgres://db:5432?name=db&required=false\n  - postgres://db:5432?name=again\n",
     );
     let page = agent
         .until("a new target", |page| page.is("telltail_target_state", &[("target", "again"), ("state", "up")]))
@@ -75,7 +76,7 @@ async fn targets_that_stay_keep_state_and_counts_and_those_that_go_lose_their_se
     rig.cache.until(|tally| tally.open == 0).await;
 
     // The same name for another service is another target.
-    file.write("interval: 100ms\ntargets:\n  - valkey://cache:6379?name=db\n");
+    file.write("interval: 1s\ntimeout: 490ms\ntargets:\n  - valkey://cache:6379?name=db\n");
     let page = agent
         .until("another db", |page| {
             page.label("telltail_target_info", &[("target", "db")], "kind").as_deref() == Some("valkey")
@@ -140,7 +141,7 @@ async fn what_needs_a_restart_is_named_and_the_rest_is_in_force() {
 async fn a_signal_reads_the_file_even_if_no_round_is_due() {
     let rig = Rig::new(Way::Userspace);
     let file = File::new("interval: 1h\ntimeout: 900ms\ntargets: [\"postgres://db:5432?name=db\"]\n");
-    let agent = rig.agent_with(&[("TELLTAIL_INTERVAL", ""), ("TELLTAIL_TIMEOUT", "")], Some(&file.path)).await;
+    let agent = rig.agent_with(&FROM_FILE, Some(&file.path)).await;
     agent.ready().await;
     let read = agent.metrics().await.get("telltail_config_last_reload_timestamp_seconds", &[]);
     agent.signals.send(Signal::Reload).await.expect("an agent");
@@ -168,24 +169,31 @@ async fn a_swapped_link_gives_the_whole_old_or_the_whole_new_file() {
         fs::create_dir(folder.path().join(version)).expect("a folder");
         fs::write(folder.path().join(version).join("telltail.yaml"), text).expect("a file");
     }
-    let swap = |to: &str| {
-        symlink(to, folder.path().join("..tmp")).expect("a link");
-        fs::rename(folder.path().join("..tmp"), folder.path().join("..data")).expect("the same folder");
+    let data = folder.path().to_owned();
+    let swap = move |to: &str| {
+        symlink(to, data.join("..tmp")).expect("a link");
+        fs::rename(data.join("..tmp"), data.join("..data")).expect("the same folder");
     };
     swap("v1");
     let path = folder.path().join("telltail.yaml");
     symlink("..data/telltail.yaml", &path).expect("a link");
-    let agent = rig.agent_with(&[("TELLTAIL_INTERVAL", ""), ("TELLTAIL_TIMEOUT", "")], Some(&path)).await;
+    let agent = rig.agent_with(&FROM_FILE, Some(&path)).await;
     let (one, two) = (BTreeSet::from(["db".to_owned()]), BTreeSet::from(["cache".to_owned(), "db".to_owned()]));
-    for turn in 0..200 {
-        swap(if turn % 2 == 0 { "v2" } else { "v1" });
+    // In a thread of its own, so that it really meets the reading.
+    let swapping = std::thread::spawn(move || {
+        for turn in 0..10_000 {
+            swap(if turn % 2 == 0 { "v1" } else { "v2" });
+        }
+    });
+    while !swapping.is_finished() {
         agent.signals.send(Signal::Reload).await.expect("an agent");
         let page = agent.metrics().await;
         assert!(reloaded(&page));
         let seen = targets(&page);
         assert!(seen == one || seen == two, "{seen:?}");
     }
-    swap("v2");
+    swapping.join().expect("links");
+    agent.signals.send(Signal::Reload).await.expect("an agent");
     let page = agent.until("v2", |page| targets(page) == two).await;
     assert_eq!(page.get("telltail_target_transitions_total", &[("target", "db"), ("to", "down")]), 0.0);
 }

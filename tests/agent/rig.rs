@@ -2,6 +2,7 @@
 
 use crate::log::Log;
 use crate::page::Page;
+use crate::support::get;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
@@ -9,8 +10,7 @@ use tailscaled_sim::services::{Dns, Postgres, Server, Socks5, Valkey};
 use tailscaled_sim::{Mode, Peer, Tailscaled};
 use telltail::agent::{self, Broken, Place, Signal};
 use telltail::config::{Environment, Source};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
@@ -60,9 +60,9 @@ impl Rig {
     pub fn around(way: Way, tailscaled: Tailscaled) -> Self {
         // In TUN mode the kernel dials the peers' addresses, so these are loopback's.
         let ips = if way == Way::Tun { ["127.0.0.11", "127.0.0.12"] } else { ["100.64.0.2", "100.64.0.3"] };
-        let at = |ip: &str| match way {
-            Way::Tun => SocketAddr::new(ip.parse().unwrap(), 0),
-            _ => SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+        let at = |ip: &str| {
+            let ip = if way == Way::Tun { ip.parse().expect("an address") } else { Ipv4Addr::LOCALHOST.into() };
+            SocketAddr::new(ip, 0)
         };
         let rig = Self {
             db: Server::start_on(Postgres::asking_for_password(), at(ips[0])),
@@ -76,7 +76,7 @@ impl Rig {
             rig.tailscaled.add_peer(Peer::new(name).ip(ip));
             rig.tailscaled.forward(name, port, server);
             rig.proxy.route(ip, port, server);
-            rig.dns.set(&format!("{name}.{SUFFIX}"), &[ip.parse().unwrap()]);
+            rig.dns.set(&format!("{name}.{SUFFIX}"), &[ip.parse().expect("an address")]);
         }
         if way == Way::Tun {
             rig.tailscaled.set_mode(Mode::Tun);
@@ -91,10 +91,8 @@ impl Rig {
             Way::Shallow => ("", "&depth=tcp"),
             Way::Userspace | Way::Proxy | Way::Tun => ("", ""),
         };
-        let via = match self.way {
-            Way::Proxy => format!("&via=socks5://{}", self.proxy.addr()),
-            _ => String::new(),
-        };
+        let proxied = (self.way == Way::Proxy).then(|| format!("&via=socks5://{}", self.proxy.addr()));
+        let via = proxied.unwrap_or_default();
         let port = |(_, port), server: SocketAddr| if self.way == Way::Tun { server.port() } else { port };
         format!(
             "postgres://{user}db:{}?name=db{depth}{via}{db} valkey://cache:{}?name=cache{depth}{via}{cache}",
@@ -113,10 +111,10 @@ impl Rig {
         let targets = self.targets("", "");
         let usual = [
             ("TELLTAIL_TARGETS", if file.is_some() { "" } else { &targets }),
-            ("TELLTAIL_INTERVAL", "100ms"),
-            ("TELLTAIL_TIMEOUT", "45ms"),
+            ("TELLTAIL_INTERVAL", "1s"),
+            ("TELLTAIL_TIMEOUT", "490ms"),
             ("TELLTAIL_DRAIN", "0s"),
-            ("TELLTAIL_SOCKET", self.tailscaled.socket().to_str().unwrap()),
+            ("TELLTAIL_SOCKET", self.tailscaled.socket().to_str().expect("a path in UTF-8")),
         ];
         let usual = usual.into_iter().filter(|(name, _)| !settings.iter().any(|(other, _)| name == other));
         let environment = usual.chain(settings.iter().copied()).collect();
@@ -158,7 +156,7 @@ impl Agent {
     /// Status and body of a page.
     pub async fn get(&self, path: &str) -> (u16, String) {
         let answer = timeout(PATIENCE, get(self.address, path)).await;
-        answer.unwrap_or_else(|_| panic!("no answer to {path}"))
+        answer.ok().flatten().unwrap_or_else(|| panic!("no answer to {path}"))
     }
 
     /// The metrics as they are now.
@@ -208,15 +206,4 @@ impl Agent {
         let ended = timeout(PATIENCE, self.running.join_next()).await.expect("an end");
         ended.expect("it was started").expect("no panic").expect("an end in order");
     }
-}
-
-/// Status and body of a page at `address`, over a connection of its own.
-pub async fn get(address: SocketAddr, path: &str) -> (u16, String) {
-    let mut stream = TcpStream::connect(address).await.expect("the agent listens");
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n\r\n");
-    stream.write_all(request.as_bytes()).await.expect("the agent reads");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.expect("an answer");
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {answer:?}"));
-    (head[9..12].parse().expect("a status"), body.to_owned())
 }

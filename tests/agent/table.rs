@@ -30,13 +30,6 @@ pub enum Seen {
 }
 
 impl Seen {
-    /// Whose probes show it.
-    pub fn target(self) -> &'static str {
-        match self {
-            Self::Up { target } | Self::Down { target, .. } => target,
-        }
-    }
-
     /// Ready in strict, local and observe?
     pub fn ready(self) -> [bool; 3] {
         match self {
@@ -115,7 +108,6 @@ fn error(rig: &Rig, status: u16) {
     misbehave(rig, Misbehaviour::Error(status, "a text".to_owned()));
 }
 
-#[expect(clippy::too_many_lines, reason = "one row per fault")]
 fn localapi() -> Vec<Row> {
     const INVALID: Seen = pod("node_localapi_invalid");
     const TIMEOUT: Seen = pod("node_localapi_timeout");
@@ -161,7 +153,7 @@ fn localapi() -> Vec<Row> {
                 &[18],
                 "3,000 other peers, 3 MB",
                 |rig| rig.tailscaled.set_crowd(Crowd { peers: 3000, padding: 0 }),
-                Seen::Up { target: DB },
+                DB_UP,
             ),
             (&[18], "a body without end", |rig| misbehave(rig, Misbehaviour::endless_body()), TIMEOUT),
         ],
@@ -237,7 +229,10 @@ fn names() -> Vec<Row> {
             (
                 &[69],
                 "the peer has IPv6 as well",
-                |rig| rig.tailscaled.update_peer("db", |db| db.ips.insert(0, "fd7a:115c:a1e0::2".parse().unwrap())),
+                |rig| {
+                    rig.tailscaled
+                        .update_peer("db", |db| db.ips.insert(0, "fd7a:115c:a1e0::2".parse().expect("an address")))
+                },
                 DB_UP,
             ),
             (&[56], "control calls the peer offline", |rig| rig.tailscaled.set_peer_online("db", false), DB_UP),
@@ -252,7 +247,7 @@ fn names() -> Vec<Row> {
 }
 
 fn move_db(rig: &Rig, ip: &str) {
-    rig.tailscaled.update_peer("db", |db| db.ips = vec![ip.parse().unwrap()]);
+    rig.tailscaled.update_peer("db", |db| db.ips = vec![ip.parse().expect("an address")]);
 }
 
 fn backend(rig: &Rig, backend: Backend) {
@@ -343,7 +338,7 @@ fn proxy() -> Vec<Row> {
 const DB_NAME: &str = "db.tail1234.ts.net";
 
 fn records(rig: &Rig, ips: &[&str]) {
-    rig.dns.set(DB_NAME, &ips.iter().map(|ip| ip.parse().unwrap()).collect::<Vec<IpAddr>>());
+    rig.dns.set(DB_NAME, &ips.iter().map(|ip| ip.parse().expect("an address")).collect::<Vec<IpAddr>>());
 }
 
 fn tun() -> Vec<Row> {

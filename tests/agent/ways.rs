@@ -7,7 +7,7 @@ use tailscaled_sim::services::{DnsConduct, Socks5Request};
 #[tokio::test]
 async fn in_tun_mode_magic_dns_is_asked_one_question_a_probe_and_the_kernel_dials() {
     let rig = Rig::new(Way::Tun);
-    let agent = rig.agent(&[("TELLTAIL_INTERVAL", "500ms"), ("TELLTAIL_TIMEOUT", "240ms")]).await;
+    let agent = rig.agent(&[]).await;
     agent.ready().await;
     let page = agent.probes("db", 3).await;
     assert_eq!(page.label("telltail_target_info", &[("target", "db")], "via").as_deref(), Some("tcp"));
@@ -32,7 +32,7 @@ async fn the_mode_is_read_in_every_round() {
         let server = if name == "db" { rig.db.addr() } else { rig.cache.addr() };
         rig.tailscaled.forward(name, port, server);
     }
-    let agent = rig.agent(&[("TELLTAIL_INTERVAL", "500ms"), ("TELLTAIL_TIMEOUT", "240ms")]).await;
+    let agent = rig.agent(&[]).await;
     agent.ready().await;
     rig.tailscaled.set_mode(Mode::Userspace);
     rig.dns.behave(DnsConduct::Code(2));

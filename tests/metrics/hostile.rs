@@ -9,8 +9,9 @@ use telltail::health::TrackState;
 use telltail::metrics::{Metrics, ProbeOutcome};
 use telltail::node::{Facts, Node, NodeState};
 use telltail::probe::Detail;
+use telltail::probe::Timings;
 use telltail::reason::{Failure, Reason};
-use telltail::state::{Probed, Snapshot, Timings};
+use telltail::state::{Probed, Snapshot};
 use telltail::tailscale::{Answer, Call, Severity, Warning};
 
 /// Any text, half of the time with what means something to the format.

@@ -9,9 +9,10 @@ use telltail::metrics::{Build, Metrics, ProbeOutcome};
 use telltail::node::{Facts, Node, NodeState};
 use telltail::path::{Region, Sample};
 use telltail::probe::Detail;
+use telltail::probe::Timings;
 use telltail::probe::look::Look;
 use telltail::reason::{Failure, Reason};
-use telltail::state::{Carrier, Change, ProbeRecord, Probed, Round, Sighting, Snapshot, State, Timings};
+use telltail::state::{Carrier, Change, ProbeRecord, Probed, Round, Sighting, Snapshot, State};
 use telltail::tailscale::{Answer, Call, Severity, Warning};
 use tokio::time::Instant;
 

@@ -4,6 +4,8 @@
 //!
 //! Four tailnets run side by side for so many seconds: userspace and TUN, with telltail and without.
 
+#![expect(clippy::print_stdout, reason = "a tool for people")]
+
 use std::{process::Command, time::Duration};
 
 use telltail_tailnet::{Agent, Mode, Node, Process, Tailnet, Usage, Version, eventually, target_folder};

@@ -36,13 +36,6 @@ async fn a_check_tells_up_refused_shut_out_and_gone_apart() {
 
 async fn expect(worker: &Node, target: &str, code: i32, says: &str) {
     let output: Output = worker.run_as("65532", &check(worker, target)).await;
-    println!(
-        "$ telltail check {target}   # {:?}, exit {}\n{}{}",
-        worker.mode(),
-        output.code,
-        output.stdout,
-        output.stderr
-    );
     assert_eq!(output.code, code, "{}{}", output.stdout, output.stderr);
     assert!(output.stdout.contains(says), "{}", output.stdout);
 }

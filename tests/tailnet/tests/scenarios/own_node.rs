@@ -19,7 +19,7 @@ async fn the_own_node_fails_and_recovers_in_tun_mode() {
 async fn the_own_node_fails_and_recovers(mode: Mode) {
     let tailnet = Tailnet::start().await;
     let (worker, cache) = join!(node(&tailnet, "worker", mode), node(&tailnet, CACHE, Mode::Userspace));
-    let _valkey = cache.valkey(&[]).await;
+    let valkey = cache.valkey(&[]).await;
     let agent = watch(&worker, "valkey://stackeye-valkey-prd:6379").await;
     becomes_ready(&agent).await;
 
@@ -47,6 +47,16 @@ async fn the_own_node_fails_and_recovers(mode: Mode) {
     worker.freeze().await;
     node_fails(&agent, "node_localapi_timeout", "unreachable").await;
     worker.thaw().await;
+    recovers(&agent).await;
+
+    // Even while no target is due for half a minute.
+    valkey.stop().await;
+    goes_down(&agent, CACHE, "connect_refused", "service").await;
+    worker.down().await;
+    eventually("the node is down", SOON / 3, async || agent.get("/healthz/node").await.status == 503).await;
+    node_fails(&agent, "node_stopped", "stopped").await;
+    valkey.start_again().await;
+    worker.up().await;
     recovers(&agent).await;
 
     worker.tailscale(["logout"]).await.expect_success("tailscale logout");

@@ -1,9 +1,7 @@
 //! From the start of the process over the first success to SIGTERM.
 
-use std::fs;
-
 use telltail_tailnet::{Agent, Mode, Modes, Node, Page, Signal, Tailnet, eventually};
-use tokio::join;
+use tokio::{join, time::timeout};
 
 use crate::{BOTH, CACHE, DB, SOON, becomes_ready, node, probed, stays_up, watch};
 
@@ -50,6 +48,12 @@ async fn both_services_are_up(mode: Mode) {
         Some(0.0)
     );
     ends_within_its_drain(agent).await;
+
+    let patient = Agent::start(&worker, BOTH, &[("DRAIN", "5m")]).await;
+    becomes_ready(&patient).await;
+    patient.process().signal(Signal::Term).await;
+    eventually("draining", SOON, async || !patient.ready().await).await;
+    assert_eq!(timeout(SOON, patient.process().terminate()).await, Ok(0), "the second signal ends it at once");
 }
 
 /// What tailscaled has said before the first probe, so that the rest can be looked at.
@@ -122,7 +126,7 @@ async fn telltail_waits_for_a_late_tailscaled(mode: Mode) {
     let (worker, cache) = join!(node(&tailnet, "worker", mode), node(&tailnet, CACHE, Mode::Userspace));
     let _valkey = cache.valkey(&[]).await;
     worker.daemon().terminate().await;
-    assert!(!fs::exists(worker.socket()).unwrap());
+    assert!(!worker.socket().exists());
 
     let waiting = watch(&worker, "valkey://stackeye-valkey-prd:6379").await;
     let impatient = [("INTERVAL", "1s"), ("TIMEOUT", "490ms"), ("STARTUP_RELEASE", "2s")];

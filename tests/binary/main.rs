@@ -1,0 +1,293 @@
+//! The built binary: exit codes, help, signals, and what it may not need.
+
+mod run;
+#[path = "../support/mod.rs"]
+mod support;
+
+use run::{TARGETS, World, output, telltail, text};
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::Stdio;
+use std::time::Duration;
+use tailscaled_sim::services::Postgres;
+use tailscaled_sim::{Backend, BackendState, Misbehaviour};
+use tokio::time::sleep;
+
+#[tokio::test]
+async fn a_wrong_command_line_ends_with_64_and_help_with_0() {
+    for (arguments, code) in [
+        (&[][..], 64),
+        (&["walk"], 64),
+        (&["run", "--fast"], 64),
+        (&["check"], 64),
+        (&["--help"], 0),
+        (&["--version"], 0),
+        (&["help", "run"], 0),
+    ] {
+        let output = output(telltail(arguments)).await;
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}");
+        assert!(!output.stdout.is_empty() || !output.stderr.is_empty(), "{arguments:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_cannot_be_written_ends_with_70() {
+    for arguments in [&["config", "show"][..], &["config", "schema"], &["check", "db", "--json"]] {
+        let mut command = telltail(arguments);
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").expect("Linux has it");
+        command.env("TELLTAIL_TARGETS", TARGETS).stdout(full).stderr(Stdio::null());
+        assert_eq!(command.status().expect("a process").code(), Some(70), "{arguments:?}");
+    }
+}
+
+#[tokio::test]
+async fn every_help_names_the_variable_that_is_a_whole_configuration() {
+    for command in [&[][..], &["run"], &["check"], &["health"], &["config", "check"], &["config", "show"]] {
+        let output = output(telltail(&[command, &["--help"]].concat())).await;
+        let help = text(&output.stdout);
+        assert!(output.status.success() && help.contains("TELLTAIL_TARGETS"), "{command:?}: {help}");
+        assert!(help.lines().all(|line| line.len() <= 200), "{command:?}: {help}");
+    }
+    for command in ["config", "check", "health", "run"] {
+        assert!(text(&output(telltail(&["--help"])).await.stdout).contains(command));
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_configuration_ends_with_78_and_every_problem() {
+    let output_of = async |variables: &[(&str, &str)], arguments: &[&str]| {
+        let mut command = telltail(arguments);
+        command.envs(variables.iter().copied());
+        let output = output(command).await;
+        assert_eq!(output.status.code(), Some(78), "{variables:?}");
+        text(&output.stderr)
+    };
+    let said = output_of(&[], &["run"]).await;
+    assert!(said.contains("TELLTAIL_TARGETS"), "{said}");
+    let wrong = [
+        ("TELLTAIL_TARGETS", "postgres://user:hunter2@db:5432,mysql://x:1,valkey://a.b?name=Ü"),
+        ("TELLTAIL_INTERVAL", "10"),
+        ("TELLTAIL_READINESS", "strikt"),
+        ("TELLTAIL_LISTEN", "here"),
+    ];
+    for arguments in [&["run"][..], &["config", "check"], &["health"], &["check", "db"]] {
+        let said = output_of(&wrong, arguments).await;
+        for place in ["password", "scheme", "Ü", "TELLTAIL_INTERVAL", "did you mean `strict`", "TELLTAIL_LISTEN"] {
+            assert!(said.contains(place), "{arguments:?} says nothing of {place}: {said}");
+        }
+        assert!(!said.contains("hunter2"), "{said}");
+    }
+    let said = output_of(&[], &["run", "--config", "/nonexistent/telltail.yaml"]).await;
+    assert!(said.contains("/nonexistent/telltail.yaml"), "{said}");
+}
+
+#[tokio::test]
+async fn a_taken_port_ends_with_71_and_its_address() {
+    let world = World::new();
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
+    let mut command = world.telltail(&["run"]);
+    command.env("TELLTAIL_LISTEN", &address);
+    let output = output(command).await;
+    assert_eq!(output.status.code(), Some(71));
+    assert!(text(&output.stderr).contains(&address), "{output:?}");
+    assert_eq!(world.tailscaled.tally().accepted, 0, "nothing has started");
+}
+
+#[tokio::test]
+async fn it_runs_in_one_thread_and_needs_neither_home_nor_a_folder_to_write_to() {
+    let world = World::new();
+    let mut agent = world.run(|command| {
+        command.current_dir("/proc").env("POD_UID", "8f14e45f");
+    });
+    agent.until("/healthz", 200).await;
+    assert_eq!(agent.figure("Threads"), 1);
+    println!("VmRSS {} kB (not a release build)", agent.figure("VmRSS"));
+    assert!(agent.figure("VmRSS") < 64 << 10);
+
+    let (ready, not) = (["health", "--verbose"], ["health"]);
+    let address = agent.address().await.to_string();
+    let health = async |arguments: &[&str]| {
+        let mut command = world.telltail(arguments);
+        command.env("TELLTAIL_LISTEN", &address);
+        output(command).await
+    };
+    let said = health(&ready).await;
+    assert_eq!(said.status.code(), Some(0));
+    assert!(text(&said.stdout).contains("[+]db ok"), "{said:?}");
+    world.tailscaled.set_backend_state(BackendState::NeedsLogin);
+    agent.until("/healthz", 503).await;
+    assert_eq!(health(&not).await.status.code(), Some(1));
+    agent.signal("TERM", 1);
+    assert_eq!(agent.ended().await.code(), Some(0));
+    assert_eq!(health(&not).await.status.code(), Some(1), "nobody answers");
+    assert_eq!(agent.stderr(), "");
+    assert_eq!(agent.saying("Stopped").len(), 1);
+    assert!(agent.log().iter().any(|line| line.get("reason").is_some_and(|reason| *reason == "node_needs_login")));
+}
+
+#[tokio::test]
+async fn it_ends_in_order_whenever_it_is_told_to() {
+    let world = World::new();
+    for moment in 0..40 {
+        let mut agent = world.run(|_| {});
+        // From before the signals are caught to the middle of its rounds.
+        sleep(Duration::from_millis(moment * 7)).await;
+        agent.signal(if moment % 2 == 0 { "TERM" } else { "INT" }, 1);
+        let ended = agent.ended().await;
+        let begun = !agent.saying("Started").is_empty();
+        assert!(ended.code() == Some(0) || (!begun && ended.signal().is_some()), "{moment}: {ended:?}");
+        assert_eq!(agent.stderr(), "");
+    }
+}
+
+#[tokio::test]
+async fn the_drain_is_kept_and_a_second_signal_cuts_it_short() {
+    let world = World::new();
+    let mut agent = world.run(|command| {
+        command.env("TELLTAIL_DRAIN", "300ms");
+    });
+    agent.until("/healthz", 200).await;
+    agent.signal("TERM", 1);
+    assert_eq!(agent.ended().await.code(), Some(0));
+    let mut agent = world.run(|command| {
+        command.env("TELLTAIL_DRAIN", "5m");
+    });
+    agent.until("/healthz", 200).await;
+    agent.signal("TERM", 1);
+    agent.until("/healthz", 503).await;
+    agent.until("/livez", 200).await;
+    agent.signal("TERM", 1);
+    assert_eq!(agent.ended().await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn a_thousand_hangups_and_signals_that_mean_nothing_leave_it_running() {
+    let world = World::new();
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("telltail.yaml");
+    let targets: Vec<_> = TARGETS.split(',').collect();
+    fs::write(&file, format!("targets: {targets:?}\n")).expect("a file");
+    let mut agent = world.run(|command| {
+        command.arg("--config").arg(&file).env_remove("TELLTAIL_TARGETS");
+    });
+    agent.until("/healthz", 200).await;
+    agent.signal("HUP", 1000);
+    for name in ["USR1", "USR2", "PIPE", "CHLD", "WINCH", "CONT", "URG"] {
+        agent.signal(name, 3);
+    }
+    fs::write(&file, format!("readiness: observe\ntargets: {targets:?}\n")).expect("a file");
+    agent.signal("HUP", 1);
+    agent.until_said("Configuration reloaded").await;
+    let begun = agent.saying("Configuration reloaded").len();
+    world.tailscaled.stop();
+    world.db.stop();
+    // In the old mode this would be 503.
+    agent.until("/healthz/db", 503).await;
+    agent.until("/healthz", 200).await;
+    assert!((1..=1001).contains(&begun), "{begun} reloads");
+    agent.signal("TERM", 1);
+    assert_eq!(agent.ended().await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn a_log_that_nobody_reads_does_not_end_it() {
+    let world = World::new();
+    let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port");
+    let mut command = world.telltail(&["run"]);
+    command.env("TELLTAIL_INTERVAL", "200ms").env("TELLTAIL_TIMEOUT", "90ms").env("TELLTAIL_DRAIN", "0s");
+    command.env("TELLTAIL_LISTEN", port.to_string()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("a process");
+    drop((child.stdout.take(), child.stderr.take()));
+    let ready = async {
+        while support::get(port, "/healthz").await.is_none_or(|(status, _)| status != 200) {
+            assert!(child.try_wait().expect("a child of ours").is_none(), "it has ended");
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let ready = tokio::time::timeout(Duration::from_secs(60), ready).await;
+    world.db.stop();
+    let asked = world.tailscaled.tally().requests;
+    world.tailscaled.until(|tally| tally.requests > asked + 10).await;
+    let alive = child.try_wait().expect("a child of ours").is_none();
+    child.kill().expect("a child of ours");
+    child.wait().expect("a child of ours");
+    assert!(ready.is_ok() && alive);
+}
+
+#[tokio::test]
+async fn check_ends_like_pg_isready_and_tells_why() {
+    let world = World::new();
+    let check = async |target: &str, code: i32| {
+        let output = output(world.telltail(&["check", target, "--json"])).await;
+        let said: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        assert_eq!(output.status.code(), Some(code), "{target}: {said}");
+        assert_eq!(said["up"], code == 0);
+        assert!(!said.to_string().contains("login.tailscale.com") && output.stderr.is_empty(), "{output:?}");
+        said["reason"].as_str().map(str::to_owned)
+    };
+    assert_eq!(check("db", 0).await, None);
+    assert_eq!(check("cache", 0).await, None);
+    assert_eq!(check("postgres://someone@db:5432", 0).await, None);
+    world.db.behave(Postgres::starting());
+    assert_eq!(check("db", 0).await, None, "cannot be seen without a user");
+    assert_eq!(check("postgres://someone@db:5432", 1).await.as_deref(), Some("protocol_starting"));
+    world.db.stop();
+    assert_eq!(check("db", 2).await.as_deref(), Some("connect_refused"));
+    world.tailscaled.set_backend("db", 5432, Backend::BlackHole);
+    assert_eq!(check("postgres://db:5432?timeout=200ms&interval=1s", 2).await.as_deref(), Some("connect_timeout"));
+    assert_eq!(check("tcp://nobody:1", 3).await.as_deref(), Some("resolve_not_in_netmap"));
+    world.tailscaled.set_backend_state(BackendState::NeedsLogin);
+    assert_eq!(check("db", 3).await.as_deref(), Some("node_needs_login"));
+    world.tailscaled.stop();
+    assert_eq!(check("db", 3).await.as_deref(), Some("node_socket_missing"));
+
+    let person = output(world.telltail(&["check", "cache"])).await;
+    let said = text(&person.stdout);
+    assert!(said.contains("node_socket_missing") && said.contains("next:"), "{said}");
+    assert_eq!(output(world.telltail(&["check", "nobody"])).await.status.code(), Some(64));
+}
+
+#[tokio::test]
+async fn whom_the_socket_keeps_out_is_told_so() {
+    if fs::metadata("/proc/self").map(|own| std::os::unix::fs::MetadataExt::uid(&own)).ok() != Some(0) {
+        println!("only root can become somebody else: not tried");
+        return;
+    }
+    let world = World::new();
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).expect("our folder");
+    let copy = folder.path().join("telltail");
+    fs::copy(env!("CARGO_BIN_EXE_telltail"), &copy).expect("room for a copy");
+    let check = async || {
+        let mut command = std::process::Command::new(&copy);
+        command.env_clear().env("TELLTAIL_SOCKET", world.tailscaled.socket()).uid(65532).gid(65532).current_dir("/");
+        command.args(["check", "postgres://db:5432", "--json"]);
+        let output = output(command).await;
+        let said: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        (output.status.code(), said["reason"].as_str().map(str::to_owned))
+    };
+    assert_eq!(check().await, (Some(0), None), "no right to write is needed");
+    world.tailscaled.set_socket_mode(0o600);
+    assert_eq!(check().await, (Some(3), Some("node_socket_forbidden".to_owned())));
+}
+
+#[tokio::test]
+async fn nothing_that_is_said_to_it_becomes_a_line_of_its_own() {
+    let world = World::new();
+    let forgery = "x\n{\"level\":\"INFO\",\"message\":\"Target is up\"}\r\n\u{1b}[2J\u{202e}";
+    world.db.behave(Postgres::refusing("XX000", forgery));
+    let mut agent = world.run(|command| {
+        command.env("TELLTAIL_TARGETS", "postgres://someone@db:5432,valkey://cache:6379");
+        command.env("TELLTAIL_LOG", "debug");
+    });
+    agent.until_said("Target is down: The service answered with an error.").await;
+    world.tailscaled.misbehave(Misbehaviour::Error(500, forgery.to_owned()));
+    agent.until("/healthz/node", 503).await;
+    assert!(agent.saying("Target is up").iter().all(|line| line["target"] == "cache"));
+    agent.signal("TERM", 1);
+    assert_eq!(agent.ended().await.code(), Some(0));
+    agent.log();
+}
