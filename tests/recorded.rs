@@ -86,7 +86,7 @@ fn play(version: &str, name: &str, everything: bool) -> Vec<Path> {
             "direct" => INTERVAL,
             "derp" | "derp nyc" => WITHIN,
             // tailscaled's own time: 45 s and what is left of its trust to let a peer sleep; to look for a relay; to move home.
-            _ => Duration::from_secs(60),
+            _ => Duration::from_secs(65),
         };
         assert!(became - begun <= limit, "{version} {name}: {} after {:?}", scene.becomes, became - begun);
         if scene.becomes.starts_with("derp n") || scene.becomes == "derp" {
