@@ -2,13 +2,20 @@
 
 use super::resolve::Resolved;
 use crate::path::{Region, Sample};
-use crate::tailscale::{Dialer, Peer, PingKind, Reply, Way};
+use crate::tailscale::{Dialer, Peer, PingKind, Pong, Reply, Way};
 use std::time::Duration;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 /// Longest wait for a pong. Over DERP across an ocean a pong takes 0.3 s; a path that is just being lost answers nothing for
 /// 5 to 7 s, so longer waits gain nothing.
 const PING_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What tells the path and the round trip.
+const PING: PingKind = PingKind::Disco { size: 0 };
+
+/// Without a trusted address tailscaled asks over every way at once, and the pong through DERP can be the first although a
+/// direct one comes a moment later (seen on 1.80.3 and 1.102.5). So a second ping, when those are in, decides.
+const SECOND_PING: Duration = Duration::from_millis(300);
 
 /// What was seen of a target's path.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -46,6 +53,16 @@ impl Told {
         }
     }
 
+    /// What it is worth by itself; none where only a ping can tell.
+    pub const fn sample(self) -> Option<Sample> {
+        match self {
+            Self::Direct => Some(Sample::Direct),
+            Self::PeerRelay => Some(Sample::PeerRelay),
+            Self::Nothing => None,
+            Self::Idle => Some(Sample::Idle),
+        }
+    }
+
     /// Is a ping worth its price? Never for an idle peer: it would wake it.
     fn asks_for_ping(self, sample_wanted: bool, round_trip_wanted: bool) -> bool {
         match self {
@@ -60,17 +77,21 @@ impl Told {
 /// `round_trip_wanted` one where it can.
 pub async fn look(resolved: &Resolved<'_>, sample_wanted: bool, round_trip_wanted: bool, dialer: &Dialer) -> Look {
     let told = Told::of(resolved.peer);
-    let sample = match told {
-        Told::Direct => Some(Sample::Direct),
-        Told::PeerRelay => Some(Sample::PeerRelay),
-        Told::Nothing => None,
-        Told::Idle => Some(Sample::Idle),
-    };
+    let sample = told.sample();
     if !told.asks_for_ping(sample_wanted, round_trip_wanted) {
         return Look { sample, round_trip: None };
     }
-    let ping = dialer.ping(resolved.address, &resolved.peer.addresses, PingKind::Disco { size: 0 });
-    match timeout(PING_TIMEOUT, ping).await {
+    let ping = || timeout(PING_TIMEOUT, dialer.ping(resolved.address, &resolved.peer.addresses, PING));
+    let mut answer = ping().await;
+    if told == Told::Nothing
+        && let Ok(Ok(Reply::Pong(Pong { way: Way::Derp { .. }, .. }))) = answer
+    {
+        sleep(SECOND_PING).await;
+        if let second @ Ok(Ok(Reply::Pong(_))) = ping().await {
+            answer = second;
+        }
+    }
+    match answer {
         Err(_) => Look { sample: sample.or(Some(Sample::Silent)), round_trip: Some(None) },
         Ok(Ok(Reply::Pong(pong))) => Look { sample: sample.or(seen(pong.way)), round_trip: Some(Some(pong.latency)) },
         // Said by the local tailscaled, for example that it does not know the peer's key yet: nothing to judge by.
@@ -78,7 +99,8 @@ pub async fn look(resolved: &Resolved<'_>, sample_wanted: bool, round_trip_wante
     }
 }
 
-fn seen(way: Way) -> Option<Sample> {
+/// What the way of a pong is worth; none if it does not tell.
+pub fn seen(way: Way) -> Option<Sample> {
     match way {
         Way::Direct(_) => Some(Sample::Direct),
         Way::PeerRelay => Some(Sample::PeerRelay),

@@ -145,7 +145,14 @@ impl Dialer {
             return Err(unexpected(status, &text));
         }
         let text = connection.text(response.into_body(), MAX_ANSWER).await.map_err(|error| broken(&error))?;
-        reply(&text, peer)
+        Reply::read(&text, peer)
+    }
+}
+
+impl Reply {
+    /// Reads tailscaled's answer to a ping of `peer`, the addresses of one node.
+    pub fn read(answer: &str, peer: &[IpAddr]) -> Result<Self, Failure> {
+        reply(answer, peer)
     }
 }
 

@@ -203,6 +203,13 @@ fn invalid(cause: impl std::fmt::Display) -> Failure {
 }
 
 impl Status {
+    /// Reads a whole answer, with all its peers: for recorded ones.
+    pub fn read(answer: &[u8]) -> Result<Self, Failure> {
+        let mut reader = Reader::new(&|_| true);
+        reader.feed(answer)?;
+        reader.finish()
+    }
+
     fn take(&mut self, key: &[u8], value: &[u8]) -> serde_json::Result<()> {
         #[derive(Deserialize)]
         #[serde(rename_all = "PascalCase")]
