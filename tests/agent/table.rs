@@ -265,11 +265,26 @@ fn dialling() -> Vec<Row> {
             (&[51], "tailscaled cannot dial", |rig| fails(rig, "no such thing\n{}"), path("connect_failed")),
             (&[52], "nothing listens", |rig| rig.db.stop(), service(DB, "connect_refused")),
             (&[52], "the port is closed", |rig| backend(rig, Backend::Refuse), service(DB, "connect_refused")),
-            (&[53, 67], "no answer to SYN", |rig| backend(rig, Backend::BlackHole), path("connect_timeout")),
-            (&[58], "the policy drops", |rig| rig.tailscaled.set_peer_silent("db", true), path("connect_timeout")),
+            (&[53, 67], "no answer to SYN", |rig| backend(rig, Backend::BlackHole), path("connect_dropped")),
+            (&[58], "the policy drops", |rig| rig.tailscaled.set_peer_silent("db", true), path("connect_dropped")),
+            (
+                &[53],
+                "the machine is frozen",
+                |rig| rig.tailscaled.set_peer_frozen("db", true),
+                path("connect_tunnel_dead"),
+            ),
+            (
+                &[53],
+                "nothing answers, and the local tailscaled refuses pings",
+                |rig| {
+                    rig.tailscaled.misbehave_at(Call::Ping, Misbehaviour::Error(500, "no".to_owned()));
+                    backend(rig, Backend::BlackHole);
+                },
+                path("connect_timeout"),
+            ),
             (&[54], "no route", |rig| fails(rig, "connect tcp: no route to host"), path("connect_unreachable")),
             (&[54], "no network", |rig| fails(rig, "network is unreachable"), path("connect_unreachable")),
-            (&[53], "tailscaled gives up", |rig| fails(rig, "operation timed out"), path("connect_timeout")),
+            (&[53], "tailscaled gives up", |rig| fails(rig, "operation timed out"), path("connect_dropped")),
             (&[55], "Dial-Self", |rig| backend(rig, Backend::DialSelf), path("connect_not_routed")),
             (
                 &[59, 60],
@@ -282,6 +297,27 @@ fn dialling() -> Vec<Row> {
                 "connected, then nothing comes through",
                 |rig| backend(rig, Backend::Mute),
                 service(DB, "protocol_timeout"),
+            ),
+            (
+                &[63],
+                "connected, then nothing comes through, and the machine is frozen",
+                |rig| {
+                    rig.db.behave(Postgres::frozen());
+                    rig.tailscaled.misbehave_at(Call::Ping, Misbehaviour::Silent);
+                },
+                path("protocol_tunnel_dead"),
+            ),
+            (
+                &[62],
+                "large packets are dropped",
+                |rig| {
+                    rig.db.behave(Postgres::frozen());
+                    rig.tailscaled.update_peer("db", |db| {
+                        db.go_direct("192.0.2.7:41641");
+                        db.largest_udp = Some(1200);
+                    });
+                },
+                path("protocol_mtu"),
             ),
             (
                 &[71],
@@ -321,7 +357,7 @@ fn proxy() -> Vec<Row> {
                 &[53],
                 "the proxy never says how CONNECT went",
                 |rig| rig.proxy.behave(Socks5Conduct::SilentAtConnect),
-                path("connect_timeout"),
+                path("connect_dropped"),
             ),
             (&[68], "the proxy tells a bound name", |rig| rig.proxy.behave(Socks5Conduct::Bound(3)), DB_UP),
             (&[68], "the proxy tells a bound IPv6", |rig| rig.proxy.behave(Socks5Conduct::Bound(4)), DB_UP),

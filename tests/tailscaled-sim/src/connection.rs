@@ -7,6 +7,7 @@ use tokio::sync::broadcast;
 
 use crate::answer::{Answer, Body};
 use crate::bus::{Order, QUEUE, watch};
+use crate::derpmap::derpmap;
 use crate::dial::dial;
 use crate::listening::Counter;
 use crate::misbehaviour::Conduct;
@@ -77,6 +78,7 @@ async fn answer(daemon: &Daemon, wire: &mut Wire, request: &Request) -> Result<(
         "/localapi/v0/dial" => Call::Dial,
         "/localapi/v0/ping" => Call::Ping,
         "/localapi/v0/watch-ipn-bus" => Call::Bus,
+        "/localapi/v0/derpmap" => Call::DerpMap,
         _ => Call::Other,
     };
     let spoilt = locked(&daemon.conduct).of(call);
@@ -120,6 +122,13 @@ async fn answer(daemon: &Daemon, wire: &mut Wire, request: &Request) -> Result<(
             Some(refusal) => refusal.signed(version),
             None => return Ok(()),
         },
+        (_, Call::DerpMap) => {
+            wire.skip(request.body_length()).await?;
+            match derpmap(&locked(&daemon.world), request) {
+                Ok(body) => Answer::json(Body::Whole(body.into_bytes())).signed(version),
+                Err(text) => Answer::error(400, text).signed(version),
+            }
+        }
         (_, Call::Other) => {
             daemon.unexpected(format!("{} {}", request.method, request.path));
             let answer = Answer::error(404, "404 page not found");

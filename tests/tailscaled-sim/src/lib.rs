@@ -1,7 +1,7 @@
 //! A simulated tailscaled, at a real unix socket, and the services behind its tailnet.
 //!
-//! [`Tailscaled`] answers the LocalAPI calls `status`, `dial`, `ping` and `watch-ipn-bus` by the real daemon's rules, from
-//! a [`World`] that a test changes while it runs; a call it does not know is a 404 as in reality and is kept for the test
+//! [`Tailscaled`] answers the LocalAPI calls `status`, `dial`, `ping`, `watch-ipn-bus` and `derpmap` by the real daemon's
+//! rules, from a [`World`] that a test changes while it runs; a call it does not know is a 404 as in reality and is kept for the test
 //! to see ([`Tailscaled::unexpected_requests`]). [`Misbehaviour`] replaces or damages its answers. [`services`] holds
 //! servers which speak, or refuse to speak, the protocols of the targets.
 //!
@@ -12,6 +12,7 @@ mod answer;
 mod bus;
 mod clock;
 mod connection;
+mod derpmap;
 mod dial;
 mod health;
 mod json;

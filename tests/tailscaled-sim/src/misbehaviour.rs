@@ -17,6 +17,8 @@ pub enum Call {
     Ping,
     /// `GET /localapi/v0/watch-ipn-bus`
     Bus,
+    /// `GET /localapi/v0/derpmap`
+    DerpMap,
     /// Anything else.
     Other,
 }
