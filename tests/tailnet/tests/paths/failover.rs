@@ -9,9 +9,10 @@ use super::*;
 #[tokio::test]
 async fn udp_blocked_is_derp_and_unblocked_is_direct_again() {
     let tailnet = Tailnet::start().await;
-    let (userspace, tun, old, db) = join!(
+    // Alone: when four nodes started together, twice in four runs the first, in TUN mode, could not reach the control server.
+    let tun = node(&tailnet, "worker-tun", Mode::Tun).await;
+    let (userspace, old, db) = join!(
         node(&tailnet, "worker", Mode::Userspace),
-        node(&tailnet, "worker-tun", Mode::Tun),
         tailnet.node("worker-old", Version::V1_80, Mode::Userspace),
         node(&tailnet, DB, Mode::Userspace),
     );
