@@ -5,8 +5,16 @@ use tokio::{join, time::sleep};
 
 use super::*;
 
-/// A minute in which five packets of a hundred are lost, each way.
+/// Side by side, because both take time.
 #[tokio::test]
+async fn lost_packets_change_no_verdict_and_sleeping_peers_are_left_alone() {
+    join!(
+        packets_lost_now_and_then_change_no_verdict(),
+        a_peer_that_is_seldom_asked_is_idle_and_never_woken_for_its_path()
+    );
+}
+
+/// A minute in which five packets of a hundred are lost, each way.
 async fn packets_lost_now_and_then_change_no_verdict() {
     let tailnet = Tailnet::start().await;
     let (worker, db) = join!(node(&tailnet, "worker", Mode::Userspace), node(&tailnet, DB, Mode::Userspace));
@@ -31,7 +39,6 @@ async fn packets_lost_now_and_then_change_no_verdict() {
 }
 
 /// After 45 s without traffic tailscaled lets a peer sleep; telltail finds it so and does not wake it to learn its path.
-#[tokio::test]
 async fn a_peer_that_is_seldom_asked_is_idle_and_never_woken_for_its_path() {
     let tailnet = Tailnet::start().await;
     let (worker, db) = join!(node(&tailnet, "worker", Mode::Userspace), node(&tailnet, DB, Mode::Userspace));
