@@ -251,16 +251,8 @@ impl Node {
     async fn login(&self) {
         let name = format!("--hostname={}", self.name);
         let server = "--login-server=http://10.99.0.1:8080";
-        let up = ["up", server, &name, "--accept-dns=false", "--netfilter-mode=off", "--timeout=10s"];
-        // Of some hundred logins one, among nodes that start together, never reaches the control server: its tailscaled
-        // logs doLogin and then nothing more. Asked again it logs in at once.
-        let mut output = self.tailscale(up).await;
-        for _ in 0..2 {
-            if output.code != 0 {
-                output = self.tailscale(up).await;
-            }
-        }
-        output.expect_success("tailscale up");
+        let up = ["up", server, &name, "--accept-dns=false", "--netfilter-mode=off", "--timeout=30s"];
+        self.tailscale(up).await.expect_success("tailscale up");
         self.running().await;
     }
 

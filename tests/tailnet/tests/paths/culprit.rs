@@ -12,13 +12,8 @@ const LONG: &str = "a-user-with-a-name-that-is-very-long-but-below-the-limit-of-
 const LENGTH: u16 = 200;
 
 #[tokio::test]
-async fn a_silence_is_named_after_what_the_layers_below_answer_in_userspace_mode() {
-    a_silence_is_named(Mode::Userspace).await;
-}
-
-#[tokio::test]
-async fn a_silence_is_named_after_what_the_layers_below_answer_in_tun_mode() {
-    a_silence_is_named(Mode::Tun).await;
+async fn a_silence_is_named_after_what_the_layers_below_answer() {
+    join!(a_silence_is_named(Mode::Userspace), a_silence_is_named(Mode::Tun));
 }
 
 async fn a_silence_is_named(mode: Mode) {

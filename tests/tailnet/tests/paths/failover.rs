@@ -5,13 +5,21 @@ use tokio::{join, time::Instant};
 
 use super::*;
 
-/// Three workers at once: userspace and TUN, and the oldest tailscaled that can be tested.
 #[tokio::test]
+async fn a_path_and_its_relays_come_and_go() {
+    join!(
+        udp_blocked_is_derp_and_unblocked_is_direct_again(),
+        relays_that_go_away_under_a_direct_path_are_told_and_alarm_nobody()
+    );
+}
+
+/// Three workers at once: userspace and TUN, and the oldest tailscaled that can be tested.
 async fn udp_blocked_is_derp_and_unblocked_is_direct_again() {
     let tailnet = Tailnet::start().await;
-    let (userspace, tun, old, db) = join!(
+    // Alone: when four nodes started together, twice in four runs the first, in TUN mode, could not reach the control server.
+    let tun = node(&tailnet, "worker-tun", Mode::Tun).await;
+    let (userspace, old, db) = join!(
         node(&tailnet, "worker", Mode::Userspace),
-        node(&tailnet, "worker-tun", Mode::Tun),
         tailnet.node("worker-old", Version::V1_80, Mode::Userspace),
         node(&tailnet, DB, Mode::Userspace),
     );
@@ -48,7 +56,6 @@ async fn falls_over_and_back(worker: &Node, db: &Node) {
 }
 
 /// The home region moves; then no relay is left, while the path is direct.
-#[tokio::test]
 async fn relays_that_go_away_under_a_direct_path_are_told_and_alarm_nobody() {
     let tailnet = Tailnet::start().await;
     let (worker, db) = join!(node(&tailnet, "worker", Mode::Userspace), node(&tailnet, DB, Mode::Tun));

@@ -6,6 +6,10 @@ use tokio::{join, time::sleep};
 use super::*;
 
 #[tokio::test]
+async fn a_relayed_path_is_told_as_what_it_is() {
+    join!(a_third_node_relays_when_udp_between_the_two_is_blocked(), between_two_hard_nats_it_is_derp_and_stays_derp());
+}
+
 async fn a_third_node_relays_when_udp_between_the_two_is_blocked() {
     let tailnet = Tailnet::start().await;
     tailnet.grant_peer_relays().await;
@@ -29,7 +33,6 @@ async fn a_third_node_relays_when_udp_between_the_two_is_blocked() {
 }
 
 /// Each end gives every flow a port of its own, so neither can tell the other where to send.
-#[tokio::test]
 async fn between_two_hard_nats_it_is_derp_and_stays_derp() {
     let tailnet = Tailnet::start().await;
     let (worker, db) = join!(node(&tailnet, "worker", Mode::Userspace), node(&tailnet, DB, Mode::Userspace));
