@@ -1,17 +1,13 @@
 //! Asking the layers below TCP after a probe has met silence.
 
 use crate::diagnose::{Evidence, Seen};
-use crate::tailscale::{Dialer, PingKind, Reply, Way};
+use crate::tailscale::{Dialer, FULL_SIZE, PingKind, Reply, Way};
 use std::net::IpAddr;
 use std::time::Duration;
 use tokio::time::timeout;
 
 /// Longest wait for one answer; each question is asked twice, so that one lost packet proves nothing.
 const WAIT: Duration = Duration::from_secs(1);
-
-/// Bytes of a disco ping that is as long as a full packet of the tunnel: 1280 bytes, the tunnel's MTU, and 32 that
-/// WireGuard adds.
-const FULL_SIZE: u16 = 1312;
 
 /// Asks all three questions side by side.
 pub async fn gather(address: IpAddr, peer: &[IpAddr], dialer: &Dialer) -> Evidence {
