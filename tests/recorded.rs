@@ -81,7 +81,6 @@ fn play(version: &str, name: &str, everything: bool) -> Vec<Path> {
             became = became.filter(|_| there).or(there.then_some(at));
         }
         let became = became.unwrap_or_else(|| panic!("{version} {name}: never became {}", scene.becomes));
-        println!("{version} {name}: {} after {:?}", scene.becomes, became - begun);
         let limit = match scene.becomes.as_str() {
             "direct" => INTERVAL,
             "derp" | "derp nyc" => WITHIN,

@@ -5,6 +5,8 @@
 //! Six tailnets run side by side for so many seconds: userspace and TUN, without telltail, with it as shipped (10 s), and
 //! with an interval of 60 s.
 
+#![expect(clippy::print_stdout, reason = "that is what it is for")]
+
 use std::{process::Command, time::Duration};
 
 use telltail_tailnet::{Agent, Mode, Node, Process, Tailnet, Usage, Version, eventually, target_folder};

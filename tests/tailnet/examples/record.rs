@@ -6,6 +6,8 @@
 //! peer of interest, only what can matter; the values as they came) and, where `status` cannot tell, how a ping was
 //! answered.
 
+#![expect(clippy::print_stdout, reason = "that is what it is for")]
+
 use std::{fs, path::Path, time::Duration};
 
 use serde_json::{Map, Value, json};

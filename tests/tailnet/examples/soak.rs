@@ -2,6 +2,8 @@
 //!
 //!     cargo build --bin telltail && cargo run -p telltail-tailnet --example soak -- 600 [SEED]
 
+#![expect(clippy::print_stdout, reason = "that is what it is for")]
+
 use std::time::{Duration, SystemTime};
 
 #[tokio::main(flavor = "current_thread")]

@@ -3,6 +3,8 @@
 //!
 //!     cargo build --bin telltail && cargo run -p telltail-tailnet --example transcript
 
+#![expect(clippy::print_stdout, reason = "that is what it is for")]
+
 use std::time::Duration;
 
 use telltail_tailnet::{Agent, Mode, Node, Tailnet, Version, eventually};

@@ -31,6 +31,7 @@ const SHORT: Duration = Duration::from_secs(10);
 const BACK: Duration = Duration::from_secs(8);
 
 /// Toggles for so long, and panics if a toggle that lasts is not seen exactly once, or one is seen that was none.
+#[expect(clippy::print_stdout, reason = "whoever runs it for ten minutes wants to see something")]
 pub async fn run(time: Duration, seed: u64) -> Counts {
     let tailnet = Tailnet::start().await;
     let (worker, db) = join!(

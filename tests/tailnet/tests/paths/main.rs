@@ -2,6 +2,8 @@
 //!
 //! Every wait is for an event. The few sleeps are where the absence of events over a stated time is what is asserted.
 
+#![expect(clippy::print_stdout, reason = "what was measured shows in the output of a failed run")]
+
 mod culprit;
 mod failover;
 mod news;
