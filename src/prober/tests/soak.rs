@@ -127,7 +127,7 @@ impl World for Month {
         let (answer, fall) = match books.mood {
             Mood::Missing => (Err(Failure::new(Reason::NodeSocketMissing, "gone")), 3),
             Mood::Stopped => (in_state("Stopped"), 2),
-            _ => (running(), 3),
+            Mood::Good | Mood::Flaky(_) | Mood::Refusing | Mood::Silent | Mood::Full | Mood::Stalling => (running(), 3),
         };
         let fine = !matches!(books.mood, Mood::Missing | Mood::Stopped);
         books.node.take(fine, fall);
@@ -142,20 +142,22 @@ impl World for Month {
     async fn probe(&self, _: &Target, _: &mut Option<Held>, _: &Status) -> Probe {
         let (took, outcome) = {
             let mut books = lock(&self.books);
-            let fails = match books.mood {
-                Mood::Flaky(of_ten) => books.dice.roll(10) < of_ten,
-                mood => mood != Mood::Good,
+            let fails = if let Mood::Flaky(of_ten) = books.mood {
+                books.dice.roll(10) < of_ten
+            } else {
+                books.mood != Mood::Good
             };
-            match books.mood {
-                Mood::Stalling => books.void += 1,
-                _ => books.probed(!fails),
+            if books.mood == Mood::Stalling {
+                books.void += 1;
+            } else {
+                books.probed(!fails);
             }
             match books.mood {
-                _ if !fails => good(),
                 Mood::Silent => silent(),
                 Mood::Full => (FAST, Err(Reason::ProtocolFull)),
                 Mood::Stalling => (TIMEOUT + 2 * STALL, Err(Reason::ConnectTimeout)),
-                _ => refused(),
+                Mood::Flaky(_) | Mood::Refusing | Mood::Missing | Mood::Stopped if fails => refused(),
+                Mood::Good | Mood::Flaky(_) | Mood::Refusing | Mood::Missing | Mood::Stopped => good(),
             }
         };
         sleep(took).await;
