@@ -6,6 +6,7 @@ mod held;
 mod life;
 mod log;
 mod page;
+mod paths;
 mod reload;
 mod rig;
 #[path = "../support/mod.rs"]
