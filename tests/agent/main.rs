@@ -1,6 +1,8 @@
 //! The agent in this process against a simulated tailscaled and misbehaving services: what is done to the world, and
 //! what then has to be seen.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 mod faults;
 mod held;
 mod life;

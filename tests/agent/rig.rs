@@ -62,7 +62,7 @@ impl Rig {
         let ips = if way == Way::Tun { ["127.0.0.11", "127.0.0.12"] } else { ["100.64.0.2", "100.64.0.3"] };
         let at = |ip: &str| match way {
             Way::Tun => SocketAddr::new(ip.parse().unwrap(), 0),
-            _ => SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            Way::Userspace | Way::WithUser | Way::Shallow | Way::Proxy => SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
         };
         let rig = Self {
             db: Server::start_on(Postgres::asking_for_password(), at(ips[0])),
@@ -93,7 +93,7 @@ impl Rig {
         };
         let via = match self.way {
             Way::Proxy => format!("&via=socks5://{}", self.proxy.addr()),
-            _ => String::new(),
+            Way::Userspace | Way::WithUser | Way::Shallow | Way::Tun => String::new(),
         };
         let port = |(_, port), server: SocketAddr| if self.way == Way::Tun { server.port() } else { port };
         format!(

@@ -108,7 +108,6 @@ fn error(rig: &Rig, status: u16) {
     misbehave(rig, Misbehaviour::Error(status, "a text".to_owned()));
 }
 
-#[expect(clippy::too_many_lines, reason = "one row per fault")]
 fn localapi() -> Vec<Row> {
     const INVALID: Seen = pod("node_localapi_invalid");
     const TIMEOUT: Seen = pod("node_localapi_timeout");
