@@ -64,7 +64,7 @@ impl Told {
     }
 
     /// Is a ping worth its price? Never for an idle peer: it would wake it.
-    fn asks_for_ping(self, sample_wanted: bool, round_trip_wanted: bool) -> bool {
+    pub fn asks_for_ping(self, sample_wanted: bool, round_trip_wanted: bool) -> bool {
         match self {
             Self::Direct | Self::PeerRelay => round_trip_wanted,
             Self::Nothing => sample_wanted,

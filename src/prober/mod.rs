@@ -306,10 +306,10 @@ fn say_probed(target: &Target, probe: &Probe) {
     );
 }
 
-/// Returns when tailscaled has news, but not before `calm`.
+/// Returns when tailscaled has news, but not before `calm`. News are taken last, so that a reload meanwhile loses none.
 async fn woken(wake: &Notify, calm: Instant) {
-    wake.notified().await;
     sleep_until(calm).await;
+    wake.notified().await;
 }
 
 fn record(target: String, probe: Probe) -> ProbeRecord {

@@ -30,6 +30,7 @@ macro_rules! no_paths {
     };
 }
 
+mod paths;
 mod soak;
 
 /// What a probe comes to, and how long it takes.
@@ -76,6 +77,9 @@ impl<F: Fn(&str, usize, Duration) -> Outcome + Send + Sync> World for Script<F> 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+/// What a tailscaled says of itself.
+type Answers = fn() -> Result<Status, Failure>;
 
 fn running() -> Result<Status, Failure> {
     in_state("Running")
@@ -265,8 +269,7 @@ async fn what_is_down_comes_up_with_rise_successes_in_a_row_and_is_asked_at_once
 #[tokio::test(start_paused = true)]
 async fn a_definite_fault_of_the_node_falls_after_two_rounds_and_any_other_after_fall() {
     let missing = || Err(Failure::new(Reason::NodeSocketMissing, "as the script says"));
-    type Answer = fn() -> Result<Status, Failure>;
-    let faults: [(Answer, u64); 5] = [
+    let faults: [(Answers, u64); 5] = [
         (|| in_state("NeedsLogin"), 2),
         (|| in_state("Stopped"), 2),
         (|| in_state("Starting"), 5),

@@ -175,3 +175,89 @@ pub fn same_service(old: &Target, new: &Target) -> bool {
     };
     key(old) == key(new)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Environment, Source};
+    use crate::path::Region;
+
+    fn view(expect: Expect) -> TargetView {
+        let environment: Environment = [("TELLTAIL_TARGETS", "postgres://db:5432")].into_iter().collect();
+        let config = Source::new(environment, None).load().expect("a configuration that holds").config;
+        TargetView::new(Target { expect, ..config.targets[0].clone() }, Instant::now())
+    }
+
+    fn sighting(id: &str, address: &str, sample: Option<Sample>, round_trip: Option<Option<Duration>>) -> Sighting {
+        let carrier = Carrier { id: id.to_owned(), address: address.parse().expect("an address"), key_expiry: None };
+        Sighting { target: "db".to_owned(), carrier, look: Look { sample, round_trip } }
+    }
+
+    #[test]
+    fn another_node_or_address_is_a_change_and_coming_back_is_none() {
+        let (mut view, now) = (view(Expect::Any), Instant::now());
+        let seen = |id, address| sighting(id, address, None, None);
+        assert_eq!(view.sight(Some(&seen("n1", "100.64.0.2")), now), [], "the first one is no change");
+        assert_eq!(view.sight(Some(&seen("n1", "100.64.0.2")), now), []);
+        // Unseen for a while, for example while the node is down: the same one again is no change.
+        assert_eq!(view.sight(None, now), []);
+        assert_eq!(view.sight(Some(&seen("n1", "100.64.0.2")), now), []);
+        let of = |address: &str| -> IpAddr { address.parse().expect("an address") };
+        let moved = Change::Carrier("db".to_owned(), of("100.64.0.2"), of("100.64.0.3"));
+        assert_eq!(view.sight(Some(&seen("n1", "100.64.0.3")), now), [moved]);
+        let replaced = Change::Carrier("db".to_owned(), of("100.64.0.3"), of("100.64.0.3"));
+        assert_eq!(view.sight(Some(&seen("n2", "100.64.0.3")), now), [replaced]);
+        assert_eq!(view.peer_changes, 2);
+    }
+
+    #[test]
+    fn who_is_not_seen_has_no_path_and_no_round_trip_but_is_remembered() {
+        let (mut view, now) = (view(Expect::Any), Instant::now());
+        let trip = Duration::from_millis(3);
+        let seen = sighting("n1", "100.64.0.2", Some(Sample::Direct), Some(Some(trip)));
+        let change = path_change(Path::Unknown, Path::Direct);
+        assert_eq!(view.sight(Some(&seen), now), [change]);
+        assert_eq!((view.path.path(), view.round_trip.get()), (Path::Direct, Some(trip)));
+        // A look that could not tell changes nothing.
+        assert_eq!(view.sight(Some(&sighting("n1", "100.64.0.2", None, None)), now), []);
+        assert_eq!((view.path.path(), view.round_trip.get()), (Path::Direct, Some(trip)));
+        assert_eq!(view.sight(None, now), [path_change(Path::Direct, Path::Unknown)]);
+        assert_eq!((view.path.path(), view.round_trip.get()), (Path::Unknown, None));
+        assert!(view.peer.is_some());
+    }
+
+    fn path_change(from: Path, to: Path) -> Change {
+        Change::Path("db".to_owned(), crate::path::Change { from, to })
+    }
+
+    #[test]
+    fn one_missed_pong_leaves_the_round_trip_and_two_in_a_row_take_it() {
+        let (mut view, now, trip) = (view(Expect::Any), Instant::now(), Duration::from_millis(3));
+        let mut known = |pong: Option<Duration>| {
+            view.sight(Some(&sighting("n1", "100.64.0.2", None, Some(pong))), now);
+            view.round_trip.get().is_some()
+        };
+        let pongs = [None, Some(trip), None, Some(trip), None, None, None, Some(trip)];
+        assert_eq!(pongs.map(&mut known), [false, true, true, true, true, false, false, true]);
+    }
+
+    #[test]
+    fn only_a_known_path_can_break_what_is_expected() {
+        let region = || Region { id: 1, code: "nyc".to_owned() };
+        let samples = [Sample::Direct, Sample::PeerRelay, Sample::Derp(region()), Sample::Idle, Sample::Gone];
+        let unexpected = |expect| {
+            samples.clone().map(|sample| {
+                let mut view = view(expect);
+                // As often as even the slowest verdict takes.
+                for second in [0, 3, 7] {
+                    let now = Instant::now() + Duration::from_secs(second);
+                    view.sight(Some(&sighting("n1", "100.64.0.2", Some(sample.clone()), None)), now);
+                }
+                view.path_is_unexpected()
+            })
+        };
+        assert_eq!(unexpected(Expect::Any), [false; 5]);
+        assert_eq!(unexpected(Expect::NoDerp), [false, false, true, false, false]);
+        assert_eq!(unexpected(Expect::Direct), [false, true, true, false, false]);
+    }
+}

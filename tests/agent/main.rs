@@ -1,11 +1,14 @@
 //! The agent in this process against a simulated tailscaled and misbehaving services: what is done to the world, and
 //! what then has to be seen.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 mod faults;
 mod held;
 mod life;
 mod log;
 mod page;
+mod paths;
 mod reload;
 mod rig;
 #[path = "../support/mod.rs"]

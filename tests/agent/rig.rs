@@ -60,9 +60,9 @@ impl Rig {
     pub fn around(way: Way, tailscaled: Tailscaled) -> Self {
         // In TUN mode the kernel dials the peers' addresses, so these are loopback's.
         let ips = if way == Way::Tun { ["127.0.0.11", "127.0.0.12"] } else { ["100.64.0.2", "100.64.0.3"] };
-        let at = |ip: &str| {
-            let ip = if way == Way::Tun { ip.parse().expect("an address") } else { Ipv4Addr::LOCALHOST.into() };
-            SocketAddr::new(ip, 0)
+        let at = |ip: &str| match way {
+            Way::Tun => SocketAddr::new(ip.parse().unwrap(), 0),
+            Way::Userspace | Way::WithUser | Way::Shallow | Way::Proxy => SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
         };
         let rig = Self {
             db: Server::start_on(Postgres::asking_for_password(), at(ips[0])),
@@ -76,7 +76,7 @@ impl Rig {
             rig.tailscaled.add_peer(Peer::new(name).ip(ip));
             rig.tailscaled.forward(name, port, server);
             rig.proxy.route(ip, port, server);
-            rig.dns.set(&format!("{name}.{SUFFIX}"), &[ip.parse().expect("an address")]);
+            rig.dns.set(&format!("{name}.{SUFFIX}"), &[ip.parse().unwrap()]);
         }
         if way == Way::Tun {
             rig.tailscaled.set_mode(Mode::Tun);
@@ -91,8 +91,10 @@ impl Rig {
             Way::Shallow => ("", "&depth=tcp"),
             Way::Userspace | Way::Proxy | Way::Tun => ("", ""),
         };
-        let proxied = (self.way == Way::Proxy).then(|| format!("&via=socks5://{}", self.proxy.addr()));
-        let via = proxied.unwrap_or_default();
+        let via = match self.way {
+            Way::Proxy => format!("&via=socks5://{}", self.proxy.addr()),
+            Way::Userspace | Way::WithUser | Way::Shallow | Way::Tun => String::new(),
+        };
         let port = |(_, port), server: SocketAddr| if self.way == Way::Tun { server.port() } else { port };
         format!(
             "postgres://{user}db:{}?name=db{depth}{via}{db} valkey://cache:{}?name=cache{depth}{via}{cache}",
@@ -114,7 +116,7 @@ impl Rig {
             ("TELLTAIL_INTERVAL", "1s"),
             ("TELLTAIL_TIMEOUT", "490ms"),
             ("TELLTAIL_DRAIN", "0s"),
-            ("TELLTAIL_SOCKET", self.tailscaled.socket().to_str().expect("a path in UTF-8")),
+            ("TELLTAIL_SOCKET", self.tailscaled.socket().to_str().unwrap()),
         ];
         let usual = usual.into_iter().filter(|(name, _)| !settings.iter().any(|(other, _)| name == other));
         let environment = usual.chain(settings.iter().copied()).collect();

@@ -106,23 +106,10 @@ impl Books {
         self.until = now + Duration::from_secs(1 + self.dice.roll(longest));
     }
 
-    fn probe(&mut self) -> Outcome {
-        let outcome = match self.mood {
-            Mood::Flaky(of_ten) if self.dice.roll(10) >= of_ten => good(),
-            Mood::Good => good(),
-            Mood::Silent => silent(),
-            Mood::Full => (FAST, Err(Reason::ProtocolFull)),
-            Mood::Stalling => {
-                self.void += 1;
-                return (TIMEOUT + 2 * STALL, Err(Reason::ConnectTimeout));
-            }
-            // The node's are not met here.
-            Mood::Flaky(_) | Mood::Refusing | Mood::Missing | Mood::Stopped => refused(),
-        };
-        self.target.take(outcome.1.is_ok(), 3);
-        self.successes += u64::from(outcome.1.is_ok());
-        self.failures += u64::from(outcome.1.is_err());
-        outcome
+    fn probed(&mut self, good: bool) {
+        self.target.take(good, 3);
+        self.successes += u64::from(good);
+        self.failures += u64::from(!good);
     }
 }
 
@@ -137,13 +124,12 @@ impl World for Month {
 
         books.rounds += 1;
         books.turn(self.begun.elapsed());
-        let (fine, answer, fall) = if books.mood == Mood::Missing {
-            (false, Err(Failure::new(Reason::NodeSocketMissing, "gone")), 3)
-        } else if books.mood == Mood::Stopped {
-            (false, in_state("Stopped"), 2)
-        } else {
-            (true, running(), 3)
+        let (answer, fall) = match books.mood {
+            Mood::Missing => (Err(Failure::new(Reason::NodeSocketMissing, "gone")), 3),
+            Mood::Stopped => (in_state("Stopped"), 2),
+            Mood::Good | Mood::Flaky(_) | Mood::Refusing | Mood::Silent | Mood::Full | Mood::Stalling => (running(), 3),
         };
+        let fine = !matches!(books.mood, Mood::Missing | Mood::Stopped);
         books.node.take(fine, fall);
         if !fine && books.was_running {
             books.target.take(false, fall);
@@ -154,7 +140,26 @@ impl World for Month {
     }
 
     async fn probe(&self, _: &Target, _: &mut Option<Held>, _: &Status) -> Probe {
-        let (took, outcome) = lock(&self.books).probe();
+        let (took, outcome) = {
+            let mut books = lock(&self.books);
+            let fails = if let Mood::Flaky(of_ten) = books.mood {
+                books.dice.roll(10) < of_ten
+            } else {
+                books.mood != Mood::Good
+            };
+            if books.mood == Mood::Stalling {
+                books.void += 1;
+            } else {
+                books.probed(!fails);
+            }
+            match books.mood {
+                Mood::Silent => silent(),
+                Mood::Full => (FAST, Err(Reason::ProtocolFull)),
+                Mood::Stalling => (TIMEOUT + 2 * STALL, Err(Reason::ConnectTimeout)),
+                Mood::Flaky(_) | Mood::Refusing | Mood::Missing | Mood::Stopped if fails => refused(),
+                Mood::Good | Mood::Flaky(_) | Mood::Refusing | Mood::Missing | Mood::Stopped => good(),
+            }
+        };
         sleep(took).await;
         let outcome = outcome.map_err(|reason| Failure::new(reason, "as the dice say"));
         Probe { outcome, timings: Default::default(), elapsed: took }

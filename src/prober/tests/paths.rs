@@ -1,0 +1,274 @@
+//! The loop and paths: when it looks, when it asks the layers below, and how tailscaled's news wake it.
+
+use super::*;
+use crate::path::{Path, Region, Sample};
+use crate::probe::look::Told;
+use crate::state::TargetView;
+use crate::tailscale::Peer;
+
+/// What the loop did, each with its second.
+#[derive(Clone, Debug, Default)]
+struct Notes {
+    rounds: Vec<f64>,
+    probes: Vec<f64>,
+    pings: Vec<f64>,
+    evidence: Vec<f64>,
+}
+
+/// The time since the start, and since the last probe began.
+type Moment = (Duration, Option<Duration>);
+type ByTime<T> = Box<dyn Fn(Moment) -> T + Send + Sync>;
+
+/// A world with one peer, by the time.
+struct Trail {
+    begun: Instant,
+    state: ByTime<&'static str>,
+    told: ByTime<Told>,
+    probe: ByTime<Outcome>,
+    notes: Arc<Mutex<Notes>>,
+}
+
+/// Time from a ping to its pong.
+const PONG: Duration = Duration::from_millis(50);
+
+fn sfo() -> Region {
+    Region { id: 2, code: "sfo".to_owned() }
+}
+
+impl Trail {
+    /// All is well, and the path is direct.
+    fn new() -> Self {
+        Self {
+            begun: Instant::now(),
+            state: Box::new(|_| "Running"),
+            told: Box::new(|_| Told::Direct),
+            probe: Box::new(|_| good()),
+            notes: Arc::default(),
+        }
+    }
+
+    fn moment(&self) -> Moment {
+        let now = self.begun.elapsed();
+        let last = lock(&self.notes).probes.last().map(|last| now.saturating_sub(Duration::from_secs_f64(*last)));
+        (now, last)
+    }
+
+    fn note(&self, where_to: impl Fn(&mut Notes) -> &mut Vec<f64>) {
+        where_to(&mut lock(&self.notes)).push(self.begun.elapsed().as_secs_f64());
+    }
+}
+
+impl World for Trail {
+    async fn status(&mut self, _: &Interest) -> Result<Status, Failure> {
+        self.note(|notes| &mut notes.rounds);
+        let told = (self.told)(self.moment());
+        let peer = Peer {
+            id: "n1".to_owned(),
+            dns_name: "db.tail1234.ts.net".to_owned(),
+            addresses: vec!["100.64.0.2".parse().expect("an address")],
+            cur_addr: if told == Told::Direct { "192.0.2.7:41641".to_owned() } else { String::new() },
+            peer_relay: if told == Told::PeerRelay { "192.0.2.9:40000:vni:1".to_owned() } else { String::new() },
+            active: told != Told::Idle,
+            ..Peer::default()
+        };
+        let status = in_state((self.state)(self.moment()))?;
+        Ok(Status { suffix: Some("tail1234.ts.net".to_owned()), peers: vec![peer], ..status })
+    }
+
+    async fn region_id(&mut self, _: &str) -> Option<u32> {
+        None
+    }
+
+    async fn probe(&self, _: &Target, _: &mut Option<Held>, _: &Status) -> Probe {
+        let (took, outcome) = (self.probe)(self.moment());
+        self.note(|notes| &mut notes.probes);
+        sleep(took).await;
+        let outcome = outcome.map_err(|reason| Failure::new(reason, "as the script says"));
+        Probe { outcome, timings: Default::default(), elapsed: took }
+    }
+
+    async fn look(&self, resolved: &Resolved<'_>, sample_wanted: bool, round_trip_wanted: bool) -> Look {
+        let told = Told::of(resolved.peer);
+        let (sample, pong) = match told {
+            Told::Direct => (Some(Sample::Direct), Sample::Direct),
+            Told::PeerRelay => (Some(Sample::PeerRelay), Sample::PeerRelay),
+            Told::Nothing => (None, Sample::Derp(sfo())),
+            Told::Idle => (Some(Sample::Idle), Sample::Direct),
+        };
+        if !told.asks_for_ping(sample_wanted, round_trip_wanted) {
+            return Look { sample, round_trip: None };
+        }
+        self.note(|notes| &mut notes.pings);
+        sleep(PONG).await;
+        Look { sample: Some(pong), round_trip: Some(Some(PONG)) }
+    }
+
+    async fn evidence(&self, _: &Resolved<'_>) -> Evidence {
+        self.note(|notes| &mut notes.evidence);
+        Evidence { disco: Seen::Answer, tunnel: Seen::Answer, full_size: Seen::Answer }
+    }
+}
+
+/// What is left of a loop.
+struct Walked {
+    notes: Notes,
+    view: TargetView,
+    state: Arc<State>,
+    begun: Instant,
+}
+
+/// Runs a loop for as long as told; what wakes it, or asks it to reload, is up to `meanwhile`.
+async fn walk(
+    settings: &[(&str, &str)],
+    trail: Trail,
+    length: Duration,
+    meanwhile: impl AsyncFnOnce(&Notify, &Notify),
+) -> Walked {
+    let (source, config) = configuration(settings);
+    let (metrics, state) = books(&config);
+    let (begun, notes) = (trail.begun, Arc::clone(&trail.notes));
+    let prober = Prober::new(Arc::clone(&state), metrics, config, source, trail, "a-pod");
+    let (stop, stopped) = watch::channel(false);
+    let (wake, reload) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let end = async {
+        sleep_until(begun + length).await;
+        stop.send_replace(true);
+    };
+    tokio::join!(prober.run(Arc::clone(&reload), Arc::clone(&wake), stopped), end, meanwhile(&wake, &reload));
+    let view = state.snapshot(Instant::now()).targets[0].clone();
+    let notes = lock(&notes).clone();
+    Walked { notes, view, state, begun }
+}
+
+async fn nothing(_: &Notify, _: &Notify) {}
+
+fn after(times: &[f64], second: f64) -> Vec<f64> {
+    times.iter().copied().filter(|time| *time >= second).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fall_back_to_derp_is_asked_each_three_seconds_and_decided_in_seven_without_another_probe() {
+    for lost in [50, 53, 57] {
+        let lost_at = Duration::from_secs(lost);
+        let told = move |(now, _): Moment| if now < lost_at { Told::Direct } else { Told::Nothing };
+        let trail = Trail { told: Box::new(told), ..Trail::new() };
+        let length = Duration::from_secs(120);
+        let walked = walk(&[], trail, length, nothing).await;
+        let (pings, probes) = (after(&walked.notes.pings, lost as f64), after(&walked.notes.probes, lost as f64));
+        let first = pings[0];
+        assert_eq!(first, probes[0], "with the probe that is due anyhow");
+        let waits: Vec<_> = pings.windows(2).take(3).map(|pair| pair[1] - pair[0]).collect();
+        assert!(waits.iter().all(|wait| *wait <= 3.2), "{waits:?}");
+        assert!((2.9..=3.2).contains(&waits[0]) && (2.9..=3.2).contains(&waits[1]), "{waits:?}");
+        let view = &walked.view;
+        assert_eq!((view.path.path(), view.path.region()), (Path::Derp, Some(&sfo())));
+        let on_derp = view.path.seconds(walked.begun + length)[Path::Derp as usize].as_secs_f64();
+        let took = 120.0 - on_derp - first;
+        assert!((7.0..=8.0).contains(&took), "decided after {took} s");
+        assert!(!probes.iter().any(|probe| *probe > first && *probe < first + took), "{probes:?}");
+        assert_eq!(view.path.changes()[Path::Derp as usize], 1);
+        assert_eq!(view.path.changes().iter().sum::<u32>(), 2, "direct, then DERP");
+        // Once decided, only with the rounds that are due.
+        let waits: Vec<_> = pings.windows(2).skip(4).map(|pair| pair[1] - pair[0]).collect();
+        assert!(waits.len() >= 3 && waits.iter().all(|wait| (8.4..=10.1).contains(wait)), "{waits:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_the_path_is_direct_it_is_pinged_once_a_minute() {
+    let walked = walk(&[], Trail::new(), MINUTES, nothing).await;
+    let waits: Vec<_> = walked.notes.pings.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert!(waits.len() >= 3 && waits.iter().all(|wait| (60.0..=71.0).contains(wait)), "{waits:?}");
+    assert_eq!(walked.view.path.changes().iter().sum::<u32>(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_interval_above_a_minute_lets_the_peer_sleep() {
+    // As tailscaled has it: active for 45 s after the last packet.
+    let awake = |(_, last): Moment| last.is_some_and(|last| last < Duration::from_secs(45));
+    let told = move |moment: Moment| if awake(moment) { Told::Nothing } else { Told::Idle };
+    let trail = Trail { told: Box::new(told), ..Trail::new() };
+    let walked = walk(&[("TELLTAIL_INTERVAL", "70s")], trail, 4 * MINUTES, nothing).await;
+    assert!(walked.notes.probes.len() > 15);
+    assert_eq!(walked.notes.pings, [0.0; 0]);
+    assert_eq!(walked.view.path.path(), Path::Idle);
+    assert_eq!(walked.view.path.changes().iter().sum::<u32>(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn evidence_is_gathered_with_the_fall_and_then_once_in_five_minutes() {
+    let silent_from = Duration::from_secs(60);
+    let probe = move |(now, _): Moment| if now < silent_from { good() } else { silent() };
+    let trail = Trail { probe: Box::new(probe), ..Trail::new() };
+    let walked = walk(&[], trail, 4 * MINUTES, nothing).await;
+    let (evidence, failed) = (&walked.notes.evidence, after(&walked.notes.probes, 60.0));
+    assert!((evidence[0] - failed[2] - 3.0).abs() < 0.01, "with the third failure: {evidence:?}, {failed:?}");
+    let waits: Vec<_> = evidence.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert!(waits.len() >= 2 && waits.iter().all(|wait| (300.0..=340.0).contains(wait)), "{waits:?}");
+    assert_eq!(walked.view.track.state(), TrackState::Down);
+    assert_eq!(walked.view.failure().map(|failure| failure.reason), Some(Reason::ConnectDropped));
+
+    // Short of the fall nothing is asked, and what is refused is no silence.
+    let quiet = |now: Duration| now.as_secs() % 60 >= 46;
+    let probe = move |(now, _): Moment| if quiet(now) { (FAST, Err(Reason::ConnectTimeout)) } else { good() };
+    let trail = Trail { probe: Box::new(probe), ..Trail::new() };
+    let walked = walk(&[("TELLTAIL_FALL", "20")], trail, MINUTES, nothing).await;
+    assert_eq!((walked.notes.evidence, walked.view.track.state()), (vec![], TrackState::Up));
+    let trail = Trail { probe: Box::new(|_| refused()), ..Trail::new() };
+    assert_eq!(walk(&[], trail, MINUTES, nothing).await.notes.evidence, [0.0; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn news_make_a_round_at_once_and_not_more_than_one_in_two_seconds() {
+    let minute = [("TELLTAIL_INTERVAL", "60s")];
+    let storm = async |wake: &Notify, _: &Notify| {
+        sleep(Duration::from_secs(10)).await;
+        for _ in 0..100 {
+            wake.notify_one();
+            sleep(Duration::from_millis(100)).await;
+        }
+    };
+    let walked = walk(&minute, Trail::new(), Duration::from_secs(40), storm).await;
+    let rounds = after(&walked.notes.rounds, 1.0);
+    assert!((rounds[0] - 10.0).abs() < 0.01, "{rounds:?}");
+    assert!(rounds.windows(2).all(|pair| pair[1] - pair[0] >= 2.0), "{rounds:?}");
+    assert!((5..=7).contains(&rounds.len()), "{rounds:?}");
+    assert_eq!(walked.notes.probes.len(), 1, "news are no reason to probe");
+    assert!(walked.notes.pings.len() <= 1, "nor to ping");
+}
+
+#[tokio::test(start_paused = true)]
+async fn news_that_have_to_wait_are_not_lost_to_a_reload() {
+    let minute = [("TELLTAIL_INTERVAL", "60s")];
+    let both = async |wake: &Notify, reload: &Notify| {
+        sleep(Duration::from_secs(10)).await;
+        wake.notify_one();
+        sleep(Duration::from_millis(500)).await;
+        wake.notify_one();
+        sleep(Duration::from_millis(500)).await;
+        reload.notify_one();
+    };
+    let walked = walk(&minute, Trail::new(), Duration::from_secs(40), both).await;
+    let rounds: Vec<_> = after(&walked.notes.rounds, 1.0).iter().map(|round| round.round()).collect();
+    assert_eq!(rounds, [10.0, 12.0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fault_of_the_node_that_news_tell_of_makes_every_target_due() {
+    let stopped = Duration::from_secs(30);
+    let state = move |(now, _): Moment| if now < stopped { "Running" } else { "Stopped" };
+    let trail = Trail { state: Box::new(state), ..Trail::new() };
+    let news = async |wake: &Notify, _: &Notify| {
+        sleep(stopped).await;
+        wake.notify_one();
+    };
+    let minute = [("TELLTAIL_INTERVAL", "60s")];
+    let walked = walk(&minute, trail, Duration::from_secs(40), news).await;
+    assert_eq!(walked.view.failure().map(|failure| failure.reason), Some(Reason::NodeStopped));
+    assert_eq!(walked.view.track.state(), TrackState::Down);
+    let down = (walked.view.track.since() - walked.begun).as_secs_f64();
+    assert!((32.0..=32.1).contains(&down), "{down}");
+    let node = walked.state.snapshot(Instant::now()).node_track;
+    assert_eq!(node.state(), TrackState::Down);
+    assert_eq!(walked.view.path.path(), Path::Unknown, "of a node that does not run nothing is known");
+}

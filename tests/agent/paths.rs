@@ -1,0 +1,207 @@
+//! Paths, the peers that carry targets, and what tailscaled tells of its own accord.
+
+use crate::page::Page;
+use crate::rig::{Agent, Rig, Way};
+use std::time::{Duration, SystemTime};
+use tailscaled_sim::{BackendState, Peer, Warning};
+use tokio::time::{Instant, sleep};
+
+fn takes(page: &Page, target: &str, path: &str) -> bool {
+    page.is("telltail_path", &[("target", target), ("path", path)])
+}
+
+async fn until_db_takes(agent: &Agent, path: &str) -> Page {
+    let page = agent.until(path, |page| takes(page, "db", path)).await;
+    assert_eq!(page.sum("telltail_path", &[("target", "db")]), 1.0, "one path at a time");
+    page
+}
+
+fn calls(rig: &Rig, call: &str) -> usize {
+    rig.tailscaled.requests().iter().filter(|request| request.path.ends_with(call)).count()
+}
+
+#[tokio::test]
+async fn each_path_is_shown_with_its_region_and_an_idle_peer_is_never_pinged() {
+    let rig = Rig::new(Way::Userspace);
+    rig.tailscaled.update_peer("db", |db| db.go_direct("192.0.2.7:41641"));
+    let agent = rig.agent(&[]).await;
+    let page = until_db_takes(&agent, "direct").await;
+    assert_eq!(page.get("telltail_path_changes_total", &[("target", "db"), ("to", "direct")]), 1.0);
+    agent.until("a round trip", |page| page.get("telltail_path_rtt_seconds", &[("target", "db")]) > 0.0).await;
+
+    let began = Instant::now();
+    rig.tailscaled.update_peer("db", |db| db.go_derp("sfo"));
+    let page = until_db_takes(&agent, "derp").await;
+    assert!(began.elapsed() >= Duration::from_secs(7), "found after {:?}", began.elapsed());
+    assert!(page.is("telltail_path_derp_info", &[("target", "db"), ("region", "sfo"), ("region_id", "2")]));
+    rig.tailscaled.update_peer("db", |db| db.go_derp("nyc"));
+    let nyc = [("target", "db"), ("region", "nyc"), ("region_id", "1")];
+    let page = agent.until("another region", |page| page.is("telltail_path_derp_info", &nyc)).await;
+    assert_eq!(page.sum("telltail_path_derp_info", &[("target", "db")]), 1.0, "the region of before is gone");
+    assert_eq!(page.get("telltail_path_changes_total", &[("target", "db"), ("to", "derp")]), 1.0);
+
+    // Better is believed at once.
+    let relay = "198.51.100.9:40000:vni:1";
+    rig.tailscaled.update_peer("db", |db| db.go_peer_relay(relay));
+    let page = until_db_takes(&agent, "peer_relay").await;
+    assert_eq!(page.sum("telltail_path_derp_info", &[("target", "db")]), 0.0, "no region without DERP");
+
+    rig.tailscaled.update_peer("db", Peer::go_idle);
+    until_db_takes(&agent, "idle").await;
+    agent.probes("db", 1).await;
+    let pings = calls(&rig, "ping");
+    agent.probes("db", 4).await;
+    assert_eq!(calls(&rig, "ping"), pings, "a ping would wake the peer");
+
+    let page = agent.metrics().await;
+    let watched = |target| page.sum("telltail_path_seconds_total", &[("target", target)]);
+    assert!((watched("db") - watched("cache")).abs() < 0.01, "{} and {}", watched("db"), watched("cache"));
+    assert_eq!(page.sum("telltail_path_changes_total", &[("target", "db")]), 4.0);
+    assert_eq!(page.sum("telltail_probes_total", &[("result", "failure")]), 0.0);
+    assert_eq!(agent.log.saying("Path changed").iter().filter(|line| line["target"] == "db").count(), 4);
+    rig.nothing_unexpected();
+}
+
+#[tokio::test]
+async fn a_path_that_is_not_expected_is_told_and_leaves_readiness_alone() {
+    let rig = Rig::new(Way::Userspace);
+    for peer in ["db", "cache"] {
+        rig.tailscaled.update_peer(peer, |peer| peer.go_derp("nyc"));
+    }
+    let targets = rig.targets("&expect=no-derp", "");
+    let agent = rig.agent(&[("TELLTAIL_TARGETS", &targets)]).await;
+    agent.ready().await;
+    let page = agent
+        .until("unexpected", |page| {
+            assert!(page.is("telltail_ready", &[]));
+            page.is("telltail_path_unexpected", &[("target", "db")]) && takes(page, "cache", "derp")
+        })
+        .await;
+    assert_eq!(page.get("telltail_path_unexpected", &[("target", "cache")]), 0.0, "any path will do");
+    for mode in ["strict", "local", "observe"] {
+        assert!(page.is("telltail_ready_by_mode", &[("mode", mode)]));
+    }
+    assert_eq!(agent.get("/healthz").await.0, 200);
+    let said = agent.log.saying("Path is unexpected");
+    assert_eq!(said.len(), 1, "{said:#?}");
+    assert_eq!((&said[0]["target"], &said[0]["region"]), (&"db".into(), &"nyc".into()));
+    rig.tailscaled.update_peer("db", |db| db.go_direct("192.0.2.7:41641"));
+    agent.until("expected", |page| !page.is("telltail_path_unexpected", &[("target", "db")])).await;
+}
+
+#[tokio::test]
+async fn warnings_of_the_bus_come_and_go() {
+    let rig = Rig::new(Way::Userspace);
+    let agent = rig.agent(&[]).await;
+    let page = agent.ready().await;
+    assert_eq!(page.sum("telltail_node_health_warning", &[]), 0.0);
+    assert!(page.is("telltail_node_derp_info", &[("region", "nyc"), ("region_id", "1")]));
+    let warn = |code: &str| {
+        rig.tailscaled.world(|world| world.warnings.insert(code.to_owned(), Warning::new("a text")));
+    };
+    warn("no-derp-connection");
+    let known = [("code", "no-derp-connection"), ("severity", "medium")];
+    agent.until("a warning", |page| page.is("telltail_node_health_warning", &known)).await;
+    warn("made-up-by-control");
+    let page = agent.until("two", |page| page.sum("telltail_node_health_warning", &[]) == 2.0).await;
+    assert!(page.is("telltail_node_health_warning", &[("code", "other")]), "a code is never a label of its own");
+    assert!(page.is("telltail_ready", &[]));
+    // A stream that is opened anew tells them all again.
+    rig.tailscaled.end_buses();
+    agent.until("opened anew", |_| calls(&rig, "watch-ipn-bus") == 2).await;
+    agent.until("told again", |page| page.sum("telltail_node_health_warning", &[]) == 2.0).await;
+    rig.tailscaled.world(|world| world.warnings.clear());
+    agent.until("none", |page| page.sum("telltail_node_health_warning", &[]) == 0.0).await;
+
+    rig.tailscaled.world(|world| "sfo".clone_into(&mut world.relay));
+    let sfo = [("region", "sfo"), ("region_id", "2")];
+    let page = agent.until("another home", |page| page.is("telltail_node_derp_info", &sfo)).await;
+    assert_eq!(page.sum("telltail_node_derp_info", &[]), 1.0);
+    rig.nothing_unexpected();
+}
+
+#[tokio::test]
+async fn tailscaleds_news_are_not_left_until_the_next_interval() {
+    let rig = Rig::new(Way::Userspace);
+    let agent = rig.agent(&[("TELLTAIL_INTERVAL", "30s")]).await;
+    agent.ready().await;
+    agent.until("a bus", |_| calls(&rig, "watch-ipn-bus") == 1).await;
+    // Not within the time that is left between two rounds, lest it be the first round that sees it.
+    sleep(Duration::from_secs(3)).await;
+    let began = Instant::now();
+    rig.tailscaled.set_backend_state(BackendState::Stopped);
+    agent.until("stopped", |page| page.is("telltail_node_state", &[("state", "stopped")])).await;
+    let down = [("target", "db"), ("state", "down")];
+    agent.until("down", |page| page.is("telltail_target_state", &down)).await;
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    assert_eq!(agent.get("/healthz").await.0, 503);
+    rig.nothing_unexpected();
+}
+
+#[tokio::test]
+async fn a_bus_that_keeps_ending_is_opened_later_and_later() {
+    let rig = Rig::new(Way::Userspace);
+    let agent = rig.agent(&[("TELLTAIL_INTERVAL", "30s")]).await;
+    agent.ready().await;
+    agent.until("a bus", |_| calls(&rig, "watch-ipn-bus") == 1).await;
+    let rounds = calls(&rig, "status");
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(6) {
+        rig.tailscaled.end_buses();
+        sleep(Duration::from_millis(50)).await;
+    }
+    // After 1 s and 2 s, give or take a fifth, and a third time after 4 s.
+    let opened = calls(&rig, "watch-ipn-bus");
+    assert!((2..=4).contains(&opened), "opened {opened} times");
+    // Each end and each first line may wake the loop, but not more than once in 2 s.
+    let rounds = calls(&rig, "status") - rounds;
+    assert!(rounds <= 5, "{rounds} rounds");
+    agent.until("opened again", |_| calls(&rig, "watch-ipn-bus") > opened).await;
+    assert!(agent.metrics().await.is("telltail_ready", &[]));
+    rig.nothing_unexpected();
+}
+
+#[tokio::test]
+async fn another_node_under_the_name_is_counted_and_is_no_outage() {
+    let rig = Rig::new(Way::Userspace);
+    let agent = rig.agent(&[]).await;
+    agent.ready().await;
+    let changes = |page: &Page| page.get("telltail_peer_changes_total", &[("target", "db")]);
+    assert_eq!(changes(&agent.metrics().await), 0.0);
+    rig.tailscaled.update_peer("db", |db| db.ips = vec!["100.64.0.20".parse().unwrap()]);
+    agent.until("another address", |page| changes(page) == 1.0).await;
+    // Another machine took over, and its address is the same.
+    rig.tailscaled.add_peer(Peer::new("db").ip("100.64.0.20"));
+    agent.until("another node", |page| changes(page) == 2.0).await;
+    let page = agent.probes("db", 3).await;
+    assert_eq!((changes(&page), page.get("telltail_peer_changes_total", &[("target", "cache")])), (2.0, 0.0));
+    assert_eq!(page.sum("telltail_probes_total", &[("result", "failure")]), 0.0);
+    let said = agent.log.saying("Another node carries the target");
+    assert_eq!(said.len(), 2, "{said:#?}");
+    assert_eq!((&said[0]["before"], &said[0]["after"]), (&"100.64.0.2".into(), &"100.64.0.20".into()));
+}
+
+#[tokio::test]
+async fn the_expiry_of_keys_is_shown_and_said_once() {
+    let rig = Rig::new(Way::Userspace);
+    let agent = rig.agent(&[]).await;
+    let page = agent.ready().await;
+    assert_eq!(page.sum("telltail_peer_key_expiry_timestamp_seconds", &[]), 0.0);
+    let days = |days: u64| SystemTime::now() + Duration::from_secs(days * 86_400);
+    let seconds = |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs_f64().floor();
+    let (peers, own) = (days(2), days(100));
+    rig.tailscaled.update_peer("db", |db| db.key_expiry = Some(peers));
+    rig.tailscaled.world(|world| world.key_expiry = Some(own));
+    let page = agent
+        .until("expiries", |page| {
+            page.get("telltail_peer_key_expiry_timestamp_seconds", &[("target", "db")]).floor() == seconds(peers)
+                && page.get("telltail_node_key_expiry_timestamp_seconds", &[]).floor() == seconds(own)
+        })
+        .await;
+    assert_eq!(page.sum("telltail_peer_key_expiry_timestamp_seconds", &[("target", "cache")]), 0.0);
+    agent.probes("db", 3).await;
+    let said = agent.log.saying("The key of the target's node expires soon");
+    assert_eq!(said.len(), 1, "{said:#?}");
+    assert_eq!((&said[0]["target"], &said[0]["days"]), (&"db".into(), &3.into()));
+    assert_eq!(agent.log.saying("This node's own key expires soon").len(), 0);
+}
