@@ -2,12 +2,14 @@
 
 use crate::agent::MAGIC_DNS;
 use crate::config::{Depth, Target, Via};
+use crate::diagnose::diagnose;
 use crate::node::Node;
 use crate::probe::dns::MagicDns;
-use crate::probe::resolve::Interest;
+use crate::probe::evidence;
+use crate::probe::resolve::{Interest, resolve};
 use crate::probe::{self, Context, Probe};
 use crate::reason::{Failure, Reason, Scope};
-use crate::tailscale::{LocalApi, Status};
+use crate::tailscale::{Dialer, LocalApi, Status};
 use serde_json::json;
 use std::io::Write;
 use std::path::PathBuf;
@@ -41,10 +43,23 @@ pub async fn check(target: Target, socket: Option<PathBuf>) -> Report {
         Some(fault) => failed(fault),
         None => {
             let context = Context { status: &status, dialer: local.dialer(), dns: &MagicDns::new(MAGIC_DNS) };
-            probe::run(&target, &mut None, context).await
+            let probe = probe::run(&target, &mut None, context).await;
+            examined(probe, &target, &status, local.dialer()).await
         }
     };
     Report { target, status: Some(status), probe }
+}
+
+/// Names a silence by what the layers below answer.
+async fn examined(mut probe: Probe, target: &Target, status: &Status, dialer: &Dialer) -> Probe {
+    if let Err(failure) = &probe.outcome
+        && failure.reason.is_silence()
+        && let Ok(resolved) = resolve(status, &target.host)
+    {
+        let evidence = evidence::gather(resolved.address, &resolved.peer.addresses, dialer).await;
+        probe.outcome = Err(diagnose(failure.clone(), evidence));
+    }
+    probe
 }
 
 impl Report {

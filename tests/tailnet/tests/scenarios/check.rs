@@ -27,7 +27,7 @@ async fn a_check_tells_up_refused_shut_out_and_gone_apart() {
         expect(worker, "postgres://stackeye-db-prd:5432", 0, "up: answering, depth protocol").await;
         expect(worker, "postgres://postgres@stackeye-db-prd.lab.ts.net.:5432", 0, "up: accepting").await;
         expect(worker, "postgres://db-refusing:5432", 2, "down: connect_refused (scope service)").await;
-        expect(worker, "postgres://db-denying:5432", 2, "down: connect_timeout (scope path)").await;
+        expect(worker, "postgres://db-denying:5432", 2, "down: connect_dropped (scope path)").await;
         expect(worker, "postgres://db-gone:5432", 3, "down: resolve_not_in_netmap (scope path)").await;
         worker.down().await;
         expect(worker, "postgres://stackeye-db-prd:5432", 3, "down: node_stopped (scope pod)").await;

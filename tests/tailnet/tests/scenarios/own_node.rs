@@ -25,7 +25,7 @@ async fn the_own_node_fails_and_recovers(mode: Mode) {
 
     worker.down().await;
     node_fails(&agent, "node_stopped", "stopped").await;
-    assert_eq!(rounds(&agent, "node_stopped").await, 2.0, "a state that does not flicker is believed after two rounds");
+    believed_after_two_rounds(&agent, "node_stopped").await;
     worker.up().await;
     recovers(&agent).await;
 
@@ -61,7 +61,7 @@ async fn the_own_node_fails_and_recovers(mode: Mode) {
 
     worker.tailscale(["logout"]).await.expect_success("tailscale logout");
     node_fails(&agent, "node_needs_login", "needs_login").await;
-    assert_eq!(rounds(&agent, "node_needs_login").await, 2.0);
+    believed_after_two_rounds(&agent, "node_needs_login").await;
 }
 
 /// The node's own check and the target's go down together, for the node's reason.
@@ -77,9 +77,10 @@ async fn node_fails(agent: &Agent<'_>, reason: &str, state: &str) {
     assert!(agent.started().await, "the gate stays open");
 }
 
-async fn rounds(agent: &Agent<'_>, reason: &str) -> f64 {
+/// A state that does not flicker needs no third round; one more may pass until the page is read.
+async fn believed_after_two_rounds(agent: &Agent<'_>, reason: &str) {
     let counted = agent.metric("telltail_probe_failures_total", &[("target", CACHE), ("reason", reason)]).await;
-    counted.unwrap_or_default()
+    assert!((Some(2.0)..=Some(3.0)).contains(&counted), "{counted:?}");
 }
 
 async fn recovers(agent: &Agent<'_>) {
