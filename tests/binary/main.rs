@@ -237,7 +237,7 @@ async fn check_ends_like_pg_isready_and_tells_why() {
     world.db.stop();
     assert_eq!(check("db", 2).await.as_deref(), Some("connect_refused"));
     world.tailscaled.set_backend("db", 5432, Backend::BlackHole);
-    assert_eq!(check("postgres://db:5432?timeout=200ms&interval=1s", 2).await.as_deref(), Some("connect_timeout"));
+    assert_eq!(check("postgres://db:5432?timeout=200ms&interval=1s", 2).await.as_deref(), Some("connect_dropped"));
     assert_eq!(check("tcp://nobody:1", 3).await.as_deref(), Some("resolve_not_in_netmap"));
     world.tailscaled.set_backend_state(BackendState::NeedsLogin);
     assert_eq!(check("db", 3).await.as_deref(), Some("node_needs_login"));
