@@ -5,12 +5,13 @@ use crate::config::{Config, Source};
 use crate::metrics::{Build, Metrics};
 use crate::prober::{Prober, Tailnet};
 use crate::state::State;
+use crate::watch;
 use prometheus::Registry;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 use tracing::info;
@@ -75,7 +76,7 @@ pub async fn run(
     );
 
     let reload = Arc::new(Notify::new());
-    let (stop, stopped) = watch::channel(false);
+    let (stop, stopped) = tokio::sync::watch::channel(false);
     let mut tasks = JoinSet::new();
     let router = admin::router(pages(&state, &metrics));
     let incidents = Arc::clone(&metrics);
@@ -90,10 +91,16 @@ pub async fn run(
     let calls = Arc::clone(&metrics);
     let observe = Arc::new(move |call, answer| calls.localapi(call, answer));
     let tailnet = Tailnet::new(config.socket.clone(), place.magic_dns, observe);
+    let wake = Arc::new(Notify::new());
+    let news = watch::run(tailnet.dialer(), Arc::clone(&state), Arc::clone(&wake), place.pod_uid.clone());
+    tasks.spawn(async move {
+        news.await;
+        "the reader of tailscaled's news"
+    });
     let prober = Prober::new(Arc::clone(&state), metrics, config, source, tailnet, &place.pod_uid);
     let reloads = Arc::clone(&reload);
     let prober = tasks.spawn(async move {
-        prober.run(reloads, stopped).await;
+        prober.run(reloads, wake, stopped).await;
         "the prober"
     });
 
@@ -109,24 +116,34 @@ pub async fn run(
 
     state.drain();
     stop.send_replace(true);
+    serve_on(drain, &mut tasks, prober.id(), &mut signals).await?;
+    info!("Stopped");
+    Ok(())
+}
+
+/// While draining only the prober may end.
+async fn serve_on(
+    drain: Duration,
+    tasks: &mut JoinSet<&'static str>,
+    prober: tokio::task::Id,
+    signals: &mut mpsc::Receiver<Signal>,
+) -> Result<(), Broken> {
     info!(drain = %humantime::format_duration(drain), "Draining");
     let drained = sleep(drain);
     tokio::pin!(drained);
     loop {
         tokio::select! {
-            () = &mut drained => break,
+            () = &mut drained => return Ok(()),
             ended = tasks.join_next_with_id() => match ended {
-                Some(Ok((id, _))) if id == prober.id() => {}
+                Some(Ok((id, _))) if id == prober => {}
                 other => return Err(unasked(other.map(|ended| ended.map(|(_, name)| name)))),
             },
             signal = signals.recv() => match signal {
-                Some(Signal::Shutdown) | None => break,
+                Some(Signal::Shutdown) | None => return Ok(()),
                 Some(Signal::Reload) => {}
             },
         }
     }
-    info!("Stopped");
-    Ok(())
 }
 
 fn pages(state: &Arc<State>, metrics: &Arc<Metrics>) -> App {

@@ -10,6 +10,7 @@ use hyper_util::rt::TokioIo;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::task::Poll;
+use sync_wrapper::SyncWrapper;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 /// Bytes that an answer's head may have; tailscaled's has under 1 KiB. hyper takes nothing below 8 KiB.
@@ -22,7 +23,8 @@ pub struct Connection {
     driver: Option<Driver>,
 }
 
-type Driver = Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>;
+/// In a wrapper because hyper's future is not `Sync`, and whoever holds a client must be: it is only ever used by `&mut`.
+type Driver = SyncWrapper<Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>>;
 
 /// A stream that was an HTTP connection before.
 pub type Raw = TokioIo<Upgraded>;
@@ -34,7 +36,7 @@ impl Connection {
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let (sender, driver) = http1::Builder::new().max_buf_size(MAX_HEAD).handshake(TokioIo::new(stream)).await?;
-        Ok(Self { sender, driver: Some(Box::pin(driver.with_upgrades())) })
+        Ok(Self { sender, driver: Some(SyncWrapper::new(Box::pin(driver.with_upgrades()))) })
     }
 
     /// Sends a request and waits for the head of its answer. The body must be read to its end before the next request.
@@ -88,14 +90,14 @@ impl Connection {
 async fn drive<T>(driver: &mut Option<Driver>, wanted: impl Future<Output = T>) -> T {
     let mut wanted = pin!(wanted);
     poll_fn(|context| {
-        if driver.as_mut().is_some_and(|driver| driver.as_mut().poll(context).is_ready()) {
+        if driver.as_mut().is_some_and(|driver| driver.get_mut().as_mut().poll(context).is_ready()) {
             *driver = None;
         }
         match wanted.as_mut().poll(context) {
             Poll::Ready(value) => Poll::Ready(value),
             Poll::Pending => {
                 // What was asked for may have queued work for the connection.
-                if driver.as_mut().is_some_and(|driver| driver.as_mut().poll(context).is_ready()) {
+                if driver.as_mut().is_some_and(|driver| driver.get_mut().as_mut().poll(context).is_ready()) {
                     *driver = None;
                 }
                 Poll::Pending

@@ -7,21 +7,24 @@
 //! * [`cli`]: one file per subcommand; `run` prepares what [`agent`] is given
 //! * [`config`]: schema, environment, target URLs, validation
 //! * [`agent`]: builds the parts, owns every task, drains
-//! * [`prober`], [`schedule`]: the loop, and when whose turn is
+//! * [`prober`], [`schedule`], [`watch`]: the loop, when whose turn is, and what wakes it in between
 //! * [`tailscale`], [`http`]: the few LocalAPI calls that are made, over a small HTTP client
 //! * [`probe`]: resolve, connect, protocol
-//! * [`node`], [`health`], [`reason`]: decisions, without I/O and clock
+//! * [`node`], [`path`], [`health`], [`diagnose`], [`reason`]: decisions, without I/O and clock
 //! * [`state`]: the one truth and its snapshot
-//! * [`report`], [`metrics`], [`admin`]: what log, Prometheus and the kubelet are told
+//! * [`report`], [`expiry`], [`metrics`], [`admin`]: what log, Prometheus and the kubelet are told
 
 pub mod admin;
 pub mod agent;
 pub mod cli;
 pub mod config;
+pub mod diagnose;
+pub mod expiry;
 pub mod health;
 pub mod http;
 pub mod metrics;
 pub mod node;
+pub mod path;
 pub mod probe;
 pub mod prober;
 pub mod reason;
@@ -29,3 +32,4 @@ pub mod report;
 pub mod schedule;
 pub mod state;
 pub mod tailscale;
+pub mod watch;

@@ -10,8 +10,6 @@ use std::time::SystemTime;
 pub enum NodeState {
     /// `NoState`: just started.
     NoState,
-    /// `InUseOtherUser`: Windows only.
-    InUseOtherUser,
     /// `NeedsLogin`: not logged in, or the key has expired.
     NeedsLogin,
     /// `NeedsMachineAuth`: waits for an administrator.
@@ -30,9 +28,8 @@ pub enum NodeState {
 
 impl NodeState {
     /// Every state.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 8] = [
         Self::NoState,
-        Self::InUseOtherUser,
         Self::NeedsLogin,
         Self::NeedsMachineAuth,
         Self::Stopped,
@@ -46,7 +43,6 @@ impl NodeState {
     pub const fn slug(self) -> &'static str {
         match self {
             Self::NoState => "no_state",
-            Self::InUseOtherUser => "in_use_other_user",
             Self::NeedsLogin => "needs_login",
             Self::NeedsMachineAuth => "needs_machine_auth",
             Self::Stopped => "stopped",
@@ -60,7 +56,6 @@ impl NodeState {
     fn of(word: &str) -> Self {
         match word {
             "NoState" => Self::NoState,
-            "InUseOtherUser" => Self::InUseOtherUser,
             "NeedsLogin" => Self::NeedsLogin,
             "NeedsMachineAuth" => Self::NeedsMachineAuth,
             "Stopped" => Self::Stopped,
@@ -83,7 +78,7 @@ pub struct Node {
 }
 
 /// What a reachable tailscaled tells of itself.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Facts {
     /// Is a connection to the control plane open? A hint, never a verdict.
     pub online: bool,
@@ -93,6 +88,12 @@ pub struct Facts {
     pub tun: bool,
     /// The host name the node gave itself.
     pub hostname: String,
+    /// When its key expires; none where it never does.
+    pub key_expiry: Option<SystemTime>,
+    /// Code of its home DERP region; empty where it has none.
+    pub home_region: String,
+    /// The region's number in the DERP map; none until it was looked up.
+    pub home_region_id: Option<u32>,
 }
 
 impl Node {
@@ -114,6 +115,9 @@ impl Node {
             version: status.version.clone(),
             tun: status.tun,
             hostname: status.own.host_name.clone(),
+            key_expiry: status.own.key_expiry,
+            home_region: status.own.home_region.clone(),
+            home_region_id: None,
         };
         Self { state, fault: fault(state, status, wall), facts: Some(facts) }
     }
@@ -134,7 +138,7 @@ fn fault(state: NodeState, status: &Status, wall: SystemTime) -> Option<Failure>
         NodeState::NeedsLogin => Reason::NodeNeedsLogin,
         NodeState::NeedsMachineAuth => Reason::NodeNeedsApproval,
         NodeState::Stopped => Reason::NodeStopped,
-        NodeState::InUseOtherUser | NodeState::Unknown | NodeState::Unreachable => Reason::NodeStateUnknown,
+        NodeState::Unknown | NodeState::Unreachable => Reason::NodeLocalapiInvalid,
     };
     Some(Failure::new(reason, format_args!("tailscaled is in state {}", status.backend_state)))
 }

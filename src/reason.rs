@@ -97,7 +97,7 @@ reasons! {
         "tailscaled accepts connections but does not answer in time.",
         "See whether tailscaled is still starting, is starved of CPU or is stuck; restart the tailscale container if this lasts.";
     NodeLocalapiInvalid "node_localapi_invalid" Pod Any:
-        "What answers on tailscaled's socket is not a LocalAPI answer that telltail understands.",
+        "What answers on tailscaled's socket is no answer of its LocalAPI, or none that this telltail understands.",
         "Read the cause: see that the socket belongs to tailscaled and that its version is one that telltail was tested with.";
     NodeStarting "node_starting" Pod Any:
         "tailscaled is starting and has not reached the control plane yet.",
@@ -117,9 +117,6 @@ reasons! {
     NodeNoAddress "node_no_address" Pod Any:
         "tailscaled runs but has no tailnet address.",
         "See whether the node is approved and whether the tailnet's address pool has addresses left.";
-    NodeStateUnknown "node_state_unknown" Pod Any:
-        "tailscaled reports a state that telltail does not know.",
-        "tailscaled is newer than this telltail: see docs/compatibility.md and update telltail.";
 
     ResolveNotInNetmap "resolve_not_in_netmap" Path Any:
         "No node or service that this node may see carries the target's name or address.",
@@ -127,12 +124,9 @@ reasons! {
     ResolveServiceUnsupported "resolve_service_unsupported" Pod Any:
         "The name belongs to no node, and this tailscaled is too old to tell the names of Tailscale Services.",
         "Use tailscaled 1.100 or newer, or name a node instead of a Tailscale Service.";
-    ResolveOwnAddress "resolve_own_address" Pod Any:
-        "The target is this very node.",
-        "Name the node that runs the service; a probe of oneself proves nothing about the tailnet.";
-    ResolveSubnetRouted "resolve_subnet_routed" Pod Any:
-        "The target's address lies behind a subnet router, which telltail does not probe.",
-        "Name a node of the tailnet or a Tailscale Service.";
+    ResolveRefused "resolve_refused" Pod Any:
+        "The target is this very node, or lies behind a subnet router, neither of which telltail probes.",
+        "Name the node of the tailnet, or the Tailscale Service, that runs the service: a probe of oneself proves nothing.";
     ResolvePeerExpired "resolve_peer_expired" Service Any:
         "The key of the target's node has expired, so nobody can reach it.",
         "Log the target's machine in again, or switch key expiry off for it.";
@@ -149,6 +143,12 @@ reasons! {
     ConnectTimeout "connect_timeout" Path Any:
         "The connection attempt got no answer in time.",
         "See whether the tailnet's policy allows this port, whether the machine is up, and whether packets pass (`tailscale ping`).";
+    ConnectTunnelDead "connect_tunnel_dead" Path Any:
+        "No packet comes back from the target's machine: the tunnel to it is dead.",
+        "See whether the machine is up and its tailscaled runs, and whether UDP or TCP 443 passes between the two networks (`tailscale ping`).";
+    ConnectDropped "connect_dropped" Path Any:
+        "The tunnel to the target's machine works, but its TCP port is silent: the tailnet's policy or a firewall there drops the connection.",
+        "See whether the tailnet's policy lets this node reach this port, and whether a firewall on the machine drops it.";
     ConnectUnreachable "connect_unreachable" Path Any:
         "There is no route to the target.",
         "Read the cause; in userspace mode use `via=auto` or name the SOCKS5 proxy of the tailscale container.";
@@ -171,6 +171,12 @@ reasons! {
     ProtocolTimeout "protocol_timeout" Service Protocol:
         "The connection stands, but the service did not answer in time.",
         "See whether the service is stuck, overloaded or stopped, or whether a proxy without a backend accepted the connection.";
+    ProtocolTunnelDead "protocol_tunnel_dead" Path Protocol:
+        "The connection stands, but no packet comes back from the target's machine any more: the tunnel to it is dead.",
+        "See whether the machine is up and its tailscaled runs, and whether UDP or TCP 443 passes between the two networks (`tailscale ping`).";
+    ProtocolMtu "protocol_mtu" Path Protocol:
+        "Small packets reach the target's machine, full-size ones do not: something on the path drops large packets.",
+        "Compare `tailscale ping` with `tailscale ping --size 1312`, and find the hop whose MTU is too small or which drops fragments.";
     ProtocolClosed "protocol_closed" Service Protocol:
         "The connection was closed before the service had answered.",
         "See whether a proxy without a backend accepted the connection, and read the service's log.";
@@ -197,7 +203,7 @@ reasons! {
 impl Reason {
     /// Is it the node's fault, so that nothing was dialled?
     pub fn is_nodes(self) -> bool {
-        self <= Self::NodeStateUnknown
+        self <= Self::NodeNoAddress
     }
 
     /// Does a node in this condition never flicker, so that two rounds are proof enough?
@@ -262,14 +268,14 @@ mod tests {
     }
 
     #[test]
-    fn a_node_reason_is_the_pods_fault_and_a_protocol_reason_the_services() {
+    fn a_node_reason_is_the_pods_fault_and_a_protocol_reason_never() {
         for reason in Reason::ALL {
             assert_eq!(reason.is_nodes(), reason.slug().starts_with("node_"), "{reason:?}");
             if reason.is_nodes() {
                 assert_eq!(reason.scope(), Scope::Pod, "{reason:?}");
             }
             if reason.slug().starts_with("protocol_") {
-                assert_eq!(reason.scope(), Scope::Service, "{reason:?}");
+                assert_ne!(reason.scope(), Scope::Pod, "{reason:?}");
             }
         }
     }

@@ -1,10 +1,13 @@
 //! What the log says: one line per change, with reason, scope and cause, and in an outage one reminder in half an hour.
 
 use crate::config::{Config, Via};
+use crate::expiry::Expiries;
 use crate::health::{TrackState, Transition};
 use crate::reason::{Failure, escape};
 use crate::state::{Change, Snapshot};
+use crate::tailscale::is_at_least;
 use std::time::Duration;
+use std::time::SystemTime;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
@@ -15,24 +18,41 @@ pub struct Reporter {
     reminded: Instant,
     gate_open: bool,
     way_untested_said: bool,
+    version_untested_said: bool,
+    expiries: Expiries,
 }
 
+/// The oldest tailscaled that the tests run with (docs/compatibility.md).
+const OLDEST_TESTED: (u32, u32) = (1, 80);
 /// Time between two reminders of an outage.
 const REMIND_EVERY: Duration = Duration::from_secs(30 * 60);
 
 impl Reporter {
     /// A reporter that has said nothing.
     pub fn new(now: Instant) -> Self {
-        Self { started: now, reminded: now, gate_open: false, way_untested_said: false }
+        Self {
+            started: now,
+            reminded: now,
+            gate_open: false,
+            way_untested_said: false,
+            version_untested_said: false,
+            expiries: Expiries::default(),
+        }
     }
 
     /// Says what a round changed.
     pub fn report(&mut self, changes: &[Change], snapshot: &Snapshot, now: Instant) {
         for change in changes {
-            self.reminded = now;
             match change {
                 Change::Node(transition) => node(*transition, snapshot, now),
                 Change::Target(name, transition) => target(name, *transition, snapshot, now),
+                Change::Path(name, change) => path(name, *change, snapshot),
+                Change::Carrier(target, before, after) => {
+                    info!(target, %before, %after, "Another node carries the target");
+                }
+            }
+            if matches!(change, Change::Node(_) | Change::Target(..)) {
+                self.reminded = now;
             }
         }
         if let Some(release) = snapshot.gate.filter(|_| !self.gate_open) {
@@ -41,6 +61,8 @@ impl Reporter {
             info!(cause = release.slug(), after_seconds = after, "Startup gate opened");
         }
         self.say_untested_way(snapshot);
+        self.say_untested_version(snapshot);
+        self.expiries.report(snapshot, SystemTime::now());
         self.remind(snapshot, now);
     }
 
@@ -75,6 +97,16 @@ impl Reporter {
         }
     }
 
+    fn say_untested_version(&mut self, snapshot: &Snapshot) {
+        if let Some(facts) = &snapshot.node.facts
+            && !self.version_untested_said
+            && !is_at_least(&facts.version, OLDEST_TESTED)
+        {
+            self.version_untested_said = true;
+            warn!(version = escape(&facts.version), "telltail was not tested with a tailscaled this old");
+        }
+    }
+
     fn remind(&mut self, snapshot: &Snapshot, now: Instant) {
         if now.duration_since(self.reminded) < REMIND_EVERY {
             return;
@@ -86,6 +118,18 @@ impl Reporter {
             let targets: Vec<_> = targets.iter().map(|view| (&view.target.name, view.failure().map(slug))).collect();
             warn!(?targets, node = snapshot.node.state.slug(), ready = snapshot.readiness().ready, "Still down");
         }
+    }
+}
+
+fn path(name: &str, change: crate::path::Change, snapshot: &Snapshot) {
+    let view = snapshot.targets.iter().find(|view| view.target.name == name);
+    let region = view.and_then(|view| view.path.region()).map(|region| escape(&region.code));
+    let unexpected = view.is_some_and(|view| view.path_is_unexpected());
+    let expect = view.map_or("any", |view| view.target.expect.slug());
+    if unexpected {
+        warn!(target = name, from = change.from.slug(), to = change.to.slug(), region, expect, "Path is unexpected");
+    } else {
+        info!(target = name, from = change.from.slug(), to = change.to.slug(), region, expect, "Path changed");
     }
 }
 

@@ -106,6 +106,11 @@ pub(crate) fn fnv1a(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
+/// A number in [0, 1) that is a pod's own for its `n`th try at something.
+pub(crate) fn fraction_of(pod_uid: &str, n: u64) -> f64 {
+    fraction(mix(fnv1a(pod_uid.as_bytes()), n))
+}
+
 fn mix(seed: u64, n: u64) -> u64 {
     fnv1a(&[seed.to_le_bytes(), n.to_le_bytes()].concat())
 }

@@ -10,7 +10,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 use tailscaled_sim::services::{Script, Server, Valkey};
-use tailscaled_sim::{BackendState, Mode, Peer, Service, SystemResolver, Tailscaled};
+use tailscaled_sim::{BackendState, Mode, Peer, Service, SystemResolver, Tailscaled, Warning};
 
 const PEER: Ipv4Addr = Ipv4Addr::new(100, 64, 0, 2);
 
@@ -41,7 +41,9 @@ impl Simulated {
     }
 
     fn add_peer(&self) {
-        self.tailscaled.add_peer(Peer::new("db").ip(&PEER.to_string()).ip("fd7a:115c:a1e0::2"));
+        let mut peer = Peer::new("db").ip(&PEER.to_string()).ip("fd7a:115c:a1e0::2");
+        peer.go_direct("10.99.0.11:41641");
+        self.tailscaled.add_peer(peer);
     }
 }
 
@@ -74,6 +76,10 @@ impl World for Simulated {
         Duration::from_millis(100)
     }
 
+    fn restarts(&self) -> bool {
+        false
+    }
+
     fn cannot(&self, _: State) -> Option<&'static str> {
         None
     }
@@ -85,6 +91,10 @@ impl World for Simulated {
             State::ServiceOffered => sim.add_service(Service::new("pg", &SERVICE.to_string(), "db")),
             State::PeerOffline => sim.set_peer_online("db", false),
             State::PeerSilent => sim.set_peer_silent("db", true),
+            State::PeerFrozen => sim.set_peer_frozen("db", true),
+            State::UdpBlocked => sim.update_peer("db", |peer| peer.go_derp("nyc")),
+            State::LargeLost => sim.update_peer("db", |peer| peer.largest_udp = Some(1000)),
+            State::NoDerp => sim.warn("no-derp-connection", Warning::new("Tailscale could not connect to 'nyc'.")),
             State::PeerGone => sim.remove_peer("db"),
             State::PeerExpired => sim.expire_peer("db"),
             State::OwnKeyExpired => sim.expire_own_key(),
@@ -98,6 +108,7 @@ impl World for Simulated {
         self.tailscaled.world(|world| {
             world.services.clear();
             world.peers.clear();
+            world.warnings.clear();
             world.key_expiry = None;
             world.set_backend_state(BackendState::Running);
         });
@@ -124,6 +135,7 @@ async fn hold(version: &'static str, mode: Mode) {
             "GET /nosuch",
             "bad request: 400 Bad Request",
             "bad request: 400 Bad Request: missing required Host header",
+            "ping of type tsmp",
         ]
     );
 }

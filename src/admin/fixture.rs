@@ -4,8 +4,10 @@ use super::routes::{App, Route};
 use crate::config::{Config, Depth, Expect, Gate, Host, Kind, Listen, LogFormat, Mode, Target, Via};
 use crate::node::{Facts, Node, NodeState};
 use crate::probe::Detail;
+use crate::probe::Timings;
+use crate::probe::look::Look;
 use crate::reason::{Failure, Reason};
-use crate::state::{ProbeRecord, Probed, Round, State, Timings};
+use crate::state::{Carrier, ProbeRecord, Probed, Round, Sighting, State};
 use axum::http::StatusCode;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
@@ -62,12 +64,16 @@ pub(super) fn round(node: Node, outcomes: &[(&str, Result<Detail, Reason>)]) -> 
             timings: Timings::default(),
         },
     });
-    let known = outcomes.iter().map(|(name, _)| (*name).to_owned()).collect();
-    Round { node, probes: probes.collect(), known, lag: Duration::ZERO }
+    let sightings = outcomes.iter().map(|(name, _)| Sighting {
+        target: (*name).to_owned(),
+        carrier: Carrier { id: (*name).to_owned(), address: [100, 64, 0, 7].into(), key_expiry: None },
+        look: Look::default(),
+    });
+    Round { node, probes: probes.collect(), sightings: sightings.collect(), lag: Duration::ZERO }
 }
 
 pub(super) fn running(tun: bool) -> Node {
-    let facts = Facts { online: true, version: "1.102.5".to_owned(), tun, hostname: "pod".to_owned() };
+    let facts = Facts { online: true, version: "1.102.5".to_owned(), tun, ..Facts::default() };
     Node { state: NodeState::Running, fault: None, facts: Some(facts) }
 }
 

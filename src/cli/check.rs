@@ -1,7 +1,7 @@
 //! `telltail check`: one probe now, stage by stage.
 
 use crate::agent::MAGIC_DNS;
-use crate::config::{Depth, Target};
+use crate::config::{Depth, Target, Via};
 use crate::node::Node;
 use crate::probe::dns::MagicDns;
 use crate::probe::resolve::Interest;
@@ -88,7 +88,16 @@ impl Report {
             writeln!(out, "  {stage:<10}  {line}")?;
         }
         match &self.probe.outcome {
-            Ok(detail) => writeln!(out, "up: {}, depth {}, via {}", detail.slug(), target.depth.slug(), self.way()),
+            Ok(detail) => {
+                writeln!(out, "up: {}, depth {}, via {}", detail.slug(), target.depth.slug(), self.way())?;
+                if self.status.as_ref().is_some_and(|status| !status.tun) && !matches!(target.via, Via::Socks5(_)) {
+                    writeln!(
+                        out,
+                        "note: a worker in userspace mode needs a proxy; name it with via=socks5://HOST:PORT to test its way"
+                    )?;
+                }
+                Ok(())
+            }
             Err(failure) => print_failure(out, failure),
         }
     }

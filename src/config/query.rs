@@ -3,7 +3,9 @@
 use super::keys::Parameter;
 use super::percent::{BAD_PERCENT, decoded};
 use super::problem::{did_you_mean, shown};
-use super::target::PASSWORD;
+
+/// What to say where a URL holds a password, without repeating anything of it.
+pub(super) const PASSWORD: &str = "the URL holds a password: telltail needs none and keeps none, remove it";
 
 /// `name=value&…`, each name at most once; what is wrong goes to `faults`.
 pub(super) fn parse(query: &str, faults: &mut Vec<String>) -> Vec<(Parameter, String)> {

@@ -8,7 +8,8 @@
 use super::keys::Parameter;
 use super::percent::{BAD_PERCENT, decoded};
 use super::problem::did_you_mean;
-use super::{Host, Kind, host, query};
+use super::query::{self, PASSWORD};
+use super::{Host, Kind, host};
 
 /// Longest URL in bytes; a longer one is not a URL.
 const LONGEST: usize = 2048;
@@ -172,6 +173,3 @@ fn word(what: &str, text: &str) -> Result<String, String> {
     }
     Ok(word)
 }
-
-/// What to say where a URL holds a password, without repeating anything of it.
-pub(super) const PASSWORD: &str = "the URL holds a password: telltail needs none and keeps none, remove it";

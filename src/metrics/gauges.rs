@@ -7,6 +7,7 @@ use crate::health::TrackState;
 use crate::node::{Facts, NodeState};
 use crate::state::{Snapshot, TargetView};
 use prometheus::{Registry, Result};
+use std::collections::BTreeSet;
 use std::time::SystemTime;
 
 /// The pod's families.
@@ -22,6 +23,9 @@ pub(super) struct PodGauges {
     node_state: Rows<1>,
     node_online: Rows<0>,
     node_info: Rows<3>,
+    node_expiry: Rows<0>,
+    node_derp: Rows<2>,
+    node_warning: Rows<2>,
     config_info: Rows<1>,
     reload_successful: Rows<0>,
     reload_time: Rows<0>,
@@ -39,6 +43,9 @@ impl PodGauges {
         let state = "tailscaled's state, 1 for the one that it is in; unreachable if it gives no answer.";
         let online = "Whether tailscaled is connected to its control plane (1); absent while it is unreachable.";
         let info = "The local tailscaled: version, mode and host name; always 1, absent while it is unreachable.";
+        let expiry = "Unix time at which this node's own key expires, in seconds; absent if never.";
+        let derp = "This node's home DERP region; always 1, absent while it has none.";
+        let warning = "A health warning of tailscaled by its code and severity; always 1, absent unless active.";
         let config = "Hash of the configuration in force; always 1.";
         let successful = "Whether the last attempt to read the configuration put it in force (1) or failed (0).";
         let reload = "Unix time of the last attempt to put a configuration in force, in seconds.";
@@ -53,6 +60,9 @@ impl PodGauges {
             node_state: Rows::gauge(r, "telltail_node_state", state, ["state"])?,
             node_online: Rows::gauge(r, "telltail_node_online", online, [])?,
             node_info: Rows::gauge(r, "telltail_node_info", info, ["version", "mode", "hostname"])?,
+            node_expiry: Rows::gauge(r, "telltail_node_key_expiry_timestamp_seconds", expiry, [])?,
+            node_derp: Rows::gauge(r, "telltail_node_derp_info", derp, ["region", "region_id"])?,
+            node_warning: Rows::gauge(r, "telltail_node_health_warning", warning, ["code", "severity"])?,
             config_info: Rows::gauge(r, "telltail_config_info", config, ["hash"])?,
             reload_successful: Rows::gauge(r, "telltail_config_last_reload_successful", successful, [])?,
             reload_time: Rows::gauge(r, "telltail_config_last_reload_timestamp_seconds", reload, [])?,
@@ -75,6 +85,15 @@ impl PodGauges {
             let mode = if facts.tun { "tun" } else { "userspace" };
             ([outside(&facts.version), mode.to_owned(), outside(&facts.hostname)], 1.0)
         }));
+        self.node_expiry.set(facts.and_then(|facts| facts.key_expiry).map(unix));
+        let home = facts.filter(|facts| !facts.home_region.is_empty());
+        self.node_derp.fill(home.map(|facts| {
+            let id = facts.home_region_id.map_or_else(|| "unknown".to_owned(), |id| id.to_string());
+            ([outside(&facts.home_region), id], 1.0)
+        }));
+        let warnings = snapshot.warnings.iter().map(|warning| (known(&warning.code), warning.severity.slug()));
+        let warnings: BTreeSet<_> = warnings.collect();
+        self.node_warning.fill(warnings.into_iter().map(|(code, severity)| (slugs([code, severity]), 1.0)));
         self.config_info.fill([([config.hash.clone()], 1.0)]);
         self.reload_successful.set(Some(flag(snapshot.reload.problem.is_none())));
         self.reload_time.set(Some(unix(snapshot.reload.at)));
@@ -153,11 +172,37 @@ fn info(target: &Target, facts: Option<&Facts>) -> [String; 7] {
     ]
 }
 
-fn slugs<const N: usize>(labels: [&str; N]) -> [String; N] {
+pub(super) fn slugs<const N: usize>(labels: [&str; N]) -> [String; N] {
     labels.map(str::to_owned)
 }
 
 /// Milliseconds are enough, and keep the page short.
-fn unix(time: SystemTime) -> f64 {
+pub(super) fn unix(time: SystemTime) -> f64 {
     time.duration_since(SystemTime::UNIX_EPOCH).map_or(0.0, |since| since.as_millis() as f64 / 1000.0)
+}
+
+/// Codes of tailscaled's health warnings that are label values (tailscaled 1.102: `tsconst/health.go`, `health/warnings.go`,
+/// `net/dns`); any other is `other`, since the control plane may invent some.
+const CODES: [&str; 17] = [
+    "derp-region-error",
+    "derp-timed-out",
+    "dns-forward-failing",
+    "dns-read-os-config-failed",
+    "dns-set-os-config-failed",
+    "login-state",
+    "magicsock-receive-func-error",
+    "mapresponse-timeout",
+    "network-status",
+    "no-derp-connection",
+    "no-derp-home",
+    "no-udp4-bind",
+    "not-in-map-poll",
+    "tls-connection-failed",
+    "update-available",
+    "wantrunning-false",
+    "warming-up",
+];
+
+fn known(code: &str) -> &'static str {
+    CODES.into_iter().find(|known| *known == code).unwrap_or("other")
 }

@@ -5,6 +5,7 @@
 
 mod gauges;
 mod localapi;
+mod paths;
 mod process;
 mod rows;
 mod targets;
@@ -15,6 +16,7 @@ use crate::state::{Probed, Snapshot, same_service};
 use crate::tailscale::{Answer, Call};
 use gauges::{PodGauges, TargetGauges};
 use localapi::LocalApi;
+use paths::PathRows;
 use process::Process;
 use prometheus::{IntCounterVec, Opts, Registry, Result, TextEncoder};
 use rows::Rows;
@@ -28,6 +30,7 @@ pub struct Metrics {
     registry: Registry,
     pod: PodGauges,
     targets: TargetGauges,
+    paths: PathRows,
     process: Process,
     counters: Counters,
     series: Mutex<BTreeMap<String, Series>>,
@@ -74,6 +77,7 @@ impl Metrics {
         Ok(Self {
             pod: PodGauges::new(&registry)?,
             targets: TargetGauges::new(&registry)?,
+            paths: PathRows::new(&registry)?,
             process: Process::new(&registry)?,
             counters: Counters::new(&registry)?,
             series: Mutex::default(),
@@ -129,6 +133,7 @@ impl Metrics {
         let _one_at_a_time = lock(&self.page);
         self.pod.set(snapshot);
         self.targets.set(snapshot);
+        self.paths.set(snapshot);
         self.process.set();
         let mut page = String::new();
         if let Err(error) = TextEncoder::new().encode_utf8(&self.registry.gather(), &mut page) {

@@ -3,8 +3,9 @@
 use super::{ProbeOutcome, STAGES, counters};
 use crate::config::{Depth, Host, Kind, Target, Via};
 use crate::health::TrackState;
+use crate::probe::Timings;
 use crate::reason::{Reason, Speaker};
-use crate::state::{Probed, Timings};
+use crate::state::Probed;
 use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Registry, Result};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,8 +13,8 @@ use std::time::Duration;
 /// Upper bounds of the histograms' buckets, in seconds.
 const BOUNDS: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5];
 /// A subset for the resolve stage: it looks into the netmap, and at most asks a resolver on the same machine. Its worth is
-/// to tell nothing, slow and stuck apart; the fine bounds would cost eight series a target.
-const RESOLVE_BOUNDS: [f64; 4] = [0.001, 0.01, 0.1, 1.0];
+/// to tell nothing, slow and stuck apart; the fine bounds would cost ten series a target.
+const RESOLVE_BOUNDS: [f64; 2] = [0.001, 0.1];
 
 /// The families that are counted by target.
 #[derive(Debug)]

@@ -2,6 +2,8 @@
 
 pub mod connect;
 pub mod dns;
+pub mod evidence;
+pub mod look;
 pub mod postgres;
 pub mod resolve;
 pub mod socks5;
@@ -10,7 +12,6 @@ mod wire;
 
 use crate::config::{Depth, Kind, Target};
 use crate::reason::{Failure, Reason};
-use crate::state::Timings;
 use crate::tailscale::{Dialer, Status};
 use connect::Stream;
 use dns::MagicDns;
@@ -29,6 +30,17 @@ pub struct Context<'a> {
     pub dns: &'a MagicDns,
 }
 
+/// How long each stage took; none for a stage that was not needed or did not succeed.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Timings {
+    /// Name to address.
+    pub resolve: Option<Duration>,
+    /// Address to connection.
+    pub connect: Option<Duration>,
+    /// Question to answer.
+    pub protocol: Option<Duration>,
+}
+
 /// What a service that lives has shown of itself, and no more than that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Detail {
@@ -36,7 +48,8 @@ pub enum Detail {
     Connected,
     /// Something that speaks the protocol answers; whether it would take a worker was not asked.
     Answering,
-    /// It takes work: Valkey said PONG, or Postgres let the user in without a password.
+    /// It takes work: Valkey said PONG, or Postgres let the user in without a password. A pooler that has seen its backend
+    /// once says so from memory.
     Accepting,
     /// It would go on after a password, which telltail has not got.
     AuthRequired,

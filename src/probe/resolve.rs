@@ -8,13 +8,15 @@ use std::net::IpAddr;
 
 /// What the netmap gives for a target.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Resolved {
+pub struct Resolved<'a> {
     /// Where to connect: IPv4 if there is one.
     pub address: IpAddr,
     /// Every address that belongs to the target; MagicDNS may give no other.
     pub addresses: Vec<IpAddr>,
     /// The full name to ask MagicDNS for; none where the target is an address.
     pub name: Option<String>,
+    /// The node that carries the name or hosts the service.
+    pub peer: &'a Peer,
 }
 
 /// Which peers of a netmap the targets may need.
@@ -48,20 +50,20 @@ impl Interest {
 }
 
 /// Looks a target up in the netmap. Only addresses that the netmap gives to a peer come out.
-pub fn resolve(status: &Status, host: &Host) -> Result<Resolved, Failure> {
+pub fn resolve<'a>(status: &'a Status, host: &Host) -> Result<Resolved<'a>, Failure> {
     match host {
         Host::Ip(address) => resolve_address(status, *address, None),
         Host::Name(name) => resolve_name(status, name),
     }
 }
 
-fn resolve_name(status: &Status, name: &str) -> Result<Resolved, Failure> {
+fn resolve_name<'a>(status: &'a Status, name: &str) -> Result<Resolved<'a>, Failure> {
     let full = match &status.suffix {
         Some(suffix) if !name.contains('.') => format!("{name}.{suffix}"),
         _ => name.to_owned(),
     };
     if status.own.dns_name == full {
-        return Err(Failure::new(Reason::ResolveOwnAddress, format_args!("{full} is this node")));
+        return Err(Failure::new(Reason::ResolveRefused, format_args!("{full} is this node")));
     }
     if let Some(peer) = status.peers.iter().find(|peer| peer.dns_name == full) {
         return of_peer(peer, Some(full));
@@ -79,34 +81,32 @@ fn resolve_name(status: &Status, name: &str) -> Result<Resolved, Failure> {
     Err(Failure::new(Reason::ResolveNotInNetmap, format_args!("no node or service is called {full}")))
 }
 
-fn resolve_address(status: &Status, address: IpAddr, name: Option<String>) -> Result<Resolved, Failure> {
+fn resolve_address(status: &Status, address: IpAddr, name: Option<String>) -> Result<Resolved<'_>, Failure> {
     if status.own.addresses.contains(&address) {
-        return Err(Failure::new(Reason::ResolveOwnAddress, format_args!("{address} is this node's")));
+        return Err(Failure::new(Reason::ResolveRefused, format_args!("{address} is this node's")));
     }
     if let Some(peer) = status.peers.iter().find(|peer| peer.addresses.contains(&address)) {
         let resolved = of_peer(peer, name)?;
         return Ok(Resolved { address, ..resolved });
     }
     if let Some(peer) = status.peers.iter().find(|peer| services(peer).any(|service| service == address)) {
-        return of_host(peer, Resolved { address, addresses: vec![address], name });
+        return of_host(Resolved { address, addresses: vec![address], name, peer });
     }
     if status.peers.iter().flat_map(|peer| &peer.routes).any(|route| route.contains(address)) {
-        return Err(Failure::new(
-            Reason::ResolveSubnetRouted,
-            format_args!("{address} belongs to a subnet router's net"),
-        ));
+        return Err(Failure::new(Reason::ResolveRefused, format_args!("{address} belongs to a subnet router's net")));
     }
     Err(Failure::new(Reason::ResolveNotInNetmap, format_args!("no node has the address {address}")))
 }
 
-fn of_peer(peer: &Peer, name: Option<String>) -> Result<Resolved, Failure> {
+fn of_peer(peer: &Peer, name: Option<String>) -> Result<Resolved<'_>, Failure> {
     let Some(address) = preferred(&peer.addresses) else {
         return Err(Failure::new(Reason::ResolveNotInNetmap, format_args!("{} has no address", peer.dns_name)));
     };
-    of_host(peer, Resolved { address, addresses: peer.addresses.clone(), name })
+    of_host(Resolved { address, addresses: peer.addresses.clone(), name, peer })
 }
 
-fn of_host(peer: &Peer, resolved: Resolved) -> Result<Resolved, Failure> {
+fn of_host(resolved: Resolved<'_>) -> Result<Resolved<'_>, Failure> {
+    let peer = resolved.peer;
     if peer.expired {
         return Err(Failure::new(Reason::ResolvePeerExpired, format_args!("the key of {} has expired", peer.dns_name)));
     }
@@ -146,7 +146,7 @@ mod tests {
             dns_name: format!("{name}.tail1.ts.net"),
             addresses: addresses.iter().map(|address| address.parse().unwrap()).collect(),
             routes: routes.iter().map(|route| route.parse().unwrap()).collect(),
-            expired: false,
+            ..Peer::default()
         }
     }
 
@@ -205,15 +205,16 @@ mod tests {
         {
             assert_eq!(address(&host), Err(Reason::ResolveNotInNetmap), "{host}");
         }
-        assert_eq!(address(&ip("10.1.2.3")), Err(Reason::ResolveSubnetRouted));
-        assert_eq!(address(&ip("100.64.0.1")), Err(Reason::ResolveOwnAddress));
-        assert_eq!(address(&name("worker")), Err(Reason::ResolveOwnAddress));
+        assert_eq!(address(&ip("10.1.2.3")), Err(Reason::ResolveRefused));
+        assert_eq!(address(&ip("100.64.0.1")), Err(Reason::ResolveRefused));
+        assert_eq!(address(&name("worker")), Err(Reason::ResolveRefused));
     }
 
     #[test]
     fn a_tailscale_service_is_reached_through_the_node_that_hosts_it() {
         for host in [name("pg"), name("pg.tail1.ts.net")] {
-            let resolved = resolve(&status(), &host).unwrap();
+            let status = status();
+            let resolved = resolve(&status, &host).unwrap();
             assert_eq!(resolved.address.to_string(), "100.100.1.1");
             assert_eq!(resolved.addresses.len(), 2);
         }

@@ -2,15 +2,17 @@
 
 use super::World;
 use crate::config::Target;
+use crate::diagnose::Evidence;
 use crate::probe::dns::MagicDns;
-use crate::probe::resolve::Interest;
-use crate::probe::{self, Context, Held, Probe};
+use crate::probe::look::{Look, look};
+use crate::probe::resolve::{Interest, Resolved};
+use crate::probe::{self, Context, Held, Probe, evidence};
 use crate::reason::Failure;
-use crate::tailscale::{LocalApi, Observe, Peer, Status};
+use crate::tailscale::{Dialer, LocalApi, Observe, Peer, Status};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 /// The tailnet, as the local tailscaled shows and reaches it.
 pub struct Tailnet {
@@ -37,7 +39,15 @@ impl Tailnet {
     pub fn new(socket: Option<PathBuf>, magic_dns: SocketAddr, observe: Observe) -> Self {
         Self { local: LocalApi::new(socket, observe), dns: MagicDns::new(magic_dns), netmap: None }
     }
+
+    /// For whoever else asks tailscaled something.
+    pub fn dialer(&self) -> Dialer {
+        self.local.dialer().clone()
+    }
 }
+
+/// Longest time for looking up a DERP region's number.
+const REGION_TIMEOUT: Duration = Duration::from_secs(1);
 
 impl World for Tailnet {
     async fn status(&mut self, interest: &Interest) -> Result<Status, Failure> {
@@ -61,5 +71,23 @@ impl World for Tailnet {
     fn probe(&self, target: &Target, held: &mut Option<Held>, status: &Status) -> impl Future<Output = Probe> + Send {
         let (dialer, dns) = (self.local.dialer(), &self.dns);
         async move { probe::run(target, held, Context { status, dialer, dns }).await }
+    }
+
+    async fn region_id(&mut self, code: &str) -> Option<u32> {
+        timeout(REGION_TIMEOUT, self.local.region_id(code)).await.ok()?.ok()?
+    }
+
+    fn look(
+        &self,
+        resolved: &Resolved<'_>,
+        sample_wanted: bool,
+        round_trip_wanted: bool,
+    ) -> impl Future<Output = Look> + Send {
+        let dialer = self.local.dialer();
+        look(resolved, sample_wanted, round_trip_wanted, dialer)
+    }
+
+    fn evidence(&self, resolved: &Resolved<'_>) -> impl Future<Output = Evidence> + Send {
+        evidence::gather(resolved.address, &resolved.peer.addresses, self.local.dialer())
     }
 }

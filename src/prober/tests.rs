@@ -1,9 +1,8 @@
 //! The loop with a script for a world and a paused clock: when it probes, what it counts.
 
-mod soak;
-
 use super::*;
 use crate::config::Environment;
+use crate::diagnose::Seen;
 use crate::health::TrackState;
 use crate::metrics::Build;
 use crate::probe::Detail;
@@ -14,6 +13,25 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use tokio::time::{sleep, sleep_until};
 
+/// What a world has to say of paths, where nobody asks.
+macro_rules! no_paths {
+    () => {
+        async fn region_id(&mut self, _: &str) -> Option<u32> {
+            None
+        }
+
+        async fn look(&self, _: &Resolved<'_>, _: bool, _: bool) -> Look {
+            Look::default()
+        }
+
+        async fn evidence(&self, _: &Resolved<'_>) -> Evidence {
+            Evidence { disco: Seen::Untold, tunnel: Seen::Untold, full_size: Seen::Untold }
+        }
+    };
+}
+
+mod soak;
+
 /// What a probe comes to, and how long it takes.
 type Outcome = (Duration, Result<Detail, Reason>);
 
@@ -23,11 +41,11 @@ struct Script<F> {
     node: Box<dyn Fn(Duration) -> Result<Status, Failure> + Send + Sync>,
     /// Told the target's name, how many probes of it there were, and the time since the start.
     probe: F,
-    seen: Seen,
+    seen: Turns,
 }
 
 /// What was probed: when, and what came of it.
-type Seen = Arc<Mutex<BTreeMap<String, Vec<Turn>>>>;
+type Turns = Arc<Mutex<BTreeMap<String, Vec<Turn>>>>;
 
 #[derive(Clone, Copy, Debug)]
 struct Turn {
@@ -51,6 +69,8 @@ impl<F: Fn(&str, usize, Duration) -> Outcome + Send + Sync> World for Script<F> 
         let outcome = outcome.map_err(|reason| Failure::new(reason, "as the script says"));
         Probe { outcome, timings: Default::default(), elapsed: ended - started }
     }
+
+    no_paths!();
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -86,7 +106,7 @@ fn silent() -> Outcome {
 struct Played {
     state: Arc<State>,
     metrics: Arc<Metrics>,
-    seen: Seen,
+    seen: Turns,
     begun: Instant,
 }
 
@@ -121,7 +141,7 @@ where
     let (source, config) = configuration(settings);
     let (metrics, state) = books(&config);
     let begun = Instant::now();
-    let seen = Seen::default();
+    let seen = Turns::default();
     let world = Script { begun, node: Box::new(node), probe, seen: Arc::clone(&seen) };
     let prober = Prober::new(Arc::clone(&state), Arc::clone(&metrics), config, source, world, uid);
     let (stop, stopped) = watch::channel(false);
@@ -129,7 +149,7 @@ where
         sleep_until(begun + length).await;
         stop.send_replace(true);
     };
-    tokio::join!(prober.run(Arc::default(), stopped), end);
+    tokio::join!(prober.run(Arc::default(), Arc::default(), stopped), end);
     Played { state, metrics, seen, begun }
 }
 

@@ -1,20 +1,30 @@
 //! LocalAPI, tailscaled's HTTP interface on a unix socket: only the calls that telltail makes, only the fields it reads.
 
+mod backoff;
+mod bus;
+mod derpmap;
+mod dial;
+mod observe;
+mod ping;
 mod socket;
 mod split;
 mod status;
+mod warning;
 
-pub use status::{ExtraRecord, Own, Peer, Route, Status};
+pub use backoff::Backoff;
+pub use bus::{Bus, Event, MASK, MASK_WITH_PEERS};
+pub use observe::{Answer, Call, Observe};
+pub use ping::{FULL_SIZE, PingKind, Pong, Refusal, Reply, Way, Why};
+pub use status::{ExtraRecord, Own, Peer, Route, Status, is_at_least};
+pub use warning::{Severity, Warning};
 
-use crate::http::{Connection, Raw};
+use crate::http::Connection;
 use crate::reason::{Failure, Reason};
 use bytes::Bytes;
 use http_body_util::Empty;
 use hyper::body::Incoming;
 use hyper::{Method, Request, Response, StatusCode};
-use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// Longest time for a whole `status`, reading included. tailscaled answers in under a millisecond; it blocks while it
@@ -31,80 +41,10 @@ pub struct LocalApi {
 }
 
 /// The part of the client that many probes can use at once: each dial takes a connection of its own.
+#[derive(Clone)]
 pub struct Dialer {
     sockets: Vec<PathBuf>,
     observe: Observe,
-}
-
-/// Is told of each finished call.
-pub type Observe = Arc<dyn Fn(Call, Answer) + Send + Sync>;
-
-/// The calls that telltail makes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Call {
-    /// `status`.
-    Status,
-    /// `dial`.
-    Dial,
-}
-
-impl Call {
-    /// Every call.
-    pub const ALL: [Self; 2] = [Self::Status, Self::Dial];
-
-    /// The label value.
-    pub const fn slug(self) -> &'static str {
-        match self {
-            Self::Status => "status",
-            Self::Dial => "dial",
-        }
-    }
-}
-
-/// How a call went, whatever the answer says of a target.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Answer {
-    /// tailscaled answered; that a dial failed is an answer, too.
-    Ok,
-    /// This user may not.
-    Forbidden,
-    /// No answer, none in time, or something that is no answer.
-    None,
-}
-
-impl Answer {
-    /// Every answer.
-    pub const ALL: [Self; 3] = [Self::Ok, Self::Forbidden, Self::None];
-
-    /// The label value.
-    pub const fn slug(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Forbidden => "forbidden",
-            Self::None => "no_answer",
-        }
-    }
-
-    fn of<T>(result: &Result<T, Failure>) -> Self {
-        match result {
-            Err(failure) if failure.reason == Reason::NodeSocketForbidden => Self::Forbidden,
-            Err(failure) if failure.reason.is_nodes() => Self::None,
-            Ok(_) | Err(_) => Self::Ok,
-        }
-    }
-}
-
-/// A call under way, which may be given up at any time.
-struct Observed<'a> {
-    observe: &'a Observe,
-    call: Call,
-    answer: Answer,
-}
-
-impl Drop for Observed<'_> {
-    fn drop(&mut self) {
-        (self.observe)(self.call, self.answer);
-    }
 }
 
 impl LocalApi {
@@ -165,39 +105,6 @@ impl LocalApi {
 }
 
 impl Dialer {
-    /// Lets tailscaled connect to an address. It waits as long as the far side is silent: the deadline is the caller's.
-    pub async fn dial(&self, target: SocketAddr) -> Result<Raw, Failure> {
-        let mut observed = Observed { observe: &self.observe, call: Call::Dial, answer: Answer::None };
-        let answer = self.dial_unobserved(target).await;
-        observed.answer = Answer::of(&answer);
-        answer
-    }
-
-    async fn dial_unobserved(&self, target: SocketAddr) -> Result<Raw, Failure> {
-        let host = target.ip().to_string();
-        let port = target.port().to_string();
-        let headers = [
-            ("connection", "upgrade"),
-            ("upgrade", "ts-dial"),
-            ("dial-host", host.as_str()),
-            ("dial-port", port.as_str()),
-        ];
-        let request = request(Method::POST, "/localapi/v0/dial", &headers)?;
-        let mut connection = self.connect().await?;
-        let response = connection.send(request).await.map_err(|error| broken(&error))?;
-        match response.status() {
-            StatusCode::SWITCHING_PROTOCOLS => connection.upgrade(response).await.map_err(|error| broken(&error)),
-            StatusCode::OK if response.headers().contains_key("dial-self") => {
-                let cause = format_args!("tailscaled says that {target} is not reached over the tailnet (Dial-Self)");
-                Err(Failure::new(Reason::ConnectNotRouted, cause))
-            }
-            status => {
-                let text = connection.text(response.into_body(), MAX_ERROR_TEXT).await.unwrap_or_default();
-                Err(if status == StatusCode::BAD_GATEWAY { dial_failure(&text) } else { unexpected(status, &text) })
-            }
-        }
-    }
-
     async fn connect(&self) -> Result<Connection, Failure> {
         let stream = socket::connect(&self.sockets).await?;
         Connection::open(stream).await.map_err(|error| broken(&error))
@@ -211,21 +118,6 @@ fn request(method: Method, path: &str, headers: &[(&'static str, &str)]) -> Resu
         request = request.header(*name, *value);
     }
     request.body(Empty::new()).map_err(|error| Failure::new(Reason::NodeLocalapiInvalid, error))
-}
-
-/// What tailscaled's dialer said, kernel's and netstack's wording alike.
-fn dial_failure(text: &str) -> Failure {
-    let lower = text.to_ascii_lowercase();
-    let reason = if lower.contains("refused") {
-        Reason::ConnectRefused
-    } else if lower.contains("timeout") || lower.contains("timed out") {
-        Reason::ConnectTimeout
-    } else if lower.contains("no route") || lower.contains("unreachable") {
-        Reason::ConnectUnreachable
-    } else {
-        Reason::ConnectFailed
-    };
-    Failure::new(reason, text)
 }
 
 fn unexpected(status: StatusCode, text: &str) -> Failure {

@@ -1,12 +1,18 @@
-//! Splits the answer of `status` into its parts while it arrives, so that a tailnet of any size needs little memory.
+//! Splits the answer of `status`, or the lines of the bus, into parts while they arrive, so that a tailnet of any size
+//! needs little memory.
 
 /// A part of the answer, raw JSON.
 #[derive(Debug, PartialEq)]
 pub enum Part<'a> {
     /// A member of the outermost object.
     Field(&'a [u8], &'a [u8]),
+    /// A member of the outermost object that is not wanted: its name, and the first byte of its value, which tells
+    /// whether it is `null`.
+    Skipped(&'a [u8], u8),
     /// A member's value of the object `Peer`.
     Peer(&'a [u8]),
+    /// The end of an object that another may follow.
+    End,
 }
 
 /// Why an answer cannot be split.
@@ -27,6 +33,8 @@ pub const MAX_PART: usize = 1 << 20;
 #[derive(Debug)]
 pub struct Splitter {
     wanted: &'static [&'static str],
+    /// Objects follow one another, and none of them has peers.
+    lines: bool,
     expect: Expect,
     in_peers: bool,
     key: Vec<u8>,
@@ -52,7 +60,13 @@ enum Expect {
 impl Splitter {
     /// A splitter that hands out the peers and the `wanted` fields of the outermost object.
     pub fn new(wanted: &'static [&'static str]) -> Self {
-        Self { wanted, expect: Expect::Object, in_peers: false, key: Vec::new(), value: Vec::new(), position: 0 }
+        let (key, value) = (Vec::new(), Vec::new());
+        Self { wanted, lines: false, expect: Expect::Object, in_peers: false, key, value, position: 0 }
+    }
+
+    /// A splitter for any number of objects, one after another, that hands out their `wanted` fields.
+    pub fn lines(wanted: &'static [&'static str]) -> Self {
+        Self { lines: true, ..Self::new(wanted) }
     }
 
     /// Takes the next bytes and hands each completed part to `emit`.
@@ -70,13 +84,24 @@ impl Splitter {
                 self.complete(&mut emit)?;
             }
             self.position += 1;
+            if self.lines && self.expect == Expect::Nothing {
+                self.expect = Expect::Object;
+                emit(Part::End)?;
+            }
         }
         Ok(())
     }
 
     /// Must be called at the end of the answer.
     pub fn finish(&self) -> Result<(), Broken> {
-        if self.expect == Expect::Nothing { Ok(()) } else { Err(Broken::Incomplete) }
+        let end = if self.lines { Expect::Object } else { Expect::Nothing };
+        if self.expect == end { Ok(()) } else { Err(Broken::Incomplete) }
+    }
+
+    /// Bytes of memory that are kept for what has been read.
+    #[cfg(test)]
+    pub fn held(&self) -> usize {
+        self.key.capacity() + self.value.capacity()
     }
 
     /// Takes one byte; true if it was the last of a value.
@@ -127,7 +152,7 @@ impl Splitter {
             (Expect::FirstKey | Expect::Comma, b'}') => Expect::Nothing,
             (Expect::Comma, b',') => Expect::Key,
             (Expect::Colon, b':') => Expect::Value,
-            (Expect::Value, b'{') if !self.in_peers && self.key == b"Peer" => {
+            (Expect::Value, b'{') if !self.in_peers && !self.lines && self.key == b"Peer" => {
                 self.in_peers = true;
                 Expect::FirstKey
             }
@@ -149,7 +174,7 @@ impl Splitter {
     }
 
     fn keep(&mut self, byte: u8) -> Result<(), Broken> {
-        if !self.in_peers && !self.is_wanted() {
+        if !self.in_peers && !self.is_wanted() && !self.value.is_empty() {
             return Ok(());
         }
         if self.value.len() >= MAX_PART {
@@ -170,7 +195,7 @@ impl Splitter {
         } else if self.is_wanted() {
             emit(Part::Field(&self.key, &self.value))
         } else {
-            Ok(())
+            emit(Part::Skipped(&self.key, self.value.first().copied().unwrap_or_default()))
         }
     }
 }
@@ -194,6 +219,7 @@ mod tests {
                         serde_json::from_slice(value).map_err(|_| Broken::Syntax(0))?,
                     )),
                     Part::Peer(value) => peers.push(serde_json::from_slice(value).map_err(|_| Broken::Syntax(0))?),
+                    Part::Skipped(..) | Part::End => {}
                 }
                 Ok::<(), Broken>(())
             })?;

@@ -46,6 +46,9 @@ pub struct Own {
     /// When its key expires; none where it never does.
     #[serde(deserialize_with = "time")]
     pub key_expiry: Option<SystemTime>,
+    /// Code of its home DERP region; empty where it has none.
+    #[serde(rename = "Relay", deserialize_with = "or_default")]
+    pub home_region: String,
 }
 
 /// A name that is not a node's.
@@ -57,10 +60,14 @@ pub struct ExtraRecord {
     pub address: IpAddr,
 }
 
-/// Another node.
+/// Another node. Its home DERP region and whether the control plane shows it online are left out: neither says over which
+/// path packets go, or whether any do.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-#[serde(default)]
+#[serde(default, rename_all = "PascalCase")]
 pub struct Peer {
+    /// Stable node id.
+    #[serde(rename = "ID", deserialize_with = "or_default")]
+    pub id: String,
     /// MagicDNS name, lower case, without trailing dot.
     #[serde(rename = "DNSName", deserialize_with = "name")]
     pub dns_name: String,
@@ -71,8 +78,18 @@ pub struct Peer {
     #[serde(rename = "AllowedIPs", deserialize_with = "parsed")]
     pub routes: Vec<Route>,
     /// Has its key expired?
-    #[serde(rename = "Expired")]
     pub expired: bool,
+    /// When its key expires; none where it never does.
+    #[serde(deserialize_with = "time")]
+    pub key_expiry: Option<SystemTime>,
+    /// The UDP address that is trusted for sending directly; empty without one.
+    #[serde(deserialize_with = "or_default")]
+    pub cur_addr: String,
+    /// The peer relay that is trusted for sending; empty without one, and before 1.86.
+    #[serde(deserialize_with = "or_default")]
+    pub peer_relay: String,
+    /// Was something sent to it in the last 45 s?
+    pub active: bool,
 }
 
 /// An address block in CIDR notation.
@@ -147,6 +164,7 @@ impl<'a> Reader<'a> {
                 status.peers.extend(peer.filter(|peer| keep(peer)));
                 Ok(())
             }
+            Part::Skipped(..) | Part::End => Ok(()),
         };
         splitter.feed(bytes, take).map_err(Unread::into_failure)
     }
@@ -185,6 +203,13 @@ fn invalid(cause: impl std::fmt::Display) -> Failure {
 }
 
 impl Status {
+    /// Reads a whole answer, with all its peers: for recorded ones.
+    pub fn read(answer: &[u8]) -> Result<Self, Failure> {
+        let mut reader = Reader::new(&|_| true);
+        reader.feed(answer)?;
+        reader.finish()
+    }
+
     fn take(&mut self, key: &[u8], value: &[u8]) -> serde_json::Result<()> {
         #[derive(Deserialize)]
         #[serde(rename_all = "PascalCase")]
@@ -223,9 +248,14 @@ impl Status {
 
     /// Does this tailscaled tell the names of Tailscale Services (ExtraRecords, since 1.100)?
     pub fn tells_services(&self) -> bool {
-        let mut numbers = self.version.split(['.', '-']).map(|number| number.parse::<u32>().unwrap_or(0));
-        (numbers.next(), numbers.next()) >= (Some(1), Some(100))
+        is_at_least(&self.version, (1, 100))
     }
+}
+
+/// Is a version like `1.102.5-t…` this one or a later one?
+pub fn is_at_least(version: &str, than: (u32, u32)) -> bool {
+    let mut numbers = version.split(['.', '-']).map(|number| number.parse().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= than
 }
 
 fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(deserializer: D) -> Result<T, D::Error> {

@@ -1,6 +1,7 @@
 //! From start to end: what is counted when, the startup gate, readiness by mode, drain.
 
 use crate::rig::{Rig, Way};
+use std::collections::BTreeSet;
 use std::time::Duration;
 use tailscaled_sim::services::Postgres;
 use tailscaled_sim::{Backend, BackendState, Tailscaled};
@@ -177,12 +178,20 @@ async fn one_connection_to_tailscaled_and_one_to_valkey_serve_every_probe() {
     agent.probes("cache", 5).await;
     assert_eq!(rig.cache.tally().accepted, 1);
     assert!(rig.cache.tally().requests >= 5);
-    let status = |request: &tailscaled_sim::Request| request.path.ends_with("status");
+    // What is read takes one connection, the news one of their own, each dial and each ping one more.
     let requests = rig.tailscaled.requests();
-    assert!(requests.iter().filter(|request| status(request)).all(|request| request.connection == 1));
-    assert!(
-        requests.iter().filter(|request| !status(request)).all(|request| request.header("dial-host") != Some("db"))
-    );
+    let connections = |calls: &[&str]| -> Vec<u64> {
+        let of = |path: &str| calls.iter().any(|call| path.ends_with(call));
+        requests.iter().filter(|request| of(&request.path)).map(|request| request.connection).collect()
+    };
+    let (reads, news, each) =
+        (connections(&["status", "derpmap"]), connections(&["bus"]), connections(&["dial", "ping"]));
+    assert!(reads.len() >= 5 && reads.iter().all(|one| *one == reads[0]), "{reads:?}");
+    assert_eq!(connections(&["derpmap"]).len(), 1, "the home region's number is asked for once");
+    assert_eq!(news.len(), 1, "{news:?}");
+    let distinct: BTreeSet<_> = reads.iter().chain(&news).chain(&each).collect();
+    assert_eq!(distinct.len(), 2 + each.len(), "{each:?}");
+    assert!(requests.iter().all(|request| request.header("dial-host") != Some("db")));
     assert!(rig.dns.questions().is_empty() && rig.proxy.requests().is_empty());
 
     rig.cache.kill_connections();

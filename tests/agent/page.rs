@@ -46,7 +46,7 @@ impl Page {
 
     /// Every series without its value, but for the families that the contract calls absent at times.
     pub fn names(&self) -> BTreeSet<String> {
-        const COMING_AND_GOING: [&str; 8] = [
+        const COMING_AND_GOING: [&str; 14] = [
             "telltail_target_failing_info",
             "telltail_http_requests_total",
             "telltail_startup_gate_release_info",
@@ -54,6 +54,12 @@ impl Page {
             "telltail_probe_last_success_timestamp_seconds",
             "telltail_node_online",
             "telltail_node_info",
+            "telltail_node_derp_info",
+            "telltail_node_health_warning",
+            "telltail_node_key_expiry_timestamp_seconds",
+            "telltail_path_derp_info",
+            "telltail_path_rtt_seconds",
+            "telltail_peer_key_expiry_timestamp_seconds",
             "telltail_target_info",
         ];
         let lasting = self.series.iter().filter(|(name, ..)| !COMING_AND_GOING.contains(&name.as_str()));

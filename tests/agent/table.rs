@@ -142,7 +142,7 @@ fn localapi() -> Vec<Row> {
             (&[15], "503, a line in the text", |rig| error_text(rig, 503, "a\n{\"level\":\"INFO\"}\x1b[2J"), INVALID),
             (&[16], "an empty answer", |rig| json(rig, ""), INVALID),
             (&[16], "a list", |rig| json(rig, "[]"), INVALID),
-            (&[16], "an empty object", |rig| json(rig, "{}"), pod("node_state_unknown")),
+            (&[16], "an empty object", |rig| json(rig, "{}"), pod("node_localapi_invalid")),
             (&[16], "wrong types", |rig| json(rig, r#"{"BackendState":7,"Self":[],"Peer":"x"}"#), INVALID),
             (&[16], "cut JSON", |rig| json(rig, r#"{"BackendState":"Running","#), INVALID),
             (&[17], "100,000 arrays in each other", |rig| misbehave(rig, Misbehaviour::deep_nesting(100_000)), INVALID),
@@ -179,12 +179,12 @@ fn node() -> Vec<Row> {
             (&[22], "the own key has expired", |rig| rig.tailscaled.expire_own_key(), pod("node_key_expired")),
             (&[23], "`tailscale down`", |rig| state(rig, BackendState::Stopped), pod("node_stopped")),
             (&[24], "Running without an address", |rig| rig.tailscaled.take_addresses(), pod("node_no_address")),
-            (&[16], "InUseOtherUser", |rig| state(rig, BackendState::InUseOtherUser), pod("node_state_unknown")),
+            (&[16], "InUseOtherUser", |rig| state(rig, BackendState::InUseOtherUser), pod("node_localapi_invalid")),
             (
                 &[16],
                 "a state of the future",
                 |rig| state(rig, BackendState::Other("Paused\n\"x\u{202e}".to_owned())),
-                pod("node_state_unknown"),
+                pod("node_localapi_invalid"),
             ),
             (
                 &[25],
@@ -265,11 +265,26 @@ fn dialling() -> Vec<Row> {
             (&[51], "tailscaled cannot dial", |rig| fails(rig, "no such thing\n{}"), path("connect_failed")),
             (&[52], "nothing listens", |rig| rig.db.stop(), service(DB, "connect_refused")),
             (&[52], "the port is closed", |rig| backend(rig, Backend::Refuse), service(DB, "connect_refused")),
-            (&[53, 67], "no answer to SYN", |rig| backend(rig, Backend::BlackHole), path("connect_timeout")),
-            (&[58], "the policy drops", |rig| rig.tailscaled.set_peer_silent("db", true), path("connect_timeout")),
+            (&[53, 67], "no answer to SYN", |rig| backend(rig, Backend::BlackHole), path("connect_dropped")),
+            (&[58], "the policy drops", |rig| rig.tailscaled.set_peer_silent("db", true), path("connect_dropped")),
+            (
+                &[53],
+                "the machine is frozen",
+                |rig| rig.tailscaled.set_peer_frozen("db", true),
+                path("connect_tunnel_dead"),
+            ),
+            (
+                &[53],
+                "nothing answers, and the local tailscaled refuses pings",
+                |rig| {
+                    rig.tailscaled.misbehave_at(Call::Ping, Misbehaviour::Error(500, "no".to_owned()));
+                    backend(rig, Backend::BlackHole);
+                },
+                path("connect_timeout"),
+            ),
             (&[54], "no route", |rig| fails(rig, "connect tcp: no route to host"), path("connect_unreachable")),
             (&[54], "no network", |rig| fails(rig, "network is unreachable"), path("connect_unreachable")),
-            (&[53], "tailscaled gives up", |rig| fails(rig, "operation timed out"), path("connect_timeout")),
+            (&[53], "tailscaled gives up", |rig| fails(rig, "operation timed out"), path("connect_dropped")),
             (&[55], "Dial-Self", |rig| backend(rig, Backend::DialSelf), path("connect_not_routed")),
             (
                 &[59, 60],
@@ -282,6 +297,27 @@ fn dialling() -> Vec<Row> {
                 "connected, then nothing comes through",
                 |rig| backend(rig, Backend::Mute),
                 service(DB, "protocol_timeout"),
+            ),
+            (
+                &[63],
+                "connected, then nothing comes through, and the machine is frozen",
+                |rig| {
+                    rig.db.behave(Postgres::frozen());
+                    rig.tailscaled.misbehave_at(Call::Ping, Misbehaviour::Silent);
+                },
+                path("protocol_tunnel_dead"),
+            ),
+            (
+                &[62],
+                "large packets are dropped",
+                |rig| {
+                    rig.db.behave(Postgres::frozen());
+                    rig.tailscaled.update_peer("db", |db| {
+                        db.go_direct("192.0.2.7:41641");
+                        db.largest_udp = Some(1200);
+                    });
+                },
+                path("protocol_mtu"),
             ),
             (
                 &[71],
@@ -321,7 +357,7 @@ fn proxy() -> Vec<Row> {
                 &[53],
                 "the proxy never says how CONNECT went",
                 |rig| rig.proxy.behave(Socks5Conduct::SilentAtConnect),
-                path("connect_timeout"),
+                path("connect_dropped"),
             ),
             (&[68], "the proxy tells a bound name", |rig| rig.proxy.behave(Socks5Conduct::Bound(3)), DB_UP),
             (&[68], "the proxy tells a bound IPv6", |rig| rig.proxy.behave(Socks5Conduct::Bound(4)), DB_UP),

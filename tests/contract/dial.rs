@@ -1,7 +1,7 @@
 //! What a dial comes to, on the wire and as telltail reads it.
 
 use super::raw::{self, Answer, Connection};
-use super::{CLOSED, SERVED, SERVICE, SOON, State, World, client, since};
+use super::{CLOSED, SERVED, SERVICE, SOON, State, World, addresses, client, since};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 use telltail::reason::Reason;
@@ -30,8 +30,13 @@ const PONG: &[u8] = b"+PONG\r\n";
 pub fn to_peer(world: &impl World, state: State) -> Outcome {
     let stranger = stranger(world);
     match state {
-        State::Healthy | State::ServiceOffered | State::PeerOffline => Outcome::Connected,
-        State::PeerSilent => Outcome::Silent,
+        State::Healthy
+        | State::ServiceOffered
+        | State::PeerOffline
+        | State::UdpBlocked
+        | State::LargeLost
+        | State::NoDerp => Outcome::Connected,
+        State::PeerSilent | State::PeerFrozen => Outcome::Silent,
         State::PeerGone | State::WithoutControl | State::LoggedOut => stranger,
         // The node's own stack still knows the address and waits; the kernel's routes are gone.
         State::PeerExpired | State::OwnKeyExpired | State::Stopped => {
@@ -112,12 +117,6 @@ async fn comes_to(world: &impl World, to: impl Into<SocketAddr>, want: Outcome) 
     }
     // A dial that one has left is no burden to those after it.
     assert!(raw::status(world).await.is_object());
-}
-
-/// The address in 100.64.0.0/10 and the one in fd7a:115c:a1e0::/48 of a node in `status`.
-fn addresses(node: &serde_json::Value) -> (IpAddr, IpAddr) {
-    let address = |at: usize| node["TailscaleIPs"][at].as_str().unwrap().parse().unwrap();
-    (address(0), address(1))
 }
 
 /// The peer's second address.

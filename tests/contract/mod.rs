@@ -4,24 +4,25 @@
 //! A statement is an async function that panics when it does not hold. Those of one [`State`] are told in a row while the
 //! [`World`] is in that state; all of them are told even if one fails, so that one run shows every difference.
 
+mod bus;
 mod child;
 mod dial;
+mod ping;
 mod raw;
 mod rules;
 mod status;
+mod tell;
 mod user;
 
 pub use user::speak_as_another_user;
 
-use std::future::{Future, poll_fn};
+use bus::News;
 use std::io::Write as _;
-use std::net::{Ipv4Addr, SocketAddr};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
+use tell::{holds, tell_in};
 use telltail::tailscale::LocalApi;
 
 /// The port of the peer where a Valkey answers `PING`; at the one above nothing listens.
@@ -55,6 +56,9 @@ pub trait World {
     /// comes at all.
     fn silence(&self) -> Duration;
 
+    /// Must tailscaled be started anew for [`State::WithoutControl`]?
+    fn restarts(&self) -> bool;
+
     /// Why this world cannot get into a state, where it cannot.
     fn cannot(&self, state: State) -> Option<&'static str>;
 
@@ -77,6 +81,14 @@ pub enum State {
     PeerOffline,
     /// The peer lets nothing in.
     PeerSilent,
+    /// The peer's machine stands still.
+    PeerFrozen,
+    /// No UDP gets through between the two, so that they speak over DERP.
+    UdpBlocked,
+    /// UDP of more than 1,000 bytes to the peer gets lost.
+    LargeLost,
+    /// No DERP server answers.
+    NoDerp,
     /// The peer is not in the netmap.
     PeerGone,
     /// The peer's key has expired.
@@ -94,17 +106,6 @@ pub enum State {
 /// The address of the Tailscale Service.
 pub const SERVICE: Ipv4Addr = Ipv4Addr::new(100, 100, 1, 1);
 
-/// Tells every statement of a module, by name; gives the names of those that do not hold.
-macro_rules! tell {
-    ($world:expr, $state:expr, $($module:ident::$statement:ident),* $(,)?) => {{
-        let mut broken = Vec::new();
-        $(if !holds($module::$statement($world)).await {
-            broken.push(concat!(stringify!($module), "::", stringify!($statement)));
-        })*
-        broken.into_iter().map(|name| format!("{:?}: {name}", $state)).collect::<Vec<_>>()
-    }};
-}
-
 /// Tells every statement. Panics at the end if one did not hold.
 pub async fn hold(world: &impl World) {
     let states = [
@@ -112,6 +113,10 @@ pub async fn hold(world: &impl World) {
         State::ServiceOffered,
         State::PeerOffline,
         State::PeerSilent,
+        State::PeerFrozen,
+        State::UdpBlocked,
+        State::LargeLost,
+        State::NoDerp,
         State::PeerGone,
         State::PeerExpired,
         State::OwnKeyExpired,
@@ -125,12 +130,20 @@ pub async fn hold(world: &impl World) {
             say(world, format_args!("{state:?} NOT TOLD: {reason}"));
             continue;
         }
+        let news = News::open(world).await;
         world.make(state).await;
         broken.extend(settled(world, state, state).await);
+        if !holds(news.tell_of(world, state)).await {
+            broken.push(format!("{state:?}: bus::tells_of_it"));
+        }
         broken.extend(tell_in(world, state).await);
         if state != State::LoggedOut {
+            let news = News::open(world).await;
             world.heal(state).await;
             broken.extend(settled(world, state, State::Healthy).await);
+            if !holds(news.tell_of_the_end(world, state)).await {
+                broken.push(format!("{state:?}: bus::tells_of_its_end"));
+            }
         }
     }
     assert!(broken.is_empty(), "{}: these do not hold: {broken:#?}", name(world));
@@ -139,70 +152,6 @@ pub async fn hold(world: &impl World) {
 /// Waits until dials are as they must be in `want`; names what is broken where they do not get so.
 async fn settled(world: &impl World, state: State, want: State) -> Option<String> {
     (!holds(dial::settled(world, want)).await).then(|| format!("{state:?}: dial::to_peer as in {want:?}"))
-}
-
-async fn tell_in(world: &impl World, state: State) -> Vec<String> {
-    match state {
-        State::Healthy => {
-            let mut broken = tell!(
-                world,
-                state,
-                status::names_its_release,
-                status::has_the_fields_of_its_release,
-                status::describes_the_own_node,
-                status::describes_the_peer,
-                status::leaves_peers_out_when_told,
-                status::serves_many_requests_on_a_connection,
-                status::has_no_records_without_services,
-                rules::only_the_right_host_passes,
-                rules::pages_of_the_web_do_not_pass,
-                rules::an_unknown_path_is_not_found,
-                rules::a_dial_is_a_post_with_an_upgrade,
-                rules::http_1_0_is_spoken,
-                rules::what_is_no_request_is_refused,
-                user::may_ask_and_dial,
-            );
-            broken.extend(tell!(
-                world,
-                state,
-                dial::carries_bytes_both_ways,
-                dial::has_no_half_close,
-                dial::knows_names,
-                dial::says_how_it_was_refused,
-                dial::to_an_address_of_nobody,
-                dial::to_a_tailnet_address_of_nobody,
-                dial::to_the_own_node,
-                dial::to_magic_dns,
-                dial::of_an_unknown_name,
-                dial::of_a_port_that_is_none,
-            ));
-            broken
-        }
-        State::ServiceOffered => tell!(world, state, status::tells_services, dial::goes_to_the_host_of_a_service),
-        State::PeerOffline => tell!(world, state, status::shows_the_peer_offline, dial::to_the_peer_offline),
-        State::PeerSilent => tell!(world, state, status::still_lists_the_peer, dial::to_the_peer_silent),
-        State::PeerGone => tell!(world, state, status::lists_no_peer, dial::to_the_peer_gone),
-        State::PeerExpired => tell!(world, state, status::shows_the_peer_expired, dial::to_the_peer_expired),
-        State::OwnKeyExpired => {
-            tell!(world, state, status::of_an_expired_node, dial::with_own_key_expired, dial::to_the_own_node_at_rest)
-        }
-        State::Stopped => {
-            tell!(world, state, status::of_a_stopped_node, dial::while_stopped, dial::to_the_own_node_at_rest)
-        }
-        State::WithoutControl => tell!(world, state, status::of_a_node_without_control, dial::without_control),
-        State::LoggedOut => tell!(world, state, status::of_a_node_logged_out, dial::logged_out),
-    }
-}
-
-/// Runs a statement to its end or panic; the panic's message is printed by the usual hook.
-async fn holds(statement: impl Future<Output = ()>) -> bool {
-    let mut statement = pin!(statement);
-    poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| statement.as_mut().poll(context))) {
-        Ok(Poll::Pending) => Poll::Pending,
-        Ok(Poll::Ready(())) => Poll::Ready(true),
-        Err(_) => Poll::Ready(false),
-    })
-    .await
 }
 
 /// Says something that must be seen although the test passes: past the test harness, which keeps what `println` says.
@@ -214,6 +163,12 @@ fn name(world: &impl World) -> String {
     format!("tailscaled {} in {} mode", world.version(), if world.tun() { "TUN" } else { "userspace" })
 }
 
+/// The address in 100.64.0.0/10 and the one in fd7a:115c:a1e0::/48 of a node in `status`.
+fn addresses(node: &serde_json::Value) -> (IpAddr, IpAddr) {
+    let address = |at: usize| node["TailscaleIPs"][at].as_str().unwrap().parse().unwrap();
+    (address(0), address(1))
+}
+
 /// telltail's own client.
 fn client(world: &impl World) -> LocalApi {
     LocalApi::new(Some(world.socket().to_owned()), Arc::new(|_, _| {}))
@@ -221,6 +176,11 @@ fn client(world: &impl World) -> LocalApi {
 
 /// Is the world's release `1.minor` or later?
 fn since(world: &impl World, minor: u32) -> bool {
-    let numbers: Vec<u32> = world.version().split('.').filter_map(|number| number.parse().ok()).collect();
+    is_since(world.version(), minor)
+}
+
+/// Is a release `1.minor` or later?
+fn is_since(version: &str, minor: u32) -> bool {
+    let numbers: Vec<u32> = version.split(['.', '-']).filter_map(|number| number.parse().ok()).collect();
     numbers[..2] >= [1, minor][..]
 }

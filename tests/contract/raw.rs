@@ -44,6 +44,13 @@ impl Connection {
     }
 
     async fn read_answer(&mut self) -> Answer {
+        let mut answer = self.head().await;
+        answer.body = String::from_utf8(self.read_body(&answer).await).unwrap();
+        answer
+    }
+
+    /// An answer whose body has not been read.
+    pub async fn head(&mut self) -> Answer {
         let end = loop {
             if let Some(end) = self.unread.windows(4).position(|bytes| bytes == b"\r\n\r\n") {
                 break end;
@@ -57,9 +64,7 @@ impl Connection {
         let status = words.next().unwrap().parse().unwrap_or_else(|_| panic!("not HTTP: {head:?}"));
         let headers = lines.map(|line| line.split_once(": ").unwrap_or_else(|| panic!("no header: {line:?}")));
         let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-        let mut answer = Answer { version, status, headers, body: String::new() };
-        answer.body = String::from_utf8(self.read_body(&answer).await).unwrap();
-        answer
+        Answer { version, status, headers, body: String::new() }
     }
 
     async fn read_body(&mut self, answer: &Answer) -> Vec<u8> {
@@ -69,12 +74,11 @@ impl Connection {
         if answer.header("Transfer-Encoding") == Some("chunked") {
             let mut body = Vec::new();
             loop {
-                let size = usize::from_str_radix(&self.line().await, 16).unwrap();
-                body.extend(self.exactly(size).await);
-                assert_eq!(self.line().await, "");
-                if size == 0 {
+                let chunk = self.chunk().await;
+                if chunk.is_empty() {
                     return body;
                 }
+                body.extend(chunk);
             }
         }
         if let Some(length) = answer.header("Content-Length") {
@@ -82,6 +86,14 @@ impl Connection {
         }
         while self.read().await {}
         self.take(self.unread.len())
+    }
+
+    /// The next chunk of a body; the last one is empty.
+    pub async fn chunk(&mut self) -> Vec<u8> {
+        let size = usize::from_str_radix(&self.line().await, 16).unwrap();
+        let chunk = self.exactly(size).await;
+        assert_eq!(self.line().await, "");
+        chunk
     }
 
     async fn line(&mut self) -> String {

@@ -1,11 +1,12 @@
 //! What a user who is not root may do.
 
 use super::child::{self, USER, uid};
-use super::{SERVED, SOON, World, client, say};
+use super::{SERVED, SOON, World, client, is_since, say};
 use std::ffi::OsStr;
 use std::net::IpAddr;
 use std::sync::Arc;
-use telltail::tailscale::LocalApi;
+use telltail::reason::Reason;
+use telltail::tailscale::{LocalApi, MASK, MASK_WITH_PEERS, PingKind, Reply};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
@@ -16,7 +17,7 @@ const PEER: &str = "TELLTAIL_CONTRACT_PEER";
 /// The name of the test that calls [`speak_as_another_user`], in every program that holds the contract.
 const TEST: &str = "another_user";
 
-pub async fn may_ask_and_dial(world: &impl World) {
+pub async fn may_do_all_that_telltail_does(world: &impl World) {
     if uid() != 0 {
         say(
             world,
@@ -43,4 +44,15 @@ pub async fn speak_as_another_user() {
     let mut pong = [0; 7];
     timeout(SOON, stream.read_exact(&mut pong)).await.unwrap().unwrap();
     assert_eq!(&pong, b"+PONG\r\n");
+    for kind in [PingKind::Disco { size: 0 }, PingKind::Tsmp] {
+        let reply = timeout(SOON, client.dialer().ping(peer, &[peer], kind)).await.unwrap().unwrap();
+        assert!(matches!(reply, Reply::Pong(_)), "{reply:?}");
+    }
+    for mask in [MASK, MASK_WITH_PEERS] {
+        let mut bus = client.dialer().watch(mask).await.unwrap();
+        assert!(timeout(SOON, bus.next()).await.unwrap().unwrap().unwrap().wake);
+    }
+    // Without NoPrivateKeys (16), old releases take the reader for somebody who wants to see private keys.
+    let refused = client.dialer().watch(130).await.err().map(|failure| failure.reason);
+    assert_eq!(refused, (!is_since(&status.version, 92)).then_some(Reason::NodeSocketForbidden));
 }

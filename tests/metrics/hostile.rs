@@ -9,9 +9,10 @@ use telltail::health::TrackState;
 use telltail::metrics::{Metrics, ProbeOutcome};
 use telltail::node::{Facts, Node, NodeState};
 use telltail::probe::Detail;
+use telltail::probe::Timings;
 use telltail::reason::{Failure, Reason};
-use telltail::state::{Probed, Snapshot, Timings};
-use telltail::tailscale::{Answer, Call};
+use telltail::state::{Probed, Snapshot};
+use telltail::tailscale::{Answer, Call, Severity, Warning};
 
 /// Any text, half of the time with what means something to the format.
 fn text() -> impl Strategy<Value = String> {
@@ -66,7 +67,15 @@ fn shape() -> impl Strategy<Value = Shape> {
 fn snapshot(config: &Config, shape: &Shape, words: &[String], seconds: f64) -> Snapshot {
     let mut snapshot = fresh(config);
     let word = |n: usize| words[n % words.len()].clone();
-    let facts = shape.facts.map(|(tun, online)| Facts { online, version: word(0), tun, hostname: word(1) });
+    let facts = shape.facts.map(|(tun, online)| Facts {
+        online,
+        version: word(0),
+        tun,
+        hostname: word(1),
+        home_region: format!("r{}", word(2)),
+        ..Facts::default()
+    });
+    snapshot.warnings = vec![Warning { code: word(3), severity: Severity::High, impacts_connectivity: true }];
     let fault = Failure { reason: Reason::NodeStopped, cause: word(2) };
     snapshot.node = Node { state: shape.node, fault: Some(fault), facts };
     snapshot.gate = shape.gate;
@@ -84,15 +93,17 @@ fn snapshot(config: &Config, shape: &Shape, words: &[String], seconds: f64) -> S
 /// Every series; what the node calls itself is left out, for there the label text is the fact.
 fn series(metrics: &Metrics, snapshot: &Snapshot) -> Result<BTreeSet<String>, TestCaseError> {
     let page = Page::parse(&metrics.render(snapshot)).map_err(TestCaseError::fail)?;
-    for info in page.samples().filter(|sample| sample.name == "telltail_node_info") {
-        for label in ["version", "hostname"] {
-            let value = info.label(label).unwrap_or_default();
+    let outside = ["telltail_node_info", "telltail_node_derp_info"];
+    for info in page.samples().filter(|sample| outside.contains(&sample.name.as_str())) {
+        for value in ["version", "hostname", "region"].into_iter().filter_map(|label| info.label(label)) {
             let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'.' || b == b'-';
             prop_assert!((1..=63).contains(&value.len()) && value.bytes().all(allowed), "{value:?}");
         }
     }
     let names = page.series();
-    Ok(names.into_iter().map(|name| name.split("telltail_node_info").next().unwrap_or_default().to_owned()).collect())
+    let told =
+        |name: String| outside.iter().find(|told| name.starts_with(**told)).map_or(name, |told| (*told).to_owned());
+    Ok(names.into_iter().map(told).collect())
 }
 
 /// Lets the metrics live through a reload with everything counted once.

@@ -7,10 +7,13 @@ use telltail::config::{Config, Depth, Expect, Gate, Host, Kind, Listen, LogForma
 use telltail::health::TrackState;
 use telltail::metrics::{Build, Metrics, ProbeOutcome};
 use telltail::node::{Facts, Node, NodeState};
+use telltail::path::{Region, Sample};
 use telltail::probe::Detail;
+use telltail::probe::Timings;
+use telltail::probe::look::Look;
 use telltail::reason::{Failure, Reason};
-use telltail::state::{Change, ProbeRecord, Probed, Round, Snapshot, State, Timings};
-use telltail::tailscale::{Answer, Call};
+use telltail::state::{Carrier, Change, ProbeRecord, Probed, Round, Sighting, Snapshot, State};
+use telltail::tailscale::{Answer, Call, Severity, Warning};
 use tokio::time::Instant;
 
 /// A release of a made-up version, so that the golden file outlives releases.
@@ -78,6 +81,9 @@ pub fn running() -> Node {
         version: "1.102.5-t0a1b2c3d4-g5e6f7a8b9".to_owned(),
         tun: false,
         hostname: "stackeye-worker-7d9f".to_owned(),
+        key_expiry: Some(at(20_000_000.0)),
+        home_region: "nyc".to_owned(),
+        home_region_id: Some(1),
     };
     Node { state: NodeState::Running, fault: None, facts: Some(facts) }
 }
@@ -104,8 +110,13 @@ pub fn failure(seconds: f64, reason: Reason, cause: &str) -> Probed {
 pub fn everything() -> (Registry, Metrics, Snapshot) {
     let config = Arc::new(config(two()));
     let (registry, metrics) = metrics(&config);
-    let now = Instant::now();
+    let mut now = Instant::now();
     let state = State::new(Arc::clone(&config), now, at(0.0));
+    state.set_warnings(vec![Warning {
+        code: "no-derp-connection".to_owned(),
+        severity: Severity::Medium,
+        impacts_connectivity: true,
+    }]);
     let refused = || failure(20.25, Reason::ConnectRefused, "connection refused");
     let rounds = [
         (success(10.5, Some(2.0), Some(0.9)), success(10.5, Some(31.0), Some(28.5))),
@@ -120,8 +131,9 @@ pub fn everything() -> (Registry, Metrics, Snapshot) {
         for record in &probes {
             metrics.probe(&record.target, ProbeOutcome::Done(&record.probed));
         }
-        let known = config.targets.iter().map(|target| target.name.clone()).collect();
-        let round = Round { node: running(), probes, known, lag: Duration::from_millis(3) };
+        let sightings = config.targets.iter().map(|target| sighting(&target.name)).collect();
+        let round = Round { node: running(), probes, sightings, lag: Duration::from_millis(3) };
+        now += Duration::from_secs(10);
         for change in state.record(round, now) {
             if let Change::Target(target, transition) = change {
                 metrics.transition(&target, transition.to);
@@ -159,4 +171,14 @@ pub fn golden(path: &str, text: &str) {
         path.display(),
         first.unwrap_or(golden.lines().count().min(text.lines().count())) + 1,
     );
+}
+
+/// The database is reached over DERP, the cache directly.
+fn sighting(target: &str) -> Sighting {
+    let derp = target == "stackeye-db-prd";
+    let sample = if derp { Sample::Derp(Region { id: 2, code: "sfo".to_owned() }) } else { Sample::Direct };
+    let carrier =
+        Carrier { id: target.to_owned(), address: [100, 64, 0, 2].into(), key_expiry: derp.then(|| at(30_000_000.0)) };
+    let look = Look { sample: Some(sample), round_trip: Some(Some(Duration::from_micros(1500))) };
+    Sighting { target: target.to_owned(), carrier, look }
 }

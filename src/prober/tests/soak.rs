@@ -159,6 +159,8 @@ impl World for Month {
         let outcome = outcome.map_err(|reason| Failure::new(reason, "as the dice say"));
         Probe { outcome, timings: Default::default(), elapsed: took }
     }
+
+    no_paths!();
 }
 
 #[tokio::test(start_paused = true)]
@@ -185,7 +187,7 @@ async fn a_month_of_random_faults_is_counted_to_the_last_one() {
         sleep(MONTH).await;
         stop.send_replace(true);
     };
-    tokio::join!(prober.run(Arc::default(), stopped), end);
+    tokio::join!(prober.run(Arc::default(), Arc::default(), stopped), end);
 
     let page = metrics.render(&state.snapshot(Instant::now()));
     let count = |series: &str| -> u64 {
@@ -225,6 +227,8 @@ impl World for Shared {
         let outcome = outcome.map_err(|reason| Failure::new(reason, "an outage"));
         Probe { outcome, timings: Default::default(), elapsed: took }
     }
+
+    no_paths!();
 }
 
 #[tokio::test(start_paused = true)]
@@ -237,7 +241,7 @@ async fn a_thousand_pods_that_start_together_never_ask_in_a_storm() {
         let (source, config) = configuration(&[]);
         let (metrics, state) = books(&config);
         let world = Shared { begun, seconds: Arc::clone(&seconds) };
-        Prober::new(state, metrics, config, source, world, &uid).run(Arc::default(), stopped.clone())
+        Prober::new(state, metrics, config, source, world, &uid).run(Arc::default(), Arc::default(), stopped.clone())
     });
     let all = join_all(pods);
     let ended = tokio::time::timeout_at(begun + Duration::from_secs(LENGTH) - FAST, all).await;

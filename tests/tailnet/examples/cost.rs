@@ -2,9 +2,10 @@
 //!
 //!     cargo ship && cargo run -p telltail-tailnet --example cost -- 600
 //!
-//! Four tailnets run side by side for so many seconds: userspace and TUN, with telltail and without.
+//! Six tailnets run side by side for so many seconds: userspace and TUN, without telltail, with it as shipped (10 s), and
+//! with an interval of 60 s.
 
-#![expect(clippy::print_stdout, reason = "a tool for people")]
+#![expect(clippy::print_stdout, reason = "that is what it is for")]
 
 use std::{process::Command, time::Duration};
 
@@ -20,28 +21,28 @@ const TARGETS: &str = "postgres://stackeye-db-prd:5432,valkey://stackeye-valkey-
 async fn main() {
     let seconds = std::env::args().nth(1).map_or(Ok(600), |text| text.parse()).expect("seconds, a number");
     let time = Duration::from_secs(seconds);
-    let (userspace, userspace_idle, tun, tun_idle) = join!(
-        measure(Mode::Userspace, true, time),
-        measure(Mode::Userspace, false, time),
-        measure(Mode::Tun, true, time),
-        measure(Mode::Tun, false, time),
-    );
-    println!("{seconds} s, two targets, default settings; CPU in ms per second");
+    let all = |mode| async move {
+        join!(measure(mode, None, time), measure(mode, Some("10s"), time), measure(mode, Some("60s"), time))
+    };
+    let (userspace, tun) = join!(all(Mode::Userspace), all(Mode::Tun));
+    println!("{seconds} s, two targets; CPU in ms per second");
     println!(
-        "{:<11} {:<28} {:>8} {:>8} {:>8} {:>9} {:>8}",
-        "mode", "process", "CPU", "without", "telltail", "RSS kB", "threads"
+        "{:<10} {:<9} {:<28} {:>8} {:>8} {:>9} {:>9} {:>8}",
+        "mode", "interval", "process", "CPU", "without", "telltail", "RSS kB", "threads"
     );
-    for (mode, with, without) in [("userspace", userspace, userspace_idle), ("tun", tun, tun_idle)] {
-        for (index, (name, cost)) in with.iter().enumerate() {
-            // Telltail comes last, so that what was measured without it has the same places.
-            let idle = without.get(index).map_or(0.0, |(_, cost)| cost.load);
-            println!(
-                "{mode:<11} {name:<28} {:>8.2} {idle:>8.2} {:>8.2} {:>9} {:>8}",
-                cost.load,
-                cost.load - idle,
-                cost.end.rss_bytes / 1024,
-                cost.end.threads,
-            );
+    for (mode, (without, at_10, at_60)) in [("userspace", userspace), ("tun", tun)] {
+        for (interval, with) in [("10s", at_10), ("60s", at_60)] {
+            for (index, (name, cost)) in with.iter().enumerate() {
+                // Telltail comes last, so that what was measured without it has the same places.
+                let idle = without.get(index).map_or(0.0, |(_, cost)| cost.load);
+                println!(
+                    "{mode:<10} {interval:<9} {name:<28} {:>8.2} {idle:>8.2} {:>9.2} {:>9} {:>8}",
+                    cost.load,
+                    cost.load - idle,
+                    cost.end.rss_bytes / 1024,
+                    cost.end.threads,
+                );
+            }
         }
     }
 }
@@ -52,7 +53,7 @@ struct Cost {
     end: Usage,
 }
 
-async fn measure(mode: Mode, with_telltail: bool, time: Duration) -> Vec<(String, Cost)> {
+async fn measure(mode: Mode, interval: Option<&str>, time: Duration) -> Vec<(String, Cost)> {
     let tailnet = Tailnet::start().await;
     let worker = tailnet.node("worker", Version::V1_102, mode).await;
     let db = tailnet.node("stackeye-db-prd", Version::V1_102, mode).await;
@@ -61,8 +62,8 @@ async fn measure(mode: Mode, with_telltail: bool, time: Duration) -> Vec<(String
     let shipped = target_folder().join("x86_64-unknown-linux-gnu/release/telltail");
     assert!(shipped.exists(), "{} is missing; run cargo ship", shipped.display());
     let mut agent = None;
-    if with_telltail {
-        let started = Agent::start_program(&shipped, &worker, TARGETS, &[]).await;
+    if let Some(interval) = interval {
+        let started = Agent::start_program(&shipped, &worker, TARGETS, &[("INTERVAL", interval)]).await;
         eventually("ready", Duration::from_secs(10), async || started.ready().await).await;
         agent = Some(started);
     }
@@ -79,11 +80,14 @@ async fn measure(mode: Mode, with_telltail: bool, time: Duration) -> Vec<(String
         before.push(process.usage().await);
     }
     sleep_until(Instant::now() + time).await;
-    if with_telltail {
+    if interval.is_some() {
         // Ten milliseconds, in which the kernel counts elsewhere, are long for telltail. It is alone in its PID namespace.
         let show = "for pid in $(pgrep -x telltail); do cat /proc/$pid/schedstat; grep -E 'VmHWM|RssAnon' /proc/$pid/status; done";
         let shown = worker.run(Command::new("sh").args(["-c", show])).await;
-        println!("telltail beside {mode:?}: ns on CPU, ns waiting, slices since its start; memory\n{}", shown.stdout);
+        println!(
+            "telltail beside {mode:?}, {interval:?}: ns on CPU, ns waiting, slices since its start; memory\n{}",
+            shown.stdout
+        );
     }
     let mut costs = Vec::new();
     for ((name, process), before) in processes.into_iter().zip(before) {

@@ -141,6 +141,40 @@ impl Page {
         Some((label(row, "reason")?.to_owned(), label(row, "scope")?.to_owned()))
     }
 
+    /// The path that a target's packets take; panics unless it is exactly one.
+    pub fn path(&self, target: &str) -> String {
+        let paths = self.series("telltail_path").filter(|(row, _)| label(row, "target") == Some(target));
+        let taken: Vec<_> = paths.filter(|(_, value)| *value == 1.0).collect();
+        assert_eq!(taken.len(), 1, "exactly one path: {taken:?}");
+        label(taken[0].0, "path").unwrap_or_default().to_owned()
+    }
+
+    /// The DERP region that relays to a target, if one does: code and number.
+    pub fn region(&self, target: &str) -> Option<(String, String)> {
+        let mut rows = self.series("telltail_path_derp_info");
+        let (row, _) = rows.find(|(row, _)| label(row, "target") == Some(target))?;
+        Some((label(row, "region")?.to_owned(), label(row, "region_id")?.to_owned()))
+    }
+
+    /// Seconds on a path, or on all of them.
+    pub fn path_seconds(&self, target: &str, path: Option<&str>) -> f64 {
+        let rows = self.series("telltail_path_seconds_total");
+        let of = |row: &str| label(row, "target") == Some(target) && (path.is_none() || label(row, "path") == path);
+        rows.filter(|(row, _)| of(row)).map(|(_, value)| value).sum()
+    }
+
+    /// The values of a label in all series of a name.
+    pub fn label_values(&self, name: &str, key: &str) -> Vec<String> {
+        self.series(name).filter_map(|(row, _)| Some(label(row, key)?.to_owned())).collect()
+    }
+
+    /// The sum of all series of a name that have these labels.
+    pub fn total(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
+        let rows = self.series(name);
+        let fits = |row: &str| labels.iter().all(|(key, value)| label(row, key) == Some(*value));
+        rows.filter(|(row, _)| fits(row)).map(|(_, value)| value).sum()
+    }
+
     /// Would each mode answer ready?
     pub fn modes(&self) -> Modes {
         let ready = |mode| self.metric("telltail_ready_by_mode", &[("mode", mode)]) == Some(1.0);

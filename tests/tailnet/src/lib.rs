@@ -26,6 +26,7 @@
 //! scenarios read as what happens.
 
 mod agent;
+mod bytes;
 mod eventually;
 mod lab;
 mod localapi;
@@ -33,10 +34,12 @@ mod node;
 mod ping;
 mod postgres;
 mod process;
+pub mod soak;
 mod tailnet;
 mod valkey;
 
 pub use agent::{Agent, Modes, Page, check, target_folder};
+pub use bytes::Bytes;
 pub use eventually::{eventually, eventually_some};
 pub use localapi::{Answer, Dial};
 pub use node::{Mode, Node, Version};

@@ -12,7 +12,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 use telltail::tailscale::LocalApi;
-use telltail_tailnet::{Mode, Node, Tailnet, Valkey, Version, eventually};
+use telltail_tailnet::{Mode, Node, Region, Tailnet, Valkey, Version, eventually};
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -27,6 +27,11 @@ impl Real<'_> {
     /// Waits until the worker's status says something.
     async fn says(&self, what: &str, holds: impl Fn(&serde_json::Value) -> bool) {
         eventually(what, SOON, async || holds(&self.worker.status().await)).await;
+    }
+
+    /// Changes the packet filter of the worker's machine.
+    async fn nft(&self, what: &str) {
+        self.worker.run(Command::new("nft").arg(what)).await.expect_success("nft");
     }
 
     /// Forbids the worker's machine to talk to control, and everything else at that address, or allows it again.
@@ -67,8 +72,13 @@ impl World for Real<'_> {
         Duration::from_secs(1)
     }
 
-    fn cannot(&self, _: State) -> Option<&'static str> {
-        None
+    fn restarts(&self) -> bool {
+        true
+    }
+
+    fn cannot(&self, state: State) -> Option<&'static str> {
+        let elsewhere = state == State::NoDerp && (self.tun() || self.worker.version() != Version::V1_102);
+        elsewhere.then_some("it takes half a minute and is told for the newest release in userspace mode")
     }
 
     async fn make(&self, state: State) {
@@ -88,6 +98,18 @@ impl World for Real<'_> {
                 self.says("offline", |status| peer(status).is_some_and(|peer| peer["Online"] == false)).await;
             }
             State::PeerSilent => db.deny_everybody().await,
+            State::PeerFrozen => db.freeze().await,
+            State::UdpBlocked => worker.block_udp(db).await,
+            State::LargeLost => {
+                self.nft("add table inet large").await;
+                self.nft("add chain inet large out { type filter hook output priority 0; }").await;
+                self.nft("add rule inet large out meta l4proto udp meta length > 1000 drop").await;
+            }
+            State::NoDerp => {
+                for region in [Region::Nyc, Region::Sfo] {
+                    self.tailnet.stop_region(region).await;
+                }
+            }
             State::PeerGone => {
                 worker.hide(db).await;
                 self.says("gone", |status| status["Peer"].is_null()).await;
@@ -127,6 +149,14 @@ impl World for Real<'_> {
             State::ServiceOffered => self.tailnet.offer_service("svc:pg", SERVICE, &[]).await,
             State::PeerOffline => worker.show_online(db).await,
             State::PeerSilent => db.admit_everybody().await,
+            State::PeerFrozen => db.thaw().await,
+            State::UdpBlocked => worker.unblock_udp().await,
+            State::LargeLost => self.nft("delete table inet large").await,
+            State::NoDerp => {
+                for region in [Region::Nyc, Region::Sfo] {
+                    self.tailnet.start_region(region).await;
+                }
+            }
             State::PeerGone => worker.unhide(db).await,
             State::PeerExpired => worker.set_key_expiry_of(db, None).await,
             State::OwnKeyExpired => worker.set_own_key_expiry(None).await,

@@ -87,6 +87,12 @@ impl Answer {
         wire.send(&self.head(request.old, None, true)).await
     }
 
+    /// Head alone, as before a stream of chunks.
+    pub(crate) async fn send_chunked_head(&self, wire: &mut Wire, request: &Request) -> Result<(), Gone> {
+        let chunked = Some("Transfer-Encoding: chunked".to_owned());
+        wire.send(&self.head(request.old, chunked, request.keeps_alive())).await
+    }
+
     /// Head and body; `chunk` is the size of chunks, where Go would write one for the whole body.
     pub(crate) async fn send(
         &self,

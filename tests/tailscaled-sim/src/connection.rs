@@ -2,12 +2,16 @@
 
 use std::sync::{Arc, Mutex};
 
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::UnixStream;
+use tokio::sync::broadcast;
 
 use crate::answer::{Answer, Body};
+use crate::bus::{Order, QUEUE, watch};
+use crate::derpmap::derpmap;
+use crate::dial::dial;
 use crate::listening::Counter;
 use crate::misbehaviour::Conduct;
-use crate::plan::{Plan, plan};
+use crate::ping::{Ping, ping};
 use crate::status::Status;
 use crate::wire::{Gone, Pace, Wire};
 use crate::{Call, Misbehaviour, Request, World, locked};
@@ -22,6 +26,8 @@ pub(crate) struct Daemon {
     /// What it could not make sense of: a test that sees one asks for something not simulated.
     pub(crate) unexpected: Mutex<Vec<String>>,
     pub(crate) counter: Counter,
+    /// To every stream of news.
+    pub(crate) orders: broadcast::Sender<Order>,
 }
 
 impl Daemon {
@@ -33,10 +39,11 @@ impl Daemon {
             requests: Mutex::default(),
             unexpected: Mutex::default(),
             counter: Counter::new(),
+            orders: broadcast::Sender::new(QUEUE),
         }
     }
 
-    fn unexpected(&self, what: String) {
+    pub(crate) fn unexpected(&self, what: String) {
         locked(&self.unexpected).push(what);
     }
 }
@@ -69,6 +76,9 @@ async fn answer(daemon: &Daemon, wire: &mut Wire, request: &Request) -> Result<(
     let call = match request.path.as_str() {
         "/localapi/v0/status" => Call::Status,
         "/localapi/v0/dial" => Call::Dial,
+        "/localapi/v0/ping" => Call::Ping,
+        "/localapi/v0/watch-ipn-bus" => Call::Bus,
+        "/localapi/v0/derpmap" => Call::DerpMap,
         _ => Call::Other,
     };
     let spoilt = locked(&daemon.conduct).of(call);
@@ -95,6 +105,30 @@ async fn answer(daemon: &Daemon, wire: &mut Wire, request: &Request) -> Result<(
             Some(refusal) => refusal.signed(version),
             None => return Err(Gone),
         },
+        (_, Call::Ping) => {
+            wire.skip(request.body_length()).await?;
+            let ping = ping(&locked(&daemon.world), request);
+            match ping {
+                Ping::Result(json) => Answer::json(Body::Whole(json.into_bytes())).signed(version),
+                Ping::BadRequest(text) => Answer::error(400, &text).signed(version),
+                Ping::Hang => return Err(wire.left().await),
+                Ping::Unknown(what) => {
+                    daemon.unexpected(what);
+                    return Err(wire.left().await);
+                }
+            }
+        }
+        (_, Call::Bus) => match watch(daemon, wire, request).await? {
+            Some(refusal) => refusal.signed(version),
+            None => return Ok(()),
+        },
+        (_, Call::DerpMap) => {
+            wire.skip(request.body_length()).await?;
+            match derpmap(&locked(&daemon.world), request) {
+                Ok(body) => Answer::json(Body::Whole(body.into_bytes())).signed(version),
+                Err(text) => Answer::error(400, text).signed(version),
+            }
+        }
         (_, Call::Other) => {
             daemon.unexpected(format!("{} {}", request.method, request.path));
             let answer = Answer::error(404, "404 page not found");
@@ -133,66 +167,4 @@ async fn flood(wire: &mut Wire, [start, unit, end]: [&[u8]; 3], units: Option<u6
         wire.send(unit).await?;
     }
     wire.send(end).await
-}
-
-/// An answer, or `None` once a stream has run its course.
-async fn dial(daemon: &Daemon, wire: &mut Wire, request: &Request) -> Result<Option<Answer>, Gone> {
-    let header = |name| request.header(name).unwrap_or_default();
-    if request.method != "POST" {
-        return Ok(Some(Answer::error(405, "POST required")));
-    }
-    if !header("Connection").contains("upgrade") || header("Upgrade") != "ts-dial" {
-        return Ok(Some(Answer::error(400, "bad ts-dial upgrade")));
-    }
-    let (host, port) = (header("Dial-Host"), header("Dial-Port"));
-    if host.is_empty() || port.is_empty() {
-        return Ok(Some(Answer::error(400, "missing Dial-Host or Dial-Port header")));
-    }
-    let network = if header("Dial-Network").is_empty() { "tcp" } else { header("Dial-Network") };
-    if !matches!(network, "tcp" | "tcp4" | "tcp6") {
-        daemon.unexpected(format!("Dial-Network: {network}"));
-        return Ok(Some(Answer::error(502, "dial failure: not simulated")));
-    }
-    let plan = plan(&locked(&daemon.world), host, port, network);
-    match plan {
-        Plan::Hang => Err(wire.left().await),
-        Plan::BadGateway(text) => Ok(Some(Answer::error(502, &text))),
-        Plan::DialSelf(to) => {
-            Ok(Some(Answer::new(200, Vec::new()).with("Dial-Self", "true").with("Dial-Addr", to.to_string())))
-        }
-        Plan::Mute => {
-            upgrade(daemon).send_head(wire, request).await?;
-            Err(wire.left().await)
-        }
-        Plan::Forward { to, refused } => {
-            let connected = tokio::select! {
-                connected = TcpStream::connect(to) => connected,
-                gone = wire.left() => return Err(gone),
-            };
-            match connected {
-                Ok(far) => relay(daemon, wire, request, far).await.map(|()| None),
-                Err(_) => Ok(Some(Answer::error(502, &refused))),
-            }
-        }
-    }
-}
-
-fn upgrade(daemon: &Daemon) -> Answer {
-    let version = locked(&daemon.world).version;
-    Answer::new(101, Vec::new()).signed(version).with("Connection", "upgrade").with("Upgrade", "ts-dial")
-}
-
-/// Either direction's end is the end of both: there is no half-close.
-async fn relay(daemon: &Daemon, wire: &mut Wire, request: &Request, mut far: TcpStream) -> Result<(), Gone> {
-    let _ = far.set_nodelay(true);
-    upgrade(daemon).send_head(wire, request).await?;
-    let early = wire.take_early();
-    let (mut from_far, mut to_far) = far.split();
-    let (mut from_client, mut to_client) = wire.stream.split();
-    tokio::io::AsyncWriteExt::write_all(&mut to_far, &early).await.map_err(|_| Gone)?;
-    tokio::select! {
-        _ = tokio::io::copy(&mut from_far, &mut to_client) => {}
-        _ = tokio::io::copy(&mut from_client, &mut to_far) => {}
-    }
-    Ok(())
 }

@@ -9,6 +9,7 @@ pub(crate) enum Json {
     Null,
     Bool(bool),
     Int(i64),
+    Float(f64),
     Text(String),
     List(Vec<Json>),
     Struct(Fields),
@@ -49,11 +50,31 @@ impl Json {
         if values.is_empty() { Json::Null } else { Json::List(values.iter().map(|v| v.to_string().into()).collect()) }
     }
 
+    /// On one line, and its end.
+    pub(crate) fn line(&self) -> String {
+        let mut out = String::new();
+        self.compact(&mut out);
+        out.push('\n');
+        out
+    }
+
+    fn compact(&self, out: &mut String) {
+        match self {
+            Json::Null | Json::Bool(_) | Json::Int(_) | Json::Float(_) | Json::Text(_) => self.render(out, 0),
+            Json::List(values) => join(out, ['[', ']'], values.iter().map(|value| (None, value))),
+            Json::Struct(Fields(fields)) => {
+                join(out, ['{', '}'], fields.iter().map(|(name, value)| (Some(*name), value)));
+            }
+            Json::Map(map) => join(out, ['{', '}'], map.iter().map(|(name, value)| (Some(name.as_str()), value))),
+        }
+    }
+
     pub(crate) fn render(&self, out: &mut String, depth: usize) {
         match self {
             Json::Null => out.push_str("null"),
             Json::Bool(value) => out.push_str(if *value { "true" } else { "false" }),
             Json::Int(value) => drop(write!(out, "{value}")),
+            Json::Float(value) => drop(write!(out, "{value}")),
             Json::Text(value) => out.push_str(&quote(value)),
             Json::List(values) => nest(out, depth, ['[', ']'], values.iter().map(|value| (None, value))),
             Json::Struct(Fields(fields)) => {
@@ -86,6 +107,18 @@ fn nest<'a>(
     if !empty {
         out.push('\n');
         indent(out, depth);
+    }
+    out.push(ends[1]);
+}
+
+fn join<'a>(out: &mut String, ends: [char; 2], values: impl Iterator<Item = (Option<&'a str>, &'a Json)>) {
+    out.push(ends[0]);
+    for (at, (name, value)) in values.enumerate() {
+        out.push_str(if at == 0 { "" } else { "," });
+        if let Some(name) = name {
+            let _ = write!(out, "{}:", quote(name));
+        }
+        value.compact(out);
     }
     out.push(ends[1]);
 }

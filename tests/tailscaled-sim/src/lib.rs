@@ -1,21 +1,28 @@
 //! A simulated tailscaled, at a real unix socket, and the services behind its tailnet.
 //!
-//! [`Tailscaled`] answers the LocalAPI calls `status` and `dial` by the real daemon's rules, from a [`World`] that a
-//! test changes while it runs; a call it does not know is a 404 as in reality and is kept for the test to see
-//! ([`Tailscaled::unexpected_requests`]). [`Misbehaviour`] replaces or damages its answers. [`services`] holds servers
-//! which speak, or refuse to speak, the protocols of the targets.
+//! [`Tailscaled`] answers the LocalAPI calls `status`, `dial`, `ping`, `watch-ipn-bus` and `derpmap` by the real daemon's
+//! rules, from a [`World`] that a test changes while it runs; a call it does not know is a 404 as in reality and is kept for the test
+//! to see ([`Tailscaled::unexpected_requests`]). [`Misbehaviour`] replaces or damages its answers. [`services`] holds
+//! servers which speak, or refuse to speak, the protocols of the targets.
 //!
 //! It knows nothing of the agent it is tested against: the JSON is written from Tailscale's own definitions, so that the
 //! agent's types cannot agree with themselves. Where it differs from a real tailscaled, it is wrong.
 
 mod answer;
+mod bus;
 mod clock;
 mod connection;
+mod derpmap;
+mod dial;
+mod health;
 mod json;
 mod listening;
 mod misbehaviour;
+mod netmap;
+mod news;
 mod node;
 mod peer;
+mod ping;
 mod plan;
 mod request;
 pub mod services;
@@ -28,6 +35,7 @@ mod version;
 mod wire;
 mod world;
 
+pub use health::{Severity, Warning};
 pub use listening::Tally;
 pub use misbehaviour::{Call, Misbehaviour};
 pub use peer::{Crowd, Peer, Service};

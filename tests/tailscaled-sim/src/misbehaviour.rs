@@ -13,6 +13,12 @@ pub enum Call {
     Status,
     /// `POST /localapi/v0/dial`
     Dial,
+    /// `POST /localapi/v0/ping`
+    Ping,
+    /// `GET /localapi/v0/watch-ipn-bus`
+    Bus,
+    /// `GET /localapi/v0/derpmap`
+    DerpMap,
     /// Anything else.
     Other,
 }
@@ -91,9 +97,16 @@ impl Misbehaviour {
     /// A chunked status whose health messages never end.
     #[must_use]
     pub fn endless_body() -> Self {
+        Self::endless_field("Health")
+    }
+
+    /// A chunked object whose first field is a list of texts that never ends.
+    #[must_use]
+    pub fn endless_field(name: &str) -> Self {
         let unit = format!("{UNIT:x}\r\n{}\r\n", "\"\",\n".repeat(UNIT / 4));
-        let head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nb\r\n{\"Health\":[\r\n";
-        Self::endless(head, unit.as_bytes())
+        let start = format!("{{\"{name}\":[");
+        let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n";
+        Self::endless(format!("{head}{:x}\r\n{start}\r\n", start.len()).as_bytes(), unit.as_bytes())
     }
 
     /// A status with this many arrays in one another.

@@ -119,7 +119,7 @@ pub(crate) fn full_name(world: &World, name: &str) -> String {
     format!("{name}.{}.", world.magic_dns_suffix)
 }
 
-fn prefix(ip: IpAddr) -> String {
+pub(crate) fn prefix(ip: IpAddr) -> String {
     format!("{ip}/{}", if ip.is_ipv6() { 128 } else { 32 })
 }
 

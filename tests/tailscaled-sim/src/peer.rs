@@ -1,7 +1,10 @@
 //! Who else is in the tailnet.
 
 use std::net::IpAddr;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
+
+/// Of a disco ping on one machine, about.
+const LATENCY: Duration = Duration::from_micros(300);
 
 /// A node of the tailnet other than our own. All fields may be changed in flight, see `Tailscaled::update_peer`.
 #[derive(Clone, Debug)]
@@ -30,8 +33,18 @@ pub struct Peer {
     pub peer_relay: String,
     /// Something was sent to it in the last 45 s.
     pub active: bool,
-    /// Nothing comes back: frozen machine, or an ACL that drops.
+    /// Nothing that is dialled answers: an ACL that drops, which pings pass.
     pub silent: bool,
+    /// Nothing at all comes back: a frozen machine.
+    pub frozen: bool,
+    /// Whether the part of tailscaled that sends knows it; not so for a moment after a start.
+    pub ready: bool,
+    /// Time from a ping to its answer.
+    pub latency: Duration,
+    /// Size of the largest ping that gets through by UDP: a way whose MTU is smaller than what tailscaled takes it for.
+    pub largest_udp: Option<usize>,
+    /// The address in a pong's `NodeIP` instead of its own: of a router whose route covers it.
+    pub answers_as: Option<IpAddr>,
     /// Bytes of padding in its CapMap, for large netmaps.
     pub cap_padding: usize,
     /// Given by the world when the peer is added.
@@ -56,6 +69,11 @@ impl Peer {
             peer_relay: String::new(),
             active: false,
             silent: false,
+            frozen: false,
+            ready: true,
+            latency: LATENCY,
+            largest_udp: None,
+            answers_as: None,
             cap_padding: 0,
             id: 0,
         }
@@ -94,6 +112,11 @@ impl Peer {
     pub fn expires(mut self, time: SystemTime) -> Self {
         self.key_expiry = Some(time);
         self
+    }
+
+    /// Whether a dial to it gets no answer.
+    pub(crate) fn mute(&self) -> bool {
+        self.silent || self.frozen
     }
 
     /// Traffic flows directly to this UDP address.

@@ -52,7 +52,7 @@ fn userspace(world: &World, to: SocketAddr) -> Plan {
         // Looped back before it comes near the tunnel.
         Some(Owner::Own) if world.version.since(1, 96) => reach(world, &world.host_name, to),
         Some(Owner::Own) => Plan::Hang,
-        Some(Owner::Peer(peer, _)) if !world.engine_on() || peer.expired || peer.silent => Plan::Hang,
+        Some(Owner::Peer(peer, _)) if !world.engine_on() || peer.expired || peer.mute() => Plan::Hang,
         Some(Owner::Peer(_, name)) => reach(world, name, to),
         None if world.version.since(1, 98) && !routed(world, to.ip()) => Plan::DialSelf(to),
         None if to.ip() == MAGIC_DNS => Plan::Hang,
@@ -76,7 +76,7 @@ fn tun(world: &World, to: SocketAddr, network: &str) -> Plan {
     match world.owner(to.ip()) {
         Some(Owner::Own) if world.engine_on() => reach(world, &world.host_name, to),
         Some(Owner::Peer(peer, name)) if world.engine_on() && !peer.expired => {
-            if peer.silent {
+            if peer.mute() {
                 Plan::Hang
             } else {
                 reach(world, name, to)

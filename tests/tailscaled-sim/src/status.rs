@@ -4,9 +4,10 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use crate::health::warnings;
 use crate::json::{Fields, Json};
 use crate::node::{OWN_USER, TAGGED_USER, full_name, node_key, own, peer_status};
-use crate::{BackendState, Crowd, Peer, Version, World};
+use crate::{Crowd, Peer, Version, World};
 
 /// A status answer: the text before the peers, the peers, the text behind them.
 #[derive(Debug)]
@@ -89,19 +90,7 @@ fn after_peers(world: &World, with_peers: bool) -> Fields {
 }
 
 fn health(world: &World) -> Vec<String> {
-    let own = match &world.state {
-        BackendState::Stopped => Some("Tailscale is stopped."),
-        // Nobody asked it to run yet; after an expiry it says nothing.
-        BackendState::NeedsLogin if !world.netmap => Some("Tailscale is stopped."),
-        BackendState::NoState
-        | BackendState::NeedsLogin
-        | BackendState::NeedsMachineAuth
-        | BackendState::Starting
-        | BackendState::Running
-        | BackendState::InUseOtherUser
-        | BackendState::Other(_) => None,
-    };
-    own.map(str::to_owned).into_iter().chain(world.health.iter().cloned()).collect()
+    warnings(world).into_values().map(|warning| warning.text).chain(world.health.iter().cloned()).collect()
 }
 
 fn record(world: &World, name: &str, ip: IpAddr) -> Json {

@@ -1,15 +1,46 @@
 //! What happens to the tailnet, by the handle's methods.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use crate::{Backend, BackendState, Crowd, Mode, Peer, Service, Tailscaled, Version, World, locked};
+use bytes::Bytes;
+
+use crate::bus::Order;
+use crate::news::between;
+use crate::{Backend, BackendState, Crowd, Mode, Peer, Service, Tailscaled, Version, Warning, World, locked};
 
 /// The world.
 impl Tailscaled {
-    /// Changes or reads anything at once.
+    /// Changes or reads anything at once; the bus tells what changed.
     pub fn world<T>(&self, change: impl FnOnce(&mut World) -> T) -> T {
-        change(&mut locked(&self.daemon.world))
+        let mut world = locked(&self.daemon.world);
+        let before = (self.daemon.orders.receiver_count() > 0).then(|| world.clone());
+        let changed = change(&mut world);
+        for line in before.iter().flat_map(|before| between(before, &world)) {
+            self.order(Order::News(Arc::new(line)));
+        }
+        changed
+    }
+
+    fn order(&self, order: Order) {
+        // Fails where there is no stream.
+        let _ = self.daemon.orders.send(order);
+    }
+
+    /// Ends every stream of the bus in order.
+    pub fn end_buses(&self) {
+        self.order(Order::End);
+    }
+
+    /// Every reader of the bus was too slow: since 1.102 it is told so and let go, before it loses the next line.
+    pub fn overrun_buses(&self) {
+        self.order(Order::Overrun);
+    }
+
+    /// Says this on every stream of the bus, whatever it is.
+    pub fn say_on_buses(&self, bytes: impl Into<Bytes>) {
+        self.order(Order::Say(bytes.into()));
     }
 
     /// Say `1.80.3`.
@@ -47,6 +78,16 @@ impl Tailscaled {
         self.world(|world| world.health = texts.iter().map(ToString::to_string).collect());
     }
 
+    /// Warns of something, by its code, say `no-derp-connection`.
+    pub fn warn(&self, code: &str, warning: Warning) {
+        self.world(|world| drop(world.warnings.insert(code.to_owned(), warning)));
+    }
+
+    /// Warns of it no more.
+    pub fn unwarn(&self, code: &str) {
+        self.world(|world| drop(world.warnings.remove(code)));
+    }
+
     /// Fills the netmap with peers nobody asks for.
     pub fn set_crowd(&self, crowd: Crowd) {
         self.world(|world| world.crowd = crowd);
@@ -78,7 +119,12 @@ impl Tailscaled {
         self.update_peer(name, |peer| (peer.expired, peer.key_expiry) = (true, Some(time)));
     }
 
-    /// Nothing comes back from it: frozen, or an ACL that drops.
+    /// Nothing at all comes back from it, pongs neither.
+    pub fn set_peer_frozen(&self, name: &str, frozen: bool) {
+        self.update_peer(name, |peer| peer.frozen = frozen);
+    }
+
+    /// No dial to it is answered, as if an ACL dropped everything; it answers pings.
     pub fn set_peer_silent(&self, name: &str, silent: bool) {
         self.update_peer(name, |peer| peer.silent = silent);
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, SystemTime};
 
-use crate::{Backend, BackendState, Crowd, Mode, Peer, Service, SystemResolver, Version};
+use crate::{Backend, BackendState, Crowd, Mode, Peer, Service, SystemResolver, Version, Warning};
 
 /// Everything a status or a dial depends on.
 #[derive(Clone, Debug)]
@@ -21,7 +21,10 @@ pub struct World {
     pub key_expiry: Option<SystemTime>,
     /// `Self.Online`: a map poll to control is open.
     pub control_online: bool,
+    /// Texts in the status, beside those of `warnings`.
     pub health: Vec<String>,
+    /// By code.
+    pub warnings: BTreeMap<String, Warning>,
     pub auth_url: String,
     pub magic_dns_suffix: String,
     pub magic_dns: bool,
@@ -63,6 +66,7 @@ impl Default for World {
             key_expiry: None,
             control_online: true,
             health: Vec::new(),
+            warnings: BTreeMap::new(),
             auth_url: String::new(),
             magic_dns_suffix: "tail1234.ts.net".to_owned(),
             magic_dns: true,

@@ -57,13 +57,13 @@ async fn answers_name_the_release() {
 #[tokio::test]
 async fn an_unknown_call_is_not_found_and_noticed() {
     let tailscaled = Tailscaled::start();
-    for path in ["/localapi/v0/ping", "/localapi/v1/status", "/status", "/localapi/v0/status/"] {
+    for path in ["/localapi/v0/nosuch", "/localapi/v1/status", "/status", "/localapi/v0/status/"] {
         let reply = ask(&tailscaled, &STATUS.replace("/localapi/v0/status", path)).await;
         assert_eq!((reply.status, reply.text()), (404, "404 page not found\n"));
         assert_eq!(reply.header("Tailscale-Cap").is_some(), path.starts_with("/localapi/"), "{path}");
     }
     assert_eq!(tailscaled.unexpected_requests().len(), 4);
-    assert_eq!(tailscaled.unexpected_requests()[0], "GET /localapi/v0/ping");
+    assert_eq!(tailscaled.unexpected_requests()[0], "GET /localapi/v0/nosuch");
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! What can go wrong with a node, and back.
 
-use std::time::Duration;
+use std::{process::Command, time::Duration};
 
 use serde_json::{Value, json};
 
@@ -114,6 +114,44 @@ impl Node {
     pub async fn set_own_key_expiry(&self, left: Option<Duration>) {
         let left = left.map(|left| left.as_secs());
         self.lab.ask("expire", json!({"node": self.name, "in_secs": left})).await;
+    }
+
+    /// Puts this node behind a NAT that gives each flow a port of its own and lets nobody in who was not spoken to. With
+    /// one at both ends no direct path can be found.
+    pub async fn hard_nat(&self) {
+        let rules = "chain out { type nat hook postrouting priority 100; meta l4proto udp masquerade fully-random; }; \
+                     chain in { type filter hook input priority 0; meta l4proto udp iif eth0 ct state new drop; };";
+        self.nft("lab_nat", rules).await;
+    }
+
+    /// Drops tailscaled's UDP to and from a peer where the IP packet is longer than this, both ways.
+    pub async fn drop_udp_longer_than(&self, bytes: u16, peer: &Node) {
+        let ip = peer.host_ip;
+        let rules = format!(
+            "chain out {{ type filter hook output priority 0; ip daddr {ip} udp dport 41641 meta length > {bytes} drop; }}; \
+             chain in {{ type filter hook input priority 0; ip saddr {ip} udp sport 41641 meta length > {bytes} drop; }};"
+        );
+        self.nft("lab_length", &rules).await;
+    }
+
+    /// Drops this share of tailscaled's UDP, both ways and by chance.
+    pub async fn lose_udp(&self, percent: u8) {
+        let rules = format!(
+            "chain out {{ type filter hook output priority 0; udp sport 41641 numgen random mod 100 < {percent} drop; }}; \
+             chain in {{ type filter hook input priority 0; udp dport 41641 numgen random mod 100 < {percent} drop; }};"
+        );
+        self.nft("lab_loss", &rules).await;
+    }
+
+    /// Undoes [`Node::drop_udp_longer_than`].
+    pub async fn pass_udp_of_any_length(&self) {
+        self.nft("lab_length", "").await;
+    }
+
+    /// A table of its own in this node's namespace, in place of the one before.
+    async fn nft(&self, table: &str, chains: &str) {
+        let rules = format!("table ip {table} {{}}; delete table ip {table}; table ip {table} {{ {chains} }}");
+        self.run(Command::new("nft").arg(rules)).await.expect_success("nft");
     }
 
     async fn shown(&self, peer: &Node, mut what: Value) {

@@ -43,7 +43,10 @@ async fn both_services_are_up(mode: Mode) {
         assert!(count(DB) >= Some(8.0), "{stage:?}");
         assert_eq!(count(CACHE) == Some(1.0), stage.1 == "connect", "one connection is held");
     }
-    assert_eq!(page.metric("telltail_localapi_requests_total", &[("result", "forbidden")]), Some(0.0));
+    assert_eq!(
+        page.metric("telltail_localapi_requests_total", &[("call", "status"), ("result", "no_answer")]),
+        Some(0.0)
+    );
     ends_within_its_drain(agent).await;
 
     let patient = Agent::start(&worker, BOTH, &[("DRAIN", "5m")]).await;

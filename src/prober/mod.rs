@@ -1,5 +1,6 @@
 //! The loop: whose turn it is, status, probes side by side, record.
 
+mod slot;
 mod tailnet;
 #[cfg(test)]
 mod tests;
@@ -7,16 +8,20 @@ mod tests;
 pub use tailnet::Tailnet;
 
 use crate::config::{Config, Source, Target, needs_restart};
+use crate::diagnose::Evidence;
 use crate::metrics::{Metrics, ProbeOutcome};
 use crate::node::Node;
-use crate::probe::resolve::{self, Interest};
+use crate::probe::Timings;
+use crate::probe::look::Look;
+use crate::probe::resolve::{Interest, Resolved};
 use crate::probe::{Held, Probe};
 use crate::reason::Failure;
 use crate::report::Reporter;
 use crate::schedule::Schedule;
-use crate::state::{Change, ProbeRecord, Probed, Round, State, Timings, same_service};
+use crate::state::{Change, ProbeRecord, Probed, Round, Sighting, State, same_service};
 use crate::tailscale::Status;
 use futures_util::future::join_all;
+use slot::Slot;
 use std::collections::VecDeque;
 use std::future::Future;
 use std::sync::Arc;
@@ -25,12 +30,26 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until};
 
 /// What a round looks at: the [`Tailnet`], or a test's script.
-pub trait World {
+pub trait World: Sync {
     /// The local tailscaled, with the peers that are of interest.
     fn status(&mut self, interest: &Interest) -> impl Future<Output = Result<Status, Failure>> + Send;
 
+    /// The number of the DERP region with this code, if it can be had.
+    fn region_id(&mut self, code: &str) -> impl Future<Output = Option<u32>> + Send;
+
     /// One probe of a target while the node is fine; `held` lives until the next.
     fn probe(&self, target: &Target, held: &mut Option<Held>, status: &Status) -> impl Future<Output = Probe> + Send;
+
+    /// One look at the path to a target's node; see [`crate::probe::look::look`].
+    fn look(
+        &self,
+        resolved: &Resolved<'_>,
+        sample_wanted: bool,
+        round_trip_wanted: bool,
+    ) -> impl Future<Output = Look> + Send;
+
+    /// What the layers below TCP say of a silent target.
+    fn evidence(&self, resolved: &Resolved<'_>) -> impl Future<Output = Evidence> + Send;
 }
 
 /// Runs the probes and records what they find out.
@@ -42,24 +61,22 @@ pub struct Prober<W> {
     world: W,
     schedule: Schedule,
     slots: Vec<Slot>,
+    /// The home DERP region's code and number, looked up when it changes.
+    home: Option<(String, Option<u32>)>,
+    /// When the last round began.
+    round_began: Instant,
     /// When the node's turn is at the latest, for targets that are down are seldom due.
     next_look: Instant,
     lags: VecDeque<(Instant, Duration)>,
     reporter: Reporter,
 }
 
-/// A target's place in the loop.
-struct Slot {
-    target: Target,
-    due: Instant,
-    held: Option<Held>,
-    probing: bool,
-}
-
 /// Until tailscaled is Running for the first time it is asked this often: the startup gate waits for it.
 const UNTIL_RUNNING: Duration = Duration::from_secs(1);
 /// A probe that took this much longer than its timeout was cut short by our own stall, and proves nothing.
 const STALL: Duration = Duration::from_secs(1);
+/// Shortest time from a round's begin to one that tailscaled's news ask for: in a large tailnet there is always news.
+const BETWEEN_WAKES: Duration = Duration::from_secs(2);
 /// Over this time the worst lateness of a round is exported.
 const LAG_WINDOW: Duration = Duration::from_secs(60);
 
@@ -82,6 +99,8 @@ impl<W: World> Prober<W> {
             world,
             schedule,
             slots: Vec::new(),
+            home: None,
+            round_began: now,
             next_look: now,
             lags: VecDeque::new(),
             reporter: Reporter::new(now),
@@ -93,17 +112,20 @@ impl<W: World> Prober<W> {
         prober
     }
 
-    /// Goes round until `shutdown` says true.
-    pub async fn run(mut self, reload: Arc<Notify>, mut shutdown: watch::Receiver<bool>) {
+    /// Goes round until `shutdown` says true. `reload` asks for the configuration to be read anew, `wake` for a round in
+    /// between: tailscaled has news.
+    pub async fn run(mut self, reload: Arc<Notify>, wake: Arc<Notify>, mut shutdown: watch::Receiver<bool>) {
         loop {
             let now = Instant::now();
             // What came due while another target kept us waiting is not late by our own fault.
-            let due = self.slots.iter().map(|slot| slot.due).fold(self.next_look, Instant::min).max(now);
+            let due = self.slots.iter().map(Slot::next).fold(self.next_look, Instant::min).max(now);
+            let calm = self.round_began + BETWEEN_WAKES;
             let turn = async {
                 tokio::select! {
                     biased;
                     () = reload.notified() => self.reload(true),
                     () = sleep_until(due) => self.round(due).await,
+                    () = woken(&wake, calm) => self.round(Instant::now()).await,
                 }
             };
             tokio::select! {
@@ -122,6 +144,7 @@ impl<W: World> Prober<W> {
     async fn round(&mut self, planned: Instant) {
         self.reload(false);
         let started = Instant::now();
+        self.round_began = started;
         let lag = self.note_lag(started, started.saturating_duration_since(planned));
         for slot in &mut self.slots {
             // Targets that are due a little later come along: one waking up instead of two.
@@ -129,25 +152,25 @@ impl<W: World> Prober<W> {
         }
         let interest = Interest::of(self.slots.iter().map(|slot| &slot.target));
         let answer = self.world.status(&interest).await;
-        let node = match &answer {
+        let mut node = match &answer {
             Ok(status) => Node::of(status, SystemTime::now()),
             Err(failure) => Node::unreachable(failure.clone()),
         };
-        if !node.is_fine() && !self.slots.iter().any(|slot| slot.probing) {
-            // All are down and would be asked later, but that they cannot be reached now is known.
+        self.look_up_home(&mut node).await;
+        let before = self.state.snapshot(started);
+        let was_running = before.was_running;
+        let changed = was_running && before.node.is_fine() != node.is_fine();
+        if changed || !node.is_fine() && !self.slots.iter().any(|slot| slot.probing) {
+            // Every target's standing has just changed, or all are down and would be asked later, but that they cannot be
+            // reached now is known.
             self.slots.iter_mut().for_each(|slot| slot.probing = true);
         }
-        let was_running = self.state.snapshot(Instant::now()).was_running;
-        let probes = match &answer {
-            Ok(status) if node.is_fine() => self.probe(status).await,
-            _ if was_running => self.fail_all(&node),
-            _ => Vec::new(),
+        let (probes, sightings) = match &answer {
+            Ok(status) if node.is_fine() => self.probe_and_look(status, started).await,
+            _ if was_running => (self.fail_all(&node), Vec::new()),
+            _ => (Vec::new(), Vec::new()),
         };
-        let known = match &answer {
-            Ok(status) => self.known(status),
-            Err(_) => Vec::new(),
-        };
-        self.record(Round { node, probes, known, lag });
+        self.record(Round { node, probes, sightings, lag });
     }
 
     fn record(&mut self, round: Round) {
@@ -164,42 +187,49 @@ impl<W: World> Prober<W> {
         }
         let snapshot = self.state.snapshot(now);
         self.reporter.report(&changes, &snapshot, now);
-        for slot in self.slots.iter_mut().filter(|slot| slot.probing) {
-            slot.probing = false;
+        for slot in &mut self.slots {
             let view = snapshot.targets.iter().find(|view| view.target.name == slot.target.name);
-            slot.due = match view {
-                Some(view) if snapshot.was_running => self.schedule.next(view.pace, now),
-                _ => now + UNTIL_RUNNING.min(slot.target.interval),
-            };
+            slot.look_due = view.and_then(|view| view.path.next_sample(now));
+            if std::mem::take(&mut slot.probing) {
+                slot.due = match view {
+                    Some(view) if snapshot.was_running => self.schedule.next(view.pace, now),
+                    _ => now + UNTIL_RUNNING.min(slot.target.interval),
+                };
+            }
         }
     }
 
-    async fn probe(&mut self, status: &Status) -> Vec<ProbeRecord> {
+    /// Adds the number of the home DERP region, which the status does not tell.
+    async fn look_up_home(&mut self, node: &mut Node) {
+        let Some(facts) = node.facts.as_mut().filter(|facts| !facts.home_region.is_empty()) else { return };
+        if self.home.as_ref().is_none_or(|(code, _)| *code != facts.home_region) {
+            // Without an answer the number stays unknown until the region changes: nothing depends on it.
+            self.home = Some((facts.home_region.clone(), self.world.region_id(&facts.home_region).await));
+        }
+        facts.home_region_id = self.home.as_ref().and_then(|(_, id)| *id);
+    }
+
+    /// Probes the targets that are due, and looks at every target's path meanwhile.
+    async fn probe_and_look(&mut self, status: &Status, now: Instant) -> (Vec<ProbeRecord>, Vec<Sighting>) {
         let world = &self.world;
-        let due = self.slots.iter_mut().filter(|slot| slot.probing);
-        let probes = join_all(due.map(|Slot { target, held, .. }| {
-            let probe = world.probe(target, held, status);
-            async { (&*target, probe.await) }
+        let fall = self.config.fall;
+        let results = join_all(self.slots.iter_mut().map(async |slot| {
+            let (probe, sighting) = slot.take_turn(now, fall, status, world).await;
+            (&slot.target, probe, sighting)
         }))
         .await;
-        let mut records = Vec::with_capacity(probes.len());
-        for (target, probe) in probes {
-            let Timings { resolve, connect, protocol } = probe.timings;
-            tracing::debug!(
-                target = target.name,
-                outcome = ?probe.outcome,
-                resolve_ms = resolve.map(milliseconds),
-                connect_ms = connect.map(milliseconds),
-                protocol_ms = protocol.map(milliseconds),
-                "Probed"
-            );
+        let (mut records, mut sightings) = (Vec::new(), Vec::new());
+        for (target, probe, sighting) in results {
+            sightings.extend(sighting);
+            let Some(probe) = probe else { continue };
+            say_probed(target, &probe);
             if probe.elapsed > target.timeout + STALL {
                 self.metrics.probe(&target.name, ProbeOutcome::Void);
             } else {
                 records.push(record(target.name.clone(), probe));
             }
         }
-        records
+        (records, sightings)
     }
 
     /// While the node is at fault nothing is dialled, and each probe that is due has failed for the node's reason.
@@ -212,11 +242,6 @@ impl<W: World> Prober<W> {
             records.push(record(slot.target.name.clone(), probe));
         }
         records
-    }
-
-    fn known(&self, status: &Status) -> Vec<String> {
-        let known = self.slots.iter().filter(|slot| resolve::resolve(status, &slot.target.host).is_ok());
-        known.map(|slot| slot.target.name.clone()).collect()
     }
 
     /// Reads the configuration anew and puts it in force if it has changed, or reads it in any case if `asked`.
@@ -243,12 +268,11 @@ impl<W: World> Prober<W> {
         let mut old = std::mem::take(&mut self.slots);
         for target in &self.config.targets {
             let kept = old.iter().position(|slot| same_service(&slot.target, target)).map(|at| old.swap_remove(at));
-            let (due, held) = match kept {
-                Some(slot) if slot.target.interval == target.interval => (slot.due, slot.held),
-                Some(slot) => (new_due, slot.held),
-                None => (new_due, None),
+            let slot = match kept {
+                Some(slot) => slot.renewed(target.clone(), new_due),
+                None => Slot::new(target.clone(), new_due),
             };
-            self.slots.push(Slot { target: target.clone(), due, held, probing: false });
+            self.slots.push(slot);
         }
     }
 
@@ -269,8 +293,23 @@ impl<W: World> Prober<W> {
     }
 }
 
-fn milliseconds(duration: Duration) -> f64 {
-    duration.as_secs_f64() * 1000.0
+fn say_probed(target: &Target, probe: &Probe) {
+    let milliseconds = |took: Option<Duration>| took.map(|took| took.as_secs_f64() * 1000.0);
+    let Timings { resolve, connect, protocol } = probe.timings;
+    tracing::debug!(
+        target = target.name,
+        outcome = ?probe.outcome,
+        resolve_ms = milliseconds(resolve),
+        connect_ms = milliseconds(connect),
+        protocol_ms = milliseconds(protocol),
+        "Probed"
+    );
+}
+
+/// Returns when tailscaled has news, but not before `calm`.
+async fn woken(wake: &Notify, calm: Instant) {
+    wake.notified().await;
+    sleep_until(calm).await;
 }
 
 fn record(target: String, probe: Probe) -> ProbeRecord {

@@ -1,12 +1,17 @@
 //! The one truth. The loop writes it, every reader takes a [`Snapshot`].
 
-use crate::config::{Config, Gate, Mode, Target};
-use crate::health::{self, NODE_CHECK, Standing, Thresholds, Track, TrackState, Transition, Verdict};
+mod target;
+
+pub use target::{Carrier, Probed, RoundTrip, TargetView, same_service};
+
+use crate::config::{Config, Gate, Mode};
+use crate::health::{self, NODE_CHECK, Thresholds, Track, TrackState, Transition, Verdict};
 use crate::node::Node;
-use crate::probe::Detail;
-use crate::reason::Failure;
-use crate::schedule::Pace;
+use crate::path;
+use crate::probe::look::Look;
+use crate::tailscale::Warning;
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
@@ -21,6 +26,8 @@ pub struct State {
 /// Everything there is to know, at one moment.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
+    /// The moment.
+    pub at: Instant,
     /// The configuration in force.
     pub config: Arc<Config>,
     /// How the last attempt to read the configuration went.
@@ -41,47 +48,8 @@ pub struct Snapshot {
     pub draining: bool,
     /// Worst lateness of a round in the last minute.
     pub lag: Duration,
-}
-
-/// One target at one moment.
-#[derive(Clone, Debug)]
-pub struct TargetView {
-    /// Its configuration.
-    pub target: Target,
-    /// After rise and fall.
-    pub track: Track,
-    /// Was it up at some time?
-    pub reached: bool,
-    /// Does the netmap know it? As of the last round.
-    pub in_netmap: bool,
-    /// The last probe; none before the first.
-    pub last: Option<Probed>,
-    /// When it last succeeded.
-    pub last_success: Option<SystemTime>,
-    /// Time to the next probe.
-    pub pace: Pace,
-}
-
-/// What one probe found out.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Probed {
-    /// When it ended.
-    pub at: SystemTime,
-    /// What was proven, or why it failed.
-    pub outcome: Result<Detail, Failure>,
-    /// How long each stage took that succeeded.
-    pub timings: Timings,
-}
-
-/// How long each stage took; none for a stage that was not needed or did not succeed.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Timings {
-    /// Name to address.
-    pub resolve: Option<Duration>,
-    /// Address to connection.
-    pub connect: Option<Duration>,
-    /// Question to answer.
-    pub protocol: Option<Duration>,
+    /// What tailscaled warns of, as its bus last told.
+    pub warnings: Vec<Warning>,
 }
 
 /// Why the startup gate opened.
@@ -144,30 +112,9 @@ impl Snapshot {
 
     fn gate_condition(&self) -> bool {
         match self.config.startup_gate {
-            Gate::Tailnet => self.node.is_fine() && self.required().all(|view| view.in_netmap),
+            Gate::Tailnet => self.node.is_fine() && self.required().all(|view| view.peer.is_some()),
             Gate::Targets => self.required_up(),
             Gate::None => true,
-        }
-    }
-}
-
-impl TargetView {
-    fn new(target: Target, now: Instant) -> Self {
-        let pace = Pace::Regular(target.interval);
-        Self { target, track: Track::new(now), reached: false, in_netmap: false, last: None, last_success: None, pace }
-    }
-
-    /// Why the last probe failed; none if it did not.
-    pub fn failure(&self) -> Option<&Failure> {
-        self.last.as_ref().and_then(|probed| probed.outcome.as_ref().err())
-    }
-
-    fn standing(&self) -> Standing<'_> {
-        Standing {
-            name: &self.target.name,
-            required: self.target.required,
-            state: self.track.state(),
-            fault: self.failure().map(|failure| failure.reason.scope()),
         }
     }
 }
@@ -179,10 +126,21 @@ pub struct Round {
     pub node: Node,
     /// The targets whose turn it was.
     pub probes: Vec<ProbeRecord>,
-    /// Names of the targets that the netmap knows; none if tailscaled gave no netmap.
-    pub known: Vec<String>,
+    /// What was seen of the targets' nodes; nothing while the node is at fault.
+    pub sightings: Vec<Sighting>,
     /// Worst lateness of a round in the last minute.
     pub lag: Duration,
+}
+
+/// What a round saw of a target's node.
+#[derive(Clone, Debug)]
+pub struct Sighting {
+    /// The target's name.
+    pub target: String,
+    /// The node that carries it.
+    pub carrier: Carrier,
+    /// What was seen of the path to it.
+    pub look: Look,
 }
 
 /// One finished probe. A void one is not recorded.
@@ -201,6 +159,10 @@ pub enum Change {
     Node(Transition),
     /// A target's track.
     Target(String, Transition),
+    /// A target's path.
+    Path(String, path::Change),
+    /// Another node carries a target: its address before, and now.
+    Carrier(String, IpAddr, IpAddr),
 }
 
 impl State {
@@ -209,6 +171,7 @@ impl State {
         let gate = (config.startup_gate == Gate::None).then_some(Release::Disabled);
         let targets = config.targets.iter().map(|target| TargetView::new(target.clone(), now)).collect();
         let snapshot = Snapshot {
+            at: now,
             config,
             reload: Reload { at: wall, problem: None },
             node: Node::unasked(),
@@ -219,6 +182,7 @@ impl State {
             gate,
             draining: false,
             lag: Duration::ZERO,
+            warnings: Vec::new(),
         };
         Self { inner: Mutex::new(snapshot), started: now }
     }
@@ -228,6 +192,7 @@ impl State {
     pub fn snapshot(&self, now: Instant) -> Snapshot {
         let mut inner = self.lock();
         self.open_gate(&mut inner, now);
+        inner.at = now;
         inner.clone()
     }
 
@@ -251,10 +216,9 @@ impl State {
             let thresholds = if fault_is_nodes { Thresholds { fall, ..thresholds } } else { thresholds };
             changes.extend(inner.record_probe(record, thresholds, now));
         }
-        if fine {
-            for view in &mut inner.targets {
-                view.in_netmap = round.known.contains(&view.target.name);
-            }
+        for view in &mut inner.targets {
+            let sighting = round.sightings.iter().find(|sighting| sighting.target == view.target.name);
+            changes.extend(view.sight(sighting, now));
         }
         let reached = inner.required().all(|view| view.reached);
         inner.reached |= reached;
@@ -284,6 +248,11 @@ impl State {
         self.lock().reload = Reload { at: wall, problem: Some(problem) };
     }
 
+    /// What tailscaled warns of from now on.
+    pub fn set_warnings(&self, warnings: Vec<Warning>) {
+        self.lock().warnings = warnings;
+    }
+
     /// Not ready from now on.
     pub fn drain(&self) {
         self.lock().draining = true;
@@ -311,30 +280,7 @@ const DEFINITE_FALL: u32 = 2;
 impl Snapshot {
     fn record_probe(&mut self, record: ProbeRecord, thresholds: Thresholds, now: Instant) -> Option<Change> {
         let view = self.targets.iter_mut().find(|view| view.target.name == record.target)?;
-        let success = record.probed.outcome.is_ok();
-        if success {
-            view.last_success = Some(record.probed.at);
-        }
-        view.last = Some(record.probed);
-        let transition = view.track.record(success, thresholds, now);
-        view.pace = Pace::after(view.target.interval, &view.track, view.failure().map(|failure| failure.reason));
-        view.reached |= view.track.state() == TrackState::Up;
+        let transition = view.record(record.probed, thresholds, now);
         transition.map(|transition| Change::Target(record.target, transition))
     }
-}
-
-/// Is it still the same thing that is probed, so that what is known of it stays true?
-pub fn same_service(old: &Target, new: &Target) -> bool {
-    let key = |target: &Target| {
-        (
-            target.kind,
-            target.host.clone(),
-            target.port,
-            target.user.clone(),
-            target.database.clone(),
-            target.via,
-            target.depth,
-        )
-    };
-    key(old) == key(new)
 }

@@ -1,0 +1,303 @@
+//! Over which path packets reach a target's node. No I/O and no clock: samples go in, each with its time.
+//!
+//! **Better is believed at once, worse is confirmed.** A trusted address in `status`, or a pong from one, proves a direct
+//! path. That there is none proves nothing: after idleness and after each change of networks tailscaled sends over DERP
+//! for a moment while it looks for something better. So DERP takes a pong through DERP, three samples that agree and
+//! seven seconds; silence takes as long before the path is called unknown. Nothing is concluded from a peer's home
+//! region or from what the control plane says of it.
+
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How packets reach a node, from best to worst.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Path {
+    /// By UDP, straight to the node.
+    Direct,
+    /// By UDP, through another node.
+    PeerRelay,
+    /// Through one of Tailscale's relay servers.
+    Derp,
+    /// Nothing was sent lately, so there is no path.
+    Idle,
+    /// Cannot be told.
+    Unknown,
+}
+
+impl Path {
+    /// Every path, in the order in which seconds are counted.
+    pub const ALL: [Self; 5] = [Self::Direct, Self::PeerRelay, Self::Derp, Self::Idle, Self::Unknown];
+
+    /// The label value.
+    pub const fn slug(self) -> &'static str {
+        match self {
+            Self::Direct => "direct",
+            Self::PeerRelay => "peer_relay",
+            Self::Derp => "derp",
+            Self::Idle => "idle",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// A DERP region.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Region {
+    /// The region's number in the DERP map.
+    pub id: u32,
+    /// Its short name, for example `nyc`.
+    pub code: String,
+}
+
+/// One look at the path of one target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sample {
+    /// A trusted UDP address, or a pong from one.
+    Direct,
+    /// A trusted peer relay, or a pong through one.
+    PeerRelay,
+    /// A pong through DERP.
+    Derp(Region),
+    /// Nothing was sent lately and nobody was asked.
+    Idle,
+    /// Asked, and no answer came.
+    Silent,
+    /// There is nobody to ask: the node is not running, or the target is not in the netmap.
+    Gone,
+}
+
+/// Samples that must agree before a path is called worse. With [`CONFIRM`], from the facts on how long discovery takes.
+const AGREEING: u32 = 3;
+/// Time over which they must agree: tailscaled trusts a UDP address for 6.5 s after its last pong.
+pub const CONFIRM: Duration = Duration::from_secs(7);
+/// Time between samples while a change is being decided on.
+const SAMPLE_EVERY: Duration = Duration::from_secs(3);
+
+/// Turns samples into a path that does not flicker, and counts the time on each.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tracker {
+    path: Path,
+    region: Option<Region>,
+    since: Instant,
+    seconds: [Duration; Path::ALL.len()],
+    changes: [u32; Path::ALL.len()],
+    doubt: Option<Doubt>,
+}
+
+/// Samples that say that the path has become worse.
+#[derive(Clone, Debug, PartialEq)]
+struct Doubt {
+    since: Instant,
+    samples: u32,
+}
+
+/// A change of path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The path left behind.
+    pub from: Path,
+    /// The path taken.
+    pub to: Path,
+}
+
+impl Tracker {
+    /// A target about whose path nothing is known.
+    pub fn new(now: Instant) -> Self {
+        Self {
+            path: Path::Unknown,
+            region: None,
+            since: now,
+            seconds: Default::default(),
+            changes: Default::default(),
+            doubt: None,
+        }
+    }
+
+    /// The path.
+    pub fn path(&self) -> Path {
+        self.path
+    }
+
+    /// The DERP region in use; none unless the path is DERP.
+    pub fn region(&self) -> Option<&Region> {
+        self.region.as_ref()
+    }
+
+    /// Time on each path, in the order of [`Path::ALL`]; adds up to the time since the tracker was made.
+    pub fn seconds(&self, now: Instant) -> [Duration; Path::ALL.len()] {
+        let mut seconds = self.seconds;
+        seconds[self.path as usize] += now.saturating_duration_since(self.since);
+        seconds
+    }
+
+    /// How often each path was taken, in the order of [`Path::ALL`].
+    pub fn changes(&self) -> [u32; Path::ALL.len()] {
+        self.changes
+    }
+
+    /// When the next sample is wanted, if sooner than the next round: while a change is being decided on.
+    pub fn next_sample(&self, now: Instant) -> Option<Instant> {
+        let doubt = self.doubt.as_ref()?;
+        let enough = doubt.since + CONFIRM;
+        Some(if enough > now { enough.min(now + SAMPLE_EVERY) } else { now + SAMPLE_EVERY })
+    }
+
+    /// Takes a sample; answers the change that it caused.
+    pub fn observe(&mut self, sample: Sample, now: Instant) -> Option<Change> {
+        let (to, region) = match sample {
+            Sample::Direct => (Path::Direct, None),
+            Sample::PeerRelay => (Path::PeerRelay, None),
+            Sample::Derp(region) => (Path::Derp, Some(region)),
+            Sample::Idle => (Path::Idle, None),
+            Sample::Silent => (Path::Unknown, None),
+            Sample::Gone => return self.take(Path::Unknown, None, now),
+        };
+        if to == self.path {
+            self.region = region;
+            self.doubt = None;
+            return None;
+        }
+        // From idle or unknown nothing becomes worse, except that a first pong through DERP is mere discovery.
+        let settled = !matches!(self.path, Path::Idle | Path::Unknown);
+        let worse = match to {
+            Path::Derp | Path::Unknown => true,
+            Path::PeerRelay => settled && to > self.path,
+            Path::Direct | Path::Idle => false,
+        };
+        if worse && !self.confirmed(now) { None } else { self.take(to, region, now) }
+    }
+
+    fn confirmed(&mut self, now: Instant) -> bool {
+        let doubt = self.doubt.get_or_insert(Doubt { since: now, samples: 0 });
+        doubt.samples += 1;
+        doubt.samples >= AGREEING && now.saturating_duration_since(doubt.since) >= CONFIRM
+    }
+
+    fn take(&mut self, to: Path, region: Option<Region>, now: Instant) -> Option<Change> {
+        let from = self.path;
+        self.seconds = self.seconds(now);
+        self.since = now;
+        self.path = to;
+        self.region = region;
+        self.doubt = None;
+        let changed = from != to;
+        self.changes[to as usize] += u32::from(changed);
+        changed.then_some(Change { from, to })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn derp() -> Sample {
+        Sample::Derp(Region { id: 1, code: "nyc".to_owned() })
+    }
+
+    /// Plays samples at their second; answers the path after each.
+    fn played(samples: &[(u64, Sample)]) -> Vec<Path> {
+        let start = Instant::now();
+        let mut tracker = Tracker::new(start);
+        let path = |(second, sample): &(u64, Sample)| {
+            tracker.observe(sample.clone(), start + Duration::from_secs(*second));
+            tracker.path()
+        };
+        samples.iter().map(path).collect()
+    }
+
+    #[test]
+    fn direct_is_believed_at_once_and_derp_takes_seven_seconds() {
+        use Path::{Derp, Direct};
+        let samples =
+            [(0, Sample::Direct), (10, derp()), (13, derp()), (16, derp()), (17, derp()), (20, Sample::Direct)];
+        assert_eq!(played(&samples), [Direct, Direct, Direct, Direct, Derp, Direct]);
+    }
+
+    #[test]
+    fn silence_during_a_failover_agrees_that_the_direct_path_is_gone() {
+        let failover =
+            [(0, Sample::Direct), (5, Sample::Silent), (8, Sample::Silent), (11, Sample::Silent), (12, derp())];
+        assert_eq!(played(&failover).last(), Some(&Path::Derp));
+    }
+
+    #[test]
+    fn a_first_pong_through_derp_is_discovery() {
+        let samples = [(0, Sample::Idle), (1, derp()), (4, Sample::Direct)];
+        assert_eq!(played(&samples), [Path::Idle, Path::Idle, Path::Direct]);
+    }
+
+    #[test]
+    fn a_failing_peer_is_unknown_and_a_vanished_one_at_once() {
+        let silent = [(0, Sample::Direct), (10, Sample::Silent), (13, Sample::Silent), (17, Sample::Silent)];
+        assert_eq!(played(&silent).last(), Some(&Path::Unknown));
+        assert_eq!(played(&[(0, Sample::Direct), (1, Sample::Gone)]).last(), Some(&Path::Unknown));
+    }
+
+    #[test]
+    fn another_region_is_told_without_a_change_of_path() {
+        let start = Instant::now();
+        let mut tracker = Tracker::new(start);
+        for second in [0, 3, 6, 7] {
+            tracker.observe(derp(), start + Duration::from_secs(second));
+        }
+        let sfo = Region { id: 2, code: "sfo".to_owned() };
+        assert_eq!(tracker.observe(Sample::Derp(sfo.clone()), start + Duration::from_secs(10)), None);
+        assert_eq!(tracker.region(), Some(&sfo));
+        tracker.observe(Sample::Direct, start + Duration::from_secs(11));
+        assert_eq!(tracker.region(), None);
+    }
+
+    fn samples() -> impl Strategy<Value = Vec<(u64, usize)>> {
+        prop::collection::vec((0u64..20_000, 0usize..6), 0..200)
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_comes_the_path_is_honest(samples in samples()) {
+            let kinds = [Sample::Direct, Sample::PeerRelay, derp(), Sample::Idle, Sample::Silent, Sample::Gone];
+            let start = Instant::now();
+            let mut tracker = Tracker::new(start);
+            let mut now = start;
+            let mut undoubted = start;
+            for (wait, kind) in samples {
+                now += Duration::from_millis(wait);
+                let sample = kinds[kind].clone();
+                let before = tracker.path();
+                let change = tracker.observe(sample.clone(), now);
+                let after = tracker.path();
+                prop_assert_eq!(change, (before != after).then_some(Change { from: before, to: after }));
+                // DERP is never claimed without a pong, a region never without DERP.
+                prop_assert!(after != Path::Derp || before == Path::Derp || matches!(sample, Sample::Derp(_)));
+                prop_assert_eq!(tracker.region().is_some(), after == Path::Derp);
+                // A worse path is never believed before the time of confirmation.
+                let fell = before <= Path::Derp && after > before && !matches!(sample, Sample::Idle | Sample::Gone);
+                prop_assert!(!fell || now - undoubted >= CONFIRM);
+                if tracker.doubt.is_none() {
+                    undoubted = now;
+                }
+                // The next sample is asked for exactly while there is doubt.
+                prop_assert_eq!(tracker.next_sample(now).is_some(), tracker.doubt.is_some());
+                let seconds: Duration = tracker.seconds(now).iter().sum();
+                prop_assert_eq!(seconds, now - start);
+            }
+        }
+
+        #[test]
+        fn asked_as_often_as_it_wants_derp_is_found_within_eight_seconds(silent in 0u32..2) {
+            let start = Instant::now();
+            let mut tracker = Tracker::new(start);
+            tracker.observe(Sample::Direct, start);
+            let mut now = start;
+            for sample in 0.. {
+                let answer = if sample < silent { Sample::Silent } else { derp() };
+                if tracker.observe(answer, now).is_some() {
+                    break;
+                }
+                now = tracker.next_sample(now).unwrap();
+            }
+            prop_assert_eq!(tracker.path(), Path::Derp);
+            prop_assert!(now - start <= Duration::from_secs(8));
+        }
+    }
+}

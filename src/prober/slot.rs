@@ -1,0 +1,109 @@
+//! A target's place in the loop: its turns, and what is remembered from one to the next.
+
+use super::World;
+use crate::config::Target;
+use crate::diagnose::{Evidence, diagnose};
+use crate::probe::{Held, Probe, resolve};
+use crate::state::{Carrier, Sighting};
+use crate::tailscale::Status;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// A target's place in the loop.
+pub(super) struct Slot {
+    pub target: Target,
+    /// When it is probed next.
+    pub due: Instant,
+    /// When its path is looked at in between, because a change is being decided on.
+    pub look_due: Option<Instant>,
+    /// When the last disco ping was sent.
+    pinged: Option<Instant>,
+    pub held: Option<Held>,
+    /// Failures in a row.
+    failed: u32,
+    /// What the layers below TCP said of the silence, and when.
+    evidence: Option<(Instant, Evidence)>,
+    pub probing: bool,
+}
+
+/// What the layers below TCP said of a silence is asked again after this time, if the target is still down.
+const EVIDENCE_FOR: Duration = Duration::from_secs(300);
+/// A disco ping tells the round trip this often; nearer ones only decide on a path.
+const ROUND_TRIP_EVERY: Duration = Duration::from_secs(60);
+
+impl Slot {
+    pub fn new(target: Target, due: Instant) -> Self {
+        Self { target, due, look_due: None, pinged: None, held: None, failed: 0, evidence: None, probing: false }
+    }
+
+    /// Keeps what is known of the same service; another interval begins at `new_due`.
+    pub fn renewed(self, target: Target, new_due: Instant) -> Self {
+        let due = if self.target.interval == target.interval { self.due } else { new_due };
+        Self { target, due, ..self }
+    }
+
+    /// Looks at the path, and probes if it is the target's turn.
+    pub async fn take_turn(
+        &mut self,
+        now: Instant,
+        fall: u32,
+        status: &Status,
+        world: &impl World,
+    ) -> (Option<Probe>, Option<Sighting>) {
+        let wanted = self.probing || self.look_due.is_some_and(|due| due <= now);
+        let Self { target, pinged, held, probing, .. } = self;
+        let sighting = sight(target, wanted, pinged, status, world);
+        if !*probing {
+            return (None, sighting.await);
+        }
+        let (probe, sighting) = tokio::join!(world.probe(target, held, status), sighting);
+        (Some(self.examine(probe, fall, status, world).await), sighting)
+    }
+
+    /// Names a silence by what the layers below answer, once it is about to take the target down and then rarely.
+    async fn examine(&mut self, mut probe: Probe, fall: u32, status: &Status, world: &impl World) -> Probe {
+        let Err(failure) = probe.outcome else {
+            (self.failed, self.evidence) = (0, None);
+            return probe;
+        };
+        self.failed += 1;
+        let resolved = resolve::resolve(status, &self.target.host);
+        let stale = self.evidence.is_none_or(|(at, _)| at.elapsed() >= EVIDENCE_FOR);
+        if let Ok(resolved) = resolved
+            && failure.reason.is_silence()
+            && self.failed >= fall
+            && stale
+        {
+            let evidence = world.evidence(&resolved).await;
+            self.evidence = Some((Instant::now(), evidence));
+        }
+        probe.outcome = Err(match self.evidence {
+            Some((_, evidence)) => diagnose(failure, evidence),
+            None => failure,
+        });
+        probe
+    }
+
+    pub fn next(&self) -> Instant {
+        self.look_due.map_or(self.due, |look| look.min(self.due))
+    }
+}
+
+/// What is seen of the node that carries a target; none if the netmap knows none.
+async fn sight(
+    target: &Target,
+    wanted: bool,
+    pinged: &mut Option<Instant>,
+    status: &Status,
+    world: &impl World,
+) -> Option<Sighting> {
+    let resolved = resolve::resolve(status, &target.host).ok()?;
+    let round_trip_wanted = wanted && pinged.is_none_or(|last| last.elapsed() >= ROUND_TRIP_EVERY);
+    let look = world.look(&resolved, wanted, round_trip_wanted).await;
+    if look.round_trip.is_some() {
+        *pinged = Some(Instant::now());
+    }
+    let peer = resolved.peer;
+    let carrier = Carrier { id: peer.id.clone(), address: resolved.address, key_expiry: peer.key_expiry };
+    Some(Sighting { target: target.name.clone(), carrier, look })
+}

@@ -1,0 +1,137 @@
+//! What real tailscaleds answered while a path changed, played through the readers, the look and the tracker.
+//!
+//! The recordings are made by `cargo run -p telltail-tailnet --example record`, which also says what is in them.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use serde_json::Value;
+use std::fs;
+use std::path::Path as File;
+use std::time::Duration;
+use telltail::path::{CONFIRM, Path, Sample, Tracker};
+use telltail::probe::look::{Told, seen};
+use telltail::tailscale::{Peer, Reply, Status};
+use tokio::time::Instant;
+
+/// Time that a path has to be found in: 6.5 s of trust, an interval of 5 s, 7 s of confirmation, a ping that was missed.
+const WITHIN: Duration = Duration::from_secs(20);
+const INTERVAL: Duration = Duration::from_secs(5);
+
+/// What was recorded from one thing that was done until the next.
+struct Scene {
+    becomes: String,
+    looks: Vec<(Duration, Peer, Option<Reply>)>,
+}
+
+fn recorded(version: &str, name: &str) -> Vec<Scene> {
+    let file = File::new(env!("CARGO_MANIFEST_DIR")).join("tests/recorded").join(version).join(format!("{name}.jsonl"));
+    let text = fs::read_to_string(&file).unwrap();
+    let mut lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let head = lines.next().unwrap();
+    assert!(head["version"].as_str().unwrap().starts_with(version), "{head}");
+    let target = head["target"].as_str().unwrap().parse().unwrap();
+    let mut scenes: Vec<Scene> = Vec::new();
+    for line in lines {
+        if let Some(becomes) = line["becomes"].as_str() {
+            scenes.push(Scene { becomes: becomes.to_owned(), looks: Vec::new() });
+            continue;
+        }
+        let status = Status::read(line["status"].to_string().as_bytes()).unwrap();
+        assert_eq!(
+            (status.backend_state.as_str(), status.version.as_str()),
+            ("Running", head["version"].as_str().unwrap())
+        );
+        let peer = status.peers.into_iter().find(|peer| peer.addresses.contains(&target)).unwrap();
+        let ping = line.get("ping").filter(|ping| !ping.is_null());
+        let reply = ping.map(|ping| Reply::read(&ping.to_string(), &peer.addresses).unwrap());
+        let at = line.get("answered_ms").unwrap_or(&line["at_ms"]).as_u64().unwrap();
+        scenes.last_mut().unwrap().looks.push((Duration::from_millis(at), peer, reply));
+    }
+    scenes
+}
+
+/// A sample as `look` makes it.
+fn sample(peer: &Peer, reply: Option<Reply>) -> Option<Sample> {
+    Told::of(peer).sample().or_else(|| match reply {
+        None => Some(Sample::Silent),
+        Some(Reply::Pong(pong)) => seen(pong.way),
+        Some(Reply::Refused(_)) => None,
+    })
+}
+
+/// Plays a recording, looking at everything or only when telltail would; answers every path that was taken.
+fn play(version: &str, name: &str, everything: bool) -> Vec<Path> {
+    let start = Instant::now();
+    let mut tracker = Tracker::new(start);
+    let (mut due, mut taken, mut now) = (start, Vec::new(), start);
+    for scene in recorded(version, name) {
+        let (begun, mut became) = (scene.looks[0].0, None);
+        for (at, peer, reply) in scene.looks {
+            now = start + at;
+            if everything || now >= due {
+                due = now + INTERVAL;
+                if let Some(change) = sample(&peer, reply).and_then(|sample| tracker.observe(sample, now)) {
+                    taken.push(change.to);
+                }
+                due = tracker.next_sample(now).map_or(due, |next| due.min(next));
+            }
+            let region = tracker.region().map(|region| region.code.as_str()).unwrap_or_default();
+            let path = tracker.path().slug();
+            let there = scene.becomes == path || scene.becomes == format!("{path} {region}");
+            became = became.filter(|_| there).or(there.then_some(at));
+        }
+        let became = became.unwrap_or_else(|| panic!("{version} {name}: never became {}", scene.becomes));
+        let limit = match scene.becomes.as_str() {
+            "direct" => INTERVAL,
+            "derp" | "derp nyc" => WITHIN,
+            // tailscaled's own time: 45 s and what is left of its trust to let a peer sleep; to look for a relay; to move home.
+            _ => Duration::from_secs(65),
+        };
+        assert!(became - begun <= limit, "{version} {name}: {} after {:?}", scene.becomes, became - begun);
+        if scene.becomes.starts_with("derp n") || scene.becomes == "derp" {
+            assert!(became - begun >= CONFIRM, "{version} {name}: believed too early");
+        }
+    }
+    assert_eq!(tracker.seconds(now).iter().sum::<Duration>(), now - start);
+    taken
+}
+
+fn plays(version: &str, name: &str, expected: &[Path]) {
+    for everything in [true, false] {
+        let taken = play(version, name, everything);
+        assert_eq!(taken, expected, "{version} {name}, everything: {everything}");
+    }
+}
+
+#[test]
+fn udp_blocked_and_unblocked() {
+    for version in ["1.102.5", "1.80.3"] {
+        plays(version, "direct-derp-direct", &[Path::Direct, Path::Derp, Path::Direct]);
+    }
+}
+
+#[test]
+fn a_peer_that_nobody_talks_to() {
+    for version in ["1.102.5", "1.80.3"] {
+        plays(version, "idle", &[Path::Direct, Path::Idle]);
+    }
+}
+
+#[test]
+fn a_peer_relay() {
+    for everything in [true, false] {
+        let taken = play("1.102.5", "peer-relay", everything);
+        // Whether a relay is found before it has to be called DERP depends on when one was last looked for.
+        let through_derp = [Path::Direct, Path::Derp, Path::PeerRelay];
+        assert!(taken == [Path::Direct, Path::PeerRelay] || taken == through_derp, "{taken:?}");
+    }
+}
+
+#[test]
+fn another_home_region() {
+    for everything in [true, false] {
+        let taken = play("1.102.5", "home-region-change", everything);
+        assert_eq!(taken[..2], [Path::Direct, Path::Derp], "{taken:?}");
+        assert!(!taken[2..].contains(&Path::Direct), "{taken:?}");
+    }
+}

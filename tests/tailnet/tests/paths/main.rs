@@ -1,0 +1,144 @@
+//! Over which path packets go, as telltail says it beside a real tailscaled, and as tailscaled's own count of bytes judges.
+//!
+//! Every wait is for an event. The few sleeps are where the absence of events over a stated time is what is asserted.
+
+#![expect(clippy::print_stdout, reason = "what was measured shows in the output of a failed run")]
+
+mod culprit;
+mod failover;
+mod news;
+mod quiet;
+mod relayed;
+mod soak;
+
+use std::time::Duration;
+
+use telltail_tailnet::{Agent, Mode, Node, Page, Pong, Tailnet, Version, eventually};
+use tokio::time::Instant;
+
+const DB: &str = "stackeye-db-prd";
+const POSTGRES: &str = "postgres://stackeye-db-prd:5432?expect=no-derp";
+/// A timeout that outlives the second which a dial takes while the direct path is being lost.
+const EACH_FIVE_SECONDS: &[(&str, &str)] = &[("INTERVAL", "5s"), ("TIMEOUT", "2s")];
+const INTERVAL: Duration = Duration::from_secs(5);
+
+const SOON: Duration = Duration::from_secs(15);
+/// tailscaled trusts a path for 6.5 s, then comes a round, then 7 s of confirmation.
+const DERP_WITHIN: Duration = Duration::from_secs(20);
+/// What reading the page and a busy machine may add.
+const MARGIN: Duration = Duration::from_secs(2);
+
+async fn node(tailnet: &Tailnet, name: &str, mode: Mode) -> Node {
+    tailnet.node(name, Version::V1_102, mode).await
+}
+
+/// A telltail that watches one target on one machine.
+struct Watch<'a> {
+    worker: &'a Node,
+    peer: &'a Node,
+    target: &'a str,
+    agent: Agent<'a>,
+    /// Just before and just after telltail began to watch.
+    began: (Instant, Instant),
+}
+
+impl<'a> Watch<'a> {
+    async fn start(worker: &'a Node, peer: &'a Node, url: &str, settings: &[(&str, &str)]) -> Self {
+        let before = Instant::now();
+        let agent = Agent::start(worker, url, settings).await;
+        Self { worker, peer, target: peer.name(), agent, began: (before, Instant::now()) }
+    }
+
+    /// Starts, and waits until the target is up and its path direct.
+    async fn direct(worker: &'a Node, peer: &'a Node, url: &str, settings: &[(&str, &str)]) -> Self {
+        let watch = Self::start(worker, peer, url, settings).await;
+        watch.becomes("direct", SOON).await;
+        eventually("ready", SOON, async || watch.agent.ready().await).await;
+        watch
+    }
+
+    async fn page(&self) -> Page {
+        self.agent.page().await
+    }
+
+    /// Waits for a path; answers how long it took.
+    async fn becomes(&self, path: &str, within: Duration) -> Duration {
+        let begun = Instant::now();
+        let what = format!("{}: the path to {} is {path}", self.worker.name(), self.target);
+        eventually(&what, within, async || self.page().await.path(self.target) == path).await;
+        let took = begun.elapsed();
+        println!("{what} after {:.1} s", took.as_secs_f64());
+        took
+    }
+
+    async fn changes(&self, to: &str) -> f64 {
+        let labels = [("target", self.target), ("to", to)];
+        self.agent.metric("telltail_path_changes_total", &labels).await.unwrap_or(-1.0)
+    }
+
+    async fn unexpected(&self) -> bool {
+        self.agent.metric("telltail_path_unexpected", &[("target", self.target)]).await == Some(1.0)
+    }
+
+    /// Disco and TSMP pings that telltail has asked for.
+    async fn pings(&self) -> f64 {
+        self.page().await.total("telltail_localapi_requests_total", &[("call", "ping")])
+    }
+
+    async fn probes(&self, count: f64) {
+        let probed = async || self.page().await.total("telltail_probes_total", &[("target", self.target)]);
+        let goal = probed().await + count;
+        let within = Duration::from_secs(100);
+        eventually("further probes", within, async || probed().await >= goal).await;
+    }
+
+    /// The target came up once and never went down, and the seconds of all paths are the time it was watched.
+    async fn never_flapped(&self) {
+        let page = self.page().await;
+        let entered = |to| page.total("telltail_target_transitions_total", &[("target", self.target), ("to", to)]);
+        assert_eq!((entered("up"), entered("down")), (1.0, 0.0), "{}", self.agent.log());
+        self.seconds_add_up().await;
+    }
+
+    async fn seconds_add_up(&self) {
+        let at_least = self.began.1.elapsed().as_secs_f64() - 1.0;
+        let seconds = self.page().await.path_seconds(self.target, None);
+        let at_most = self.began.0.elapsed().as_secs_f64() + 1.0;
+        assert!((at_least..=at_most).contains(&seconds), "{seconds} s of {at_least} to {at_most}");
+    }
+
+    /// Over two further probes: telltail, tailscaled's count of bytes, `tailscale status` and `tailscale ping` agree.
+    async fn is_judged(&self, path: &str) {
+        let before = self.worker.bytes().await;
+        self.probes(2.0).await;
+        let sent = self.worker.bytes().await - before;
+        let page = self.page().await;
+        assert_eq!(page.path(self.target), path, "{sent:?}\n{}", self.agent.log());
+        assert_eq!(sent.path(), path, "{sent:?}");
+        let unused = [("direct", sent.direct), ("peer_relay", sent.peer_relay), ("derp", sent.derp)];
+        assert!(unused.iter().all(|(other, bytes)| *other == path || *bytes == 0), "{path}: {sent:?}");
+
+        let status = self.worker.peer(self.peer).await;
+        let told = |field: &str| status[field].as_str().is_some_and(|text| !text.is_empty());
+        assert_eq!((told("CurAddr"), told("PeerRelay")), (path == "direct", path == "peer_relay"), "{status}");
+        let pong = self.worker.ping(self.peer).await;
+        let region = page.region(self.target);
+        let agrees = match &pong {
+            Pong::Direct(_) => path == "direct",
+            Pong::PeerRelay(_) => path == "peer_relay",
+            Pong::Derp(code) => path == "derp" && region.as_ref().is_some_and(|(region, _)| region == code),
+            Pong::Lost(_) => false,
+        };
+        assert!(agrees, "{path}, {region:?}: tailscale ping says {pong:?}");
+        assert_eq!(region.is_some(), path == "derp", "a region is told exactly while it is used: {region:?}");
+        println!("{}: {path}, bytes sent {sent:?}, ping {pong:?}", self.worker.name());
+    }
+
+    fn log_lines(&self, message: &str) -> Vec<serde_json::Value> {
+        let log = self.agent.log();
+        let lines = log.lines().map(|line| serde_json::from_str(line).expect("a line of the log is JSON"));
+        lines
+            .filter(|line: &serde_json::Value| line["message"].as_str().is_some_and(|m| m.starts_with(message)))
+            .collect()
+    }
+}

@@ -1,0 +1,57 @@
+//! Where nothing must happen: packets that get lost now and then, and a peer that may sleep.
+
+use telltail_tailnet::{Mode, Tailnet, eventually};
+use tokio::{join, time::sleep};
+
+use super::*;
+
+/// Side by side, because both take time.
+#[tokio::test]
+async fn lost_packets_change_no_verdict_and_sleeping_peers_are_left_alone() {
+    join!(
+        packets_lost_now_and_then_change_no_verdict(),
+        a_peer_that_is_seldom_asked_is_idle_and_never_woken_for_its_path()
+    );
+}
+
+/// A minute in which five packets of a hundred are lost, each way.
+async fn packets_lost_now_and_then_change_no_verdict() {
+    let tailnet = Tailnet::start().await;
+    let (worker, db) = join!(node(&tailnet, "worker", Mode::Userspace), node(&tailnet, DB, Mode::Userspace));
+    let _postgres = db.postgres(&[]).await;
+    let fast = [("INTERVAL", "1s"), ("TIMEOUT", "490ms"), ("FALL", "5")];
+    let (often, seldom) = join!(
+        Watch::direct(&worker, &db, POSTGRES, &[("INTERVAL", "4100ms"), ("TIMEOUT", "2s")]),
+        Watch::direct(&worker, &db, POSTGRES, &fast),
+    );
+    worker.lose_udp(5).await;
+    sleep(Duration::from_secs(60)).await;
+    for watch in [&often, &seldom] {
+        let page = watch.page().await;
+        assert_eq!(
+            (page.path(DB), watch.changes("derp").await, watch.changes("unknown").await),
+            ("direct".to_owned(), 0.0, 0.0)
+        );
+        let failures = page.total("telltail_probes_total", &[("result", "failure")]);
+        println!("with 5 % lost: {failures} of {} probes failed", page.total("telltail_probes_total", &[]));
+        watch.never_flapped().await;
+    }
+}
+
+/// After 45 s without traffic tailscaled lets a peer sleep; telltail finds it so and does not wake it to learn its path.
+async fn a_peer_that_is_seldom_asked_is_idle_and_never_woken_for_its_path() {
+    let tailnet = Tailnet::start().await;
+    let (worker, db) = join!(node(&tailnet, "worker", Mode::Userspace), node(&tailnet, DB, Mode::Userspace));
+    let _postgres = db.postgres(&[]).await;
+    let watch = Watch::start(&worker, &db, POSTGRES, &[("INTERVAL", "70s"), ("TIMEOUT", "2s")]).await;
+    let probed = async || watch.page().await.total("telltail_probes_total", &[]);
+    // The first wait may be shorter than the interval, the second is not by much.
+    eventually("a second probe", Duration::from_secs(80), async || probed().await >= 2.0).await;
+    let pings = watch.pings().await;
+    eventually("a third probe", Duration::from_secs(80), async || probed().await >= 3.0).await;
+    let page = watch.page().await;
+    assert_eq!((page.path(DB).as_str(), watch.pings().await), ("idle", pings), "{}", watch.agent.log());
+    assert_eq!(page.path_seconds(DB, Some("derp")), 0.0);
+    assert!(!watch.unexpected().await);
+    watch.never_flapped().await;
+}
