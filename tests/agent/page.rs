@@ -38,6 +38,12 @@ impl Page {
         self.matching(name, labels).map(|(_, value)| value).sum()
     }
 
+    /// The labels of all series of this name that are not 0, for messages.
+    pub fn nonzero(&self, name: &str) -> String {
+        let some: Vec<_> = self.matching(name, &[]).filter(|(_, value)| *value != 0.0).collect();
+        format!("{some:?}")
+    }
+
     /// Every series without its value, but for the families that the contract calls absent at times.
     pub fn names(&self) -> BTreeSet<String> {
         const COMING_AND_GOING: [&str; 14] = [

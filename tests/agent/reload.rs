@@ -33,7 +33,7 @@ impl File {
 /// What the file says is not to be overridden.
 const FROM_FILE: [(&str, &str); 2] = [("TELLTAIL_INTERVAL", ""), ("TELLTAIL_TIMEOUT", "")];
 const BOTH: &str =
-    "interval: 1s\ntimeout: 490ms\ntargets:\n  - postgres://db:5432?name=db\n  - valkey://cache:6379?name=cache\n";
+    "interval: 1600ms\ntimeout: 790ms\ntargets:\n  - postgres://db:5432?name=db\n  - valkey://cache:6379?name=cache\n";
 
 fn reloaded(page: &Page) -> bool {
     page.is("telltail_config_last_reload_successful", &[])
@@ -57,7 +57,7 @@ async fn targets_that_stay_keep_state_and_counts_and_those_that_go_lose_their_se
     let before = successes(&agent.probes("db", 3).await);
 
     file.write(
-        "interval: 1s\ntimeout: 490ms\nreadiness: local\ntargets:\n  - postgres://db:5432?name=db&required=false\n  - postgres://db:5432?name=again\n",
+        "interval: 1600ms\ntimeout: 790ms\nreadiness: local\ntargets:\n  - postgres://db:5432?name=db&required=false\n  - postgres://db:5432?name=again\n",
     );
     let page = agent
         .until("a new target", |page| page.is("telltail_target_state", &[("target", "again"), ("state", "up")]))
@@ -76,7 +76,7 @@ async fn targets_that_stay_keep_state_and_counts_and_those_that_go_lose_their_se
     rig.cache.until(|tally| tally.open == 0).await;
 
     // The same name for another service is another target.
-    file.write("interval: 1s\ntimeout: 490ms\ntargets:\n  - valkey://cache:6379?name=db\n");
+    file.write("interval: 1600ms\ntimeout: 790ms\ntargets:\n  - valkey://cache:6379?name=db\n");
     let page = agent
         .until("another db", |page| {
             page.label("telltail_target_info", &[("target", "db")], "kind").as_deref() == Some("valkey")

@@ -113,8 +113,8 @@ impl Rig {
         let targets = self.targets("", "");
         let usual = [
             ("TELLTAIL_TARGETS", if file.is_some() { "" } else { &targets }),
-            ("TELLTAIL_INTERVAL", "1s"),
-            ("TELLTAIL_TIMEOUT", "490ms"),
+            ("TELLTAIL_INTERVAL", "1600ms"),
+            ("TELLTAIL_TIMEOUT", "790ms"),
             ("TELLTAIL_DRAIN", "0s"),
             ("TELLTAIL_SOCKET", self.tailscaled.socket().to_str().unwrap()),
         ];

@@ -151,8 +151,8 @@ fn localapi() -> Vec<Row> {
             (&[17], "a text of 10 MB", |rig| misbehave(rig, Misbehaviour::giant_string(10 << 20)), INVALID),
             (
                 &[18],
-                "3,000 other peers, 3 MB",
-                |rig| rig.tailscaled.set_crowd(Crowd { peers: 3000, padding: 0 }),
+                "1,300 other peers, more than a MiB",
+                |rig| rig.tailscaled.set_crowd(Crowd { peers: 1300, padding: 0 }),
                 DB_UP,
             ),
             (&[18], "a body without end", |rig| misbehave(rig, Misbehaviour::endless_body()), TIMEOUT),
@@ -541,7 +541,7 @@ fn login() -> Vec<Row> {
                 service(DB, "protocol_garbage"),
             ),
             (&[86], "an error with a log line in it", |rig| answers(rig, Script::say(forged()).close()), REJECTED),
-            (&[87], "a byte per segment", |rig| answers(rig, Script::new().send_split(messages::sasl(), 1)), DB_UP),
+            (&[87], "an answer in segments", |rig| answers(rig, Script::new().send_split(messages::sasl(), 6)), DB_UP),
             (&[90], "a pooler with a dead backend", |rig| answers(rig, Script::say(messages::sasl())), DB_UP),
             (&[91], "a pooler that waits", |rig| answers(rig, Script::silence()), service(DB, "protocol_timeout")),
             (
