@@ -40,16 +40,16 @@ pub enum Told {
 }
 
 impl Told {
-    /// Reads a peer of `status`.
+    /// Reads a peer of `status`. A trusted address outlives the last packet by some seconds, in which it is of no use.
     pub fn of(peer: &Peer) -> Self {
-        if !peer.cur_addr.is_empty() {
+        if !peer.active {
+            Self::Idle
+        } else if !peer.cur_addr.is_empty() {
             Self::Direct
         } else if !peer.peer_relay.is_empty() {
             Self::PeerRelay
-        } else if peer.active {
-            Self::Nothing
         } else {
-            Self::Idle
+            Self::Nothing
         }
     }
 
