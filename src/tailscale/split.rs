@@ -6,8 +6,7 @@
 pub enum Part<'a> {
     /// A member of the outermost object.
     Field(&'a [u8], &'a [u8]),
-    /// A member of the outermost object that is not wanted: its name, and the first byte of its value, which tells
-    /// whether it is `null`.
+    /// Name and first byte of a member of the outermost object that is not wanted; the byte tells whether it is `null`.
     Skipped(&'a [u8], u8),
     /// A member's value of the object `Peer`.
     Peer(&'a [u8]),
@@ -96,12 +95,6 @@ impl Splitter {
     pub fn finish(&self) -> Result<(), Broken> {
         let end = if self.lines { Expect::Object } else { Expect::Nothing };
         if self.expect == end { Ok(()) } else { Err(Broken::Incomplete) }
-    }
-
-    /// Bytes of memory that are kept for what has been read.
-    #[cfg(test)]
-    pub fn held(&self) -> usize {
-        self.key.capacity() + self.value.capacity()
     }
 
     /// Takes one byte; true if it was the last of a value.
@@ -205,6 +198,13 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use serde_json::{Value, json};
+
+    impl Splitter {
+        /// Bytes of memory that are kept for what has been read.
+        pub fn held(&self) -> usize {
+            self.key.capacity() + self.value.capacity()
+        }
+    }
 
     type Parts = (Vec<(String, Value)>, Vec<Value>);
 
