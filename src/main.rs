@@ -75,9 +75,12 @@ fn check_config(target: &str, file: FileArgument) -> Result<(Config, Option<&str
     if !target.contains("://") {
         return Ok((load(environment(), file)?, Some(target)));
     }
+    // The file's targets are not asked for, but where tailscaled's socket is.
+    let socket = file.path.is_some().then(|| load(environment(), file)).transpose()?.and_then(|config| config.socket);
     let others = std::env::vars_os().filter(|(name, _)| name != "TELLTAIL_TARGETS");
     let environment = others.chain([(OsString::from("TELLTAIL_TARGETS"), OsString::from(target))]).collect();
-    Ok((load(environment, FileArgument { path: None })?, None))
+    let config = load(environment, FileArgument { path: None })?;
+    Ok((Config { socket: config.socket.clone().or(socket), ..config }, None))
 }
 
 fn load(environment: Environment, file: FileArgument) -> Result<Config, Exit> {

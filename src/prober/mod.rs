@@ -21,7 +21,7 @@ use crate::schedule::Schedule;
 use crate::state::{Change, ProbeRecord, Probed, Round, Sighting, State, same_service};
 use crate::tailscale::Status;
 use futures_util::future::join_all;
-use slot::Slot;
+use slot::{Slot, is_void};
 use std::collections::VecDeque;
 use std::future::Future;
 use std::sync::Arc;
@@ -73,8 +73,6 @@ pub struct Prober<W> {
 
 /// Until tailscaled is Running for the first time it is asked this often: the startup gate waits for it.
 const UNTIL_RUNNING: Duration = Duration::from_secs(1);
-/// A probe that took this much longer than its timeout was cut short by our own stall, and proves nothing.
-const STALL: Duration = Duration::from_secs(1);
 /// Shortest time from a round's begin to one that tailscaled's news ask for: in a large tailnet there is always news.
 const BETWEEN_WAKES: Duration = Duration::from_secs(2);
 /// Over this time the worst lateness of a round is exported.
@@ -223,7 +221,7 @@ impl<W: World> Prober<W> {
             sightings.extend(sighting);
             let Some(probe) = probe else { continue };
             say_probed(target, &probe);
-            if probe.elapsed > target.timeout + STALL {
+            if is_void(target, &probe) {
                 self.metrics.probe(&target.name, ProbeOutcome::Void);
             } else {
                 records.push(record(target.name.clone(), probe));
@@ -237,7 +235,7 @@ impl<W: World> Prober<W> {
         let Some(fault) = &node.fault else { return Vec::new() };
         let mut records = Vec::new();
         for slot in self.slots.iter_mut().filter(|slot| slot.probing) {
-            slot.held = None;
+            slot.fail();
             let probe = Probe { outcome: Err(fault.clone()), timings: Default::default(), elapsed: Duration::ZERO };
             records.push(record(slot.target.name.clone(), probe));
         }

@@ -18,7 +18,7 @@ pub(super) struct Slot {
     pub look_due: Option<Instant>,
     /// When the last disco ping was sent.
     pinged: Option<Instant>,
-    pub held: Option<Held>,
+    held: Option<Held>,
     /// Failures in a row.
     failed: u32,
     /// What the layers below TCP said of the silence, and when.
@@ -26,6 +26,8 @@ pub(super) struct Slot {
     pub probing: bool,
 }
 
+/// A probe that took this much longer than its timeout was cut short by our own stall.
+pub(super) const STALL: Duration = Duration::from_secs(1);
 /// What the layers below TCP said of a silence is asked again after this time, if the target is still down.
 const EVIDENCE_FOR: Duration = Duration::from_secs(300);
 /// A disco ping tells the round trip this often; nearer ones only decide on a path.
@@ -57,7 +59,16 @@ impl Slot {
             return (None, sighting.await);
         }
         let (probe, sighting) = tokio::join!(world.probe(target, held, status), sighting);
+        if is_void(target, &probe) {
+            return (Some(probe), sighting);
+        }
         (Some(self.examine(probe, fall, status, world).await), sighting)
+    }
+
+    /// Takes part in a fault of the node, by which nothing was dialled.
+    pub fn fail(&mut self) {
+        self.held = None;
+        self.failed += 1;
     }
 
     /// Names a silence by what the layers below answer, once it is about to take the target down and then rarely.
@@ -87,6 +98,11 @@ impl Slot {
     pub fn next(&self) -> Instant {
         self.look_due.map_or(self.due, |look| look.min(self.due))
     }
+}
+
+/// Was a probe cut short by our own stall, so that it proves nothing?
+pub(super) fn is_void(target: &Target, probe: &Probe) -> bool {
+    probe.elapsed > target.timeout + STALL
 }
 
 /// What is seen of the node that carries a target; none if the netmap knows none.

@@ -1,5 +1,6 @@
 //! The loop with a script for a world and a paused clock: when it probes, what it counts.
 
+use super::slot::STALL;
 use super::*;
 use crate::config::Environment;
 use crate::diagnose::Seen;
