@@ -64,15 +64,15 @@ impl<'a> Said<'a> {
         Self(nodes.map(|node| (node, node.daemon().log().len())).into())
     }
 
-    /// A userspace tailscaled tells each POST to LocalAPI, and `dial` is one; apart from that nobody tells of probes.
+    /// A tailscaled tells each POST to LocalAPI, `dial` and `ping` among them; apart from that nobody tells of probes.
     fn nothing_of_probes_since(&self) {
         for (node, length) in &self.0 {
             let log = node.daemon().log();
             let lines = log[*length..].lines();
             let of_probes = ["localapi:", "netstack", "backend", "proxy", ":5432", ":6379"];
             let told = lines.filter(|line| of_probes.iter().any(|word| line.contains(word)));
-            let told: Vec<_> =
-                told.filter(|line| !line.contains("/localapi/v0/dial") && !line.contains("[RATELIMIT]")).collect();
+            let posts = ["/localapi/v0/dial", "/localapi/v0/ping", "[RATELIMIT]"];
+            let told: Vec<_> = told.filter(|line| !posts.iter().any(|post| line.contains(post))).collect();
             assert!(told.is_empty(), "{}: {told:?}", node.name());
             let dials = log[*length..].contains("/localapi/v0/dial");
             assert_eq!(dials, node.name() == "worker" && node.mode() == Mode::Userspace, "{}", node.name());
