@@ -1,5 +1,6 @@
 //! Watching tailscaled's news: they wake the loop, and tell what tailscaled warns of.
 
+use crate::reason::Failure;
 use crate::schedule::fraction_of;
 use crate::state::State;
 use crate::tailscale::{Backoff, Dialer, MASK};
@@ -15,13 +16,10 @@ pub async fn run(dialer: Dialer, state: Arc<State>, wake: Arc<Notify>, pod_uid: 
     let mut backoff = Backoff::default();
     for attempt in 0.. {
         let opened = Instant::now();
-        let lived = match follow(&dialer, &state, &wake).await {
-            Ok(()) => opened.elapsed(),
-            Err(failure) => {
-                debug!(cause = failure.cause, "tailscaled's news cannot be read");
-                opened.elapsed()
-            }
-        };
+        if let Err(failure) = follow(&dialer, &state, &wake).await {
+            debug!(cause = failure.cause, "tailscaled's news cannot be read");
+        }
+        let lived = opened.elapsed();
         // What was warned of may have ended unseen, and why the stream ended the status will tell.
         state.set_warnings(Vec::new());
         wake.notify_one();
@@ -29,7 +27,7 @@ pub async fn run(dialer: Dialer, state: Arc<State>, wake: Arc<Notify>, pod_uid: 
     }
 }
 
-async fn follow(dialer: &Dialer, state: &State, wake: &Notify) -> Result<(), crate::reason::Failure> {
+async fn follow(dialer: &Dialer, state: &State, wake: &Notify) -> Result<(), Failure> {
     let mut bus = dialer.watch(MASK).await?;
     while let Some(event) = bus.next().await? {
         if let Some(warnings) = event.health {

@@ -204,16 +204,14 @@ impl State {
             return changes;
         }
         inner.lag = round.lag;
-        let thresholds = Thresholds { rise: inner.config.rise, fall: inner.config.fall };
         let definite = round.node.fault.as_ref().is_some_and(|fault| fault.reason.is_definite());
-        let fall = if definite { thresholds.fall.min(DEFINITE_FALL) } else { thresholds.fall };
+        let fall = if definite { inner.config.fall.min(DEFINITE_FALL) } else { inner.config.fall };
+        let thresholds = Thresholds { rise: inner.config.rise, fall };
         let fine = round.node.is_fine();
         inner.was_running |= fine;
         inner.node = round.node;
-        changes.extend(inner.node_track.record(fine, Thresholds { fall, ..thresholds }, now).map(Change::Node));
+        changes.extend(inner.node_track.record(fine, thresholds, now).map(Change::Node));
         for record in round.probes {
-            let fault_is_nodes = !fine;
-            let thresholds = if fault_is_nodes { Thresholds { fall, ..thresholds } } else { thresholds };
             changes.extend(inner.record_probe(record, thresholds, now));
         }
         for view in &mut inner.targets {
