@@ -101,7 +101,6 @@ impl World for Real<'_> {
             State::PeerFrozen => db.freeze().await,
             State::UdpBlocked => worker.block_udp(db).await,
             State::LargeLost => {
-                // In the output chain, where `send` fails: 1.80.3 sends a ping above the full size over DERP only then.
                 self.nft("add table inet large").await;
                 self.nft("add chain inet large out { type filter hook output priority 0; }").await;
                 self.nft("add rule inet large out meta l4proto udp meta length > 1000 drop").await;

@@ -56,14 +56,12 @@ impl Node {
 
     /// Drops UDP between this node and a peer, here, both ways. What goes over relays is not touched.
     pub async fn block_udp(&self, peer: &Node) {
-        let ip = peer.host_ip;
-        let (out, back) = (format!("ip daddr {ip} udp dport 41641"), format!("ip saddr {ip} udp sport 41641"));
-        self.drop_on_the_wire("lab_udp", &out, &back, "").await;
+        self.lab.ask("block_udp", json!({"node": self.name, "peer": peer.name})).await;
     }
 
     /// Undoes every [`Node::block_udp`] of this node.
     pub async fn unblock_udp(&self) {
-        self.pass_on_the_wire("lab_udp").await;
+        self.lab.ask("unblock_udp", json!({"node": self.name})).await;
     }
 
     /// Takes a peer out of this node's map.
