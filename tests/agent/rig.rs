@@ -123,6 +123,11 @@ impl Rig {
         Agent::start(environment, file, self.dns.addr()).await
     }
 
+    /// How often tailscaled was asked for this, say `status`.
+    pub fn calls(&self, call: &str) -> usize {
+        self.tailscaled.requests().iter().filter(|request| request.path.ends_with(call)).count()
+    }
+
     /// Nothing was asked of tailscaled but what it is there for.
     pub fn nothing_unexpected(&self) {
         assert_eq!(self.tailscaled.unexpected_requests(), Vec::<String>::new());
