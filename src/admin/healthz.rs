@@ -6,6 +6,7 @@ use super::check::{Check, Mark};
 use crate::config::{Mode, Via};
 use crate::state::{Snapshot, TargetView};
 use axum::http::{StatusCode, Uri};
+use std::time::SystemTime;
 use tokio::time::Instant;
 
 /// What a request asks for, beyond its route.
@@ -18,11 +19,13 @@ pub(super) struct Asked<'a> {
     excluded: Vec<&'a str>,
     /// When.
     pub(super) now: Instant,
+    /// The same moment as a date.
+    pub(super) wall: SystemTime,
 }
 
 impl<'a> Asked<'a> {
     /// Reads path and query. Nothing is decoded: a target's name needs no escape.
-    pub(super) fn of(uri: &'a Uri, now: Instant) -> Self {
+    pub(super) fn of(uri: &'a Uri, now: Instant, wall: SystemTime) -> Self {
         let query = uri.query().unwrap_or_default();
         let parameters = || query.split('&').map(|part| part.split_once('=').unwrap_or((part, "")));
         Self {
@@ -30,6 +33,7 @@ impl<'a> Asked<'a> {
             verbose: parameters().any(|(key, _)| key == "verbose"),
             excluded: parameters().filter(|(key, _)| *key == "exclude").map(|(_, name)| name).collect(),
             now,
+            wall,
         }
     }
 }

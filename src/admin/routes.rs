@@ -2,6 +2,7 @@
 
 use super::healthz::{self, Asked, Page};
 use crate::config::Gate;
+use crate::document::Document;
 use crate::state::{Snapshot, State};
 use axum::Router;
 use axum::body::Body;
@@ -9,6 +10,7 @@ use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use axum::routing::any;
 use std::sync::Arc;
+use std::time::SystemTime;
 use tokio::time::Instant;
 
 /// What the pages are made from.
@@ -35,6 +37,8 @@ pub enum Route {
     Startupz,
     /// `/metrics`.
     Metrics,
+    /// `/api/v1/status`.
+    Status,
     /// `/`.
     Index,
     /// Anything else.
@@ -43,8 +47,16 @@ pub enum Route {
 
 impl Route {
     /// Every route.
-    pub const ALL: [Self; 7] =
-        [Self::Healthz, Self::Check, Self::Livez, Self::Startupz, Self::Metrics, Self::Index, Self::Other];
+    pub const ALL: [Self; 8] = [
+        Self::Healthz,
+        Self::Check,
+        Self::Livez,
+        Self::Startupz,
+        Self::Metrics,
+        Self::Status,
+        Self::Index,
+        Self::Other,
+    ];
 
     /// The label value.
     pub const fn slug(self) -> &'static str {
@@ -54,6 +66,7 @@ impl Route {
             Self::Livez => "livez",
             Self::Startupz => "startupz",
             Self::Metrics => "metrics",
+            Self::Status => "status",
             Self::Index => "index",
             Self::Other => "other",
         }
@@ -76,6 +89,7 @@ pub fn router(app: App) -> Router {
         .route("/livez", on(Route::Livez, |_, _, _| Page::text(StatusCode::OK, "ok\n")))
         .route("/startupz", on(Route::Startupz, startupz))
         .route("/metrics", on(Route::Metrics, metrics))
+        .route("/api/v1/status", on(Route::Status, status))
         .route("/", on(Route::Index, |_, _, _| Page::text(StatusCode::OK, INDEX)))
         .fallback(on(Route::Other, |_, _, _| Page::text(StatusCode::NOT_FOUND, "not found\n")))
 }
@@ -88,23 +102,29 @@ telltail tells whether this pod reaches its services over the tailnet.
 /livez             the process answers
 /startupz          the startup gate is open
 /metrics           metrics for Prometheus
+/api/v1/status     everything as JSON
 ";
 
 const TEXT: &str = "text/plain; charset=utf-8";
 /// The exposition format of the `prometheus` crate.
 const EXPOSITION: &str = "text/plain; version=0.0.4; charset=utf-8";
+const JSON: &str = "application/json";
 
 fn respond(app: &App, route: Route, answer: Answer, request: &Request) -> Response<Body> {
     let refused = refusal(request.method(), request.headers());
     let page = refused.unwrap_or_else(|| {
-        let now = Instant::now();
+        let (now, wall) = (Instant::now(), SystemTime::now());
         let snapshot = app.state.snapshot(now);
-        answer(app, &snapshot, &Asked::of(request.uri(), now))
+        answer(app, &snapshot, &Asked::of(request.uri(), now, wall))
     });
     (app.observe)(route, page.status);
     let mut response = Response::new(Body::from(page.body));
     *response.status_mut() = page.status;
-    let content_type = if route == Route::Metrics && page.status == StatusCode::OK { EXPOSITION } else { TEXT };
+    let content_type = match route {
+        Route::Metrics if page.status == StatusCode::OK => EXPOSITION,
+        Route::Status if page.status == StatusCode::OK => JSON,
+        _ => TEXT,
+    };
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -128,6 +148,10 @@ fn refusal(method: &Method, headers: &HeaderMap) -> Option<Page> {
 
 fn metrics(app: &App, snapshot: &Snapshot, _: &Asked<'_>) -> Page {
     Page { status: StatusCode::OK, body: (app.metrics)(snapshot) }
+}
+
+fn status(_: &App, snapshot: &Snapshot, asked: &Asked<'_>) -> Page {
+    Page { status: StatusCode::OK, body: Document::of(snapshot, asked.wall).json() + "\n" }
 }
 
 fn startupz(_: &App, snapshot: &Snapshot, asked: &Asked<'_>) -> Page {
@@ -159,7 +183,7 @@ mod tests {
     use crate::reason::{Failure, Reason};
     use http_body_util::BodyExt;
     use proptest::prelude::*;
-    use std::time::{Duration, SystemTime};
+    use std::time::Duration;
     use tower::ServiceExt;
 
     struct Got {
@@ -349,6 +373,9 @@ mod tests {
             ("GET", "/healthz", 503, TEXT),
             ("HEAD", "/metrics", 200, EXPOSITION),
             ("GET", "/metrics", 200, EXPOSITION),
+            ("GET", "/api/v1/status", 200, JSON),
+            ("POST", "/api/v1/status", 405, TEXT),
+            ("GET", "/api/v1/", 404, TEXT),
             ("GET", "/nowhere", 404, TEXT),
             ("DELETE", "/metrics", 405, TEXT),
             ("OPTIONS", "/nowhere", 405, TEXT),
@@ -391,7 +418,7 @@ mod tests {
             method in prop_oneof![Just("GET".to_owned()), "[A-Z]{1,12}"],
             path in prop_oneof![
                 "/[a-zA-Z0-9/%._~!*()-]{0,40}",
-                "/(healthz|readyz|livez|startupz|metrics)(/[a-z0-9%._/-]{0,20})?",
+                "/(healthz|readyz|livez|startupz|metrics|api/v1/status)?(/[a-z0-9%._/-]{0,20})?",
                 Just("*".to_owned()),
                 "http://[a-z]{1,9}/(healthz|livez|zzz)",
             ],
