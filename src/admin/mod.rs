@@ -11,6 +11,7 @@ mod check;
 mod fixture;
 mod healthz;
 mod limits;
+mod reply;
 mod routes;
 mod serve;
 

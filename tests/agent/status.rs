@@ -71,7 +71,7 @@ fn forbid_the_unlisted(schema: &mut Value) {
             }
         }
         Value::Array(items) => items.iter_mut().for_each(forbid_the_unlisted),
-        _ => {}
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
 
@@ -82,7 +82,7 @@ fn forget_causes(document: &mut Value) {
             fields.values_mut().for_each(forget_causes);
         }
         Value::Array(items) => items.iter_mut().for_each(forget_causes),
-        _ => {}
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
 
