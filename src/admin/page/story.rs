@@ -2,7 +2,7 @@
 
 use super::html::{Html, put};
 use super::{clock, milliseconds, state};
-use crate::document::{Document, PathChange, Transition, words};
+use crate::document::{Document, PathChange, Transition, elapsed, words};
 use std::time::Duration;
 
 /// Changes that are shown; the JSON has all. 24 are a page on a phone.
@@ -37,16 +37,8 @@ pub(super) fn write(html: &mut Html, document: &Document) {
     } else {
         put!(html, "<ol class=\"story\">\n");
         for (name, change) in changes.iter().take(SHOWN) {
-            put!(html, "<li><time datetime=\"", (change.at()), "\"><span class=\"day\">");
-            put!(
-                html,
-                (change.at().get(..10).unwrap_or_default()),
-                "</span> ",
-                (clock(change.at())),
-                "</time>\n<div><p><b>",
-                (*name),
-                "</b> "
-            );
+            moment(html, change.at(), &document.at);
+            put!(html, "<div><p><b>", (*name), "</b> ");
             match change {
                 Change::State(change) => turn(html, change),
                 Change::Path(change) => reroute(html, change),
@@ -58,11 +50,23 @@ pub(super) fn write(html: &mut Html, document: &Document) {
     put!(html, "</div>\n</section>\n");
 }
 
+/// The time of day, and how long ago; the date where it is another one.
+fn moment(html: &mut Html, at: &str, now: &str) {
+    let day = |time: &str| time.get(..10).map(str::to_owned);
+    put!(html, "<li><time datetime=\"", (at), "\">");
+    if let Some(date) = day(at).filter(|date| day(now).as_ref() != Some(date)) {
+        put!(html, (date), " ");
+    }
+    put!(html, (clock(at)), " <span class=\"ago\">", (words(elapsed(at, now))), " ago</span></time>\n");
+}
+
 fn turn(html: &mut Html, change: &Transition) {
     put!(html, "is ");
     state(html, &change.to);
-    let lasted = Duration::try_from_secs_f64(change.lasted_seconds).unwrap_or_default();
-    put!(html, " after ", (words(lasted)), " ", (change.from));
+    if change.from != "unknown" {
+        let lasted = Duration::try_from_secs_f64(change.lasted_seconds).unwrap_or_default();
+        put!(html, " after ", (words(lasted)), " ", (change.from));
+    }
     if let (Some(reason), Some(scope)) = (&change.reason, &change.scope) {
         put!(html, ": <code>", (reason), "</code>, fault of the ", (scope));
     }

@@ -12,7 +12,18 @@ pub(super) fn write(html: &mut Html, document: &Document) {
     for target in &document.targets {
         card(html, target, &document.at, slowest);
     }
-    put!(html, "</div>\n</section>\n");
+    put!(html, "</div>\n");
+    let untested = document.targets.iter().filter(|target| target.worker_way_untested);
+    let untested: Vec<_> = untested.map(|target| target.name.as_str()).collect();
+    if !untested.is_empty() {
+        put!(
+            html,
+            "<p class=\"hint\">tailscaled runs in userspace mode: the worker's own way to ",
+            (untested.join(", "))
+        );
+        put!(html, " is not tested until <code>via=</code> names its SOCKS5 proxy.</p>\n");
+    }
+    put!(html, "</section>\n");
 }
 
 fn card(html: &mut Html, target: &Target, now: &str, slowest: f64) {
@@ -43,13 +54,7 @@ fn card(html: &mut Html, target: &Target, now: &str, slowest: f64) {
     }
     put!(html, "</dl>\n");
     if let Some(probe) = &target.last_probe {
-        table(html, &target.name, probe.stages, slowest);
-    }
-    if target.worker_way_untested {
-        put!(
-            html,
-            "<p class=\"hint\">The worker's own way is not tested until <code>via=</code> names its SOCKS5 proxy.</p>\n"
-        );
+        table(html, target, probe, slowest);
     }
     put!(html, "</article>\n");
 }
@@ -83,21 +88,33 @@ fn stages(stages: Stages) -> [(&'static str, Option<f64>); 3] {
 }
 
 /// The bars of all targets have one scale, so that they can be compared.
-fn table(html: &mut Html, name: &str, timings: Stages, slowest: f64) {
+fn table(html: &mut Html, target: &Target, probe: &Probe, slowest: f64) {
     put!(
         html,
         "<table>\n<caption>Stages of the last probe <span class=\"unseen\">of ",
-        (name),
+        (target.name),
         "</span></caption>\n<tbody>\n"
     );
-    for (stage, took) in stages(timings) {
+    for (stage, took) in stages(probe.stages) {
         put!(html, "<tr><th scope=\"row\">", (stage), "</th><td class=\"bar\">");
         if let Some(took) = took {
             let width = if slowest > 0.0 { (100.0 * took / slowest).clamp(1.0, 100.0) } else { 1.0 };
             put!(html, "<svg viewBox=\"0 0 100 6\" preserveAspectRatio=\"none\" aria-hidden=\"true\"><rect width=\"");
             put!(html, (format!("{width:.1}")), "\" height=\"6\"/></svg>");
         }
-        put!(html, "</td><td class=\"number\">", (took.map_or_else(|| "-".to_owned(), milliseconds)), "</td></tr>\n");
+        let words = took.map_or_else(|| untimed(stage, target).to_owned(), milliseconds);
+        put!(html, "</td><td class=\"number\">", (words), "</td></tr>\n");
     }
     put!(html, "</tbody>\n</table>\n");
+}
+
+/// Why a stage took no time.
+fn untimed(stage: &str, target: &Target) -> &'static str {
+    match &target.failure {
+        Some(failure) if failure.reason.starts_with(stage) => "failed",
+        Some(_) => "not tried",
+        // The protocol is spoken on a connection that is held from probe to probe.
+        None if stage == "connect" => "held open",
+        None => "not asked",
+    }
 }

@@ -2,6 +2,7 @@
 
 use super::html::{Html, put};
 use super::{DOCS, clock};
+use crate::config::Mode;
 use crate::document::{Document, Failure, Target};
 
 pub(super) fn write(html: &mut Html, document: &Document) {
@@ -14,18 +15,23 @@ pub(super) fn write(html: &mut Html, document: &Document) {
     );
     put!(html, (if document.ready { "up" } else { "down" }), "\"/></svg>\n<div><h1>", (document.verdict), "</h1>\n");
     let answers = if document.ready { "200" } else { "503" };
-    put!(html, "<p>Mode ", (document.readiness.mode), ": <code>/healthz</code> answers ", (answers), ". ");
-    put!(html, "It would be");
-    for (index, (mode, ready)) in document.readiness.by_mode.iter().enumerate() {
-        let (comma, word) = (if index == 0 { " " } else { ", " }, if *ready { "ready" } else { "not ready" });
-        put!(html, (comma), (word), " in ", (mode));
+    put!(html, "<p><code>/healthz</code> answers ", (answers), ", the startup gate is ");
+    put!(html, (if document.startup_gate.open { "open" } else { "shut" }), ".</p>\n<ul class=\"modes\">\n");
+    for mode in Mode::ALL.map(Mode::slug) {
+        let ready = document.readiness.by_mode.get(mode).copied().unwrap_or_default();
+        let class = if mode == document.readiness.mode { "mode in-force" } else { "mode" };
+        put!(
+            html,
+            "<li class=\"",
+            (class),
+            "\">",
+            (mode),
+            (if mode == document.readiness.mode { ", in force: " } else { ": " }),
+            (if ready { "ready" } else { "not ready" }),
+            "</li>\n"
+        );
     }
-    put!(
-        html,
-        ". Startup gate: ",
-        (if document.startup_gate.open { "open" } else { "shut" }),
-        ".</p></div>\n</section>\n"
-    );
+    put!(html, "</ul>\n</div>\n</section>\n");
     put!(html, "<section id=\"trouble\">\n");
     trouble(html, document);
     put!(html, "</section>\n");
@@ -58,14 +64,9 @@ fn trouble(html: &mut Html, document: &Document) {
 
 fn explain(html: &mut Html, whose: &str, failure: &Failure) {
     put!(html, "<article class=\"card failure\"><h3>", (whose), ": <code>", (failure.reason), "</code> ");
-    put!(
-        html,
-        "<span class=\"scope\">fault of the ",
-        (failure.scope),
-        "</span></h3>\n<p>",
-        (failure.sentence),
-        "</p>\n"
-    );
+    put!(html, "<span class=\"scope\">fault of the ", (failure.scope), "</span></h3>\n<p>");
+    commands(html, &failure.sentence);
+    put!(html, "</p>\n");
     put!(html, "<dl>\n<div><dt>Evidence</dt><dd><code>", (failure.cause), "</code></dd></div>\n");
     put!(html, "<div><dt>Next step</dt><dd>");
     commands(html, &failure.next_step);
