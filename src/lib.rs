@@ -13,12 +13,14 @@
 //! * [`node`], [`path`], [`health`], [`diagnose`], [`reason`]: decisions, without I/O and clock
 //! * [`state`]: the one truth and its snapshot
 //! * [`report`], [`expiry`], [`metrics`], [`admin`]: what log, Prometheus and the kubelet are told
+//! * [`document`]: the snapshot as `/api/v1/status`, the status page and `telltail status` show it
 
 pub mod admin;
 pub mod agent;
 pub mod cli;
 pub mod config;
 pub mod diagnose;
+pub mod document;
 pub mod expiry;
 pub mod health;
 pub mod http;

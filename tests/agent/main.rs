@@ -12,6 +12,7 @@ mod page;
 mod paths;
 mod reload;
 mod rig;
+mod status;
 #[path = "../support/mod.rs"]
 mod support;
 mod table;
