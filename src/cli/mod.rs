@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod config;
+pub mod doctor;
 pub mod health;
 pub mod run;
 
@@ -48,6 +49,22 @@ pub enum Command {
         /// Print JSON
         #[arg(long)]
         json: bool,
+        /// Where the configuration is
+        #[command(flatten)]
+        file: FileArgument,
+    },
+    /// Find out whose fault it is: climb the ladder from tailscaled to each service's answer, now
+    ///
+    /// Needs no running agent. Exit status: 0 all targets are up, 1 a required one is down, 2 only optional ones are, 3 the
+    /// doctor could not run.
+    #[command(after_help = config::VARIABLES)]
+    Doctor {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+        /// Write everything that belongs to a ticket to FILE, or to stdout if it is `-`, without what others need not see
+        #[arg(long, value_name = "FILE", conflicts_with = "json")]
+        bundle: Option<PathBuf>,
         /// Where the configuration is
         #[command(flatten)]
         file: FileArgument,

@@ -2,7 +2,7 @@
 
 use super::World;
 use crate::config::Target;
-use crate::diagnose::{Evidence, diagnose};
+use crate::diagnose::{Below, name_silence};
 use crate::probe::{Held, Probe, resolve};
 use crate::state::{Carrier, Sighting};
 use crate::tailscale::Status;
@@ -22,7 +22,7 @@ pub(super) struct Slot {
     /// Failures in a row.
     failed: u32,
     /// What the layers below TCP said of the silence, and when.
-    evidence: Option<(Instant, Evidence)>,
+    evidence: Option<(Instant, Below)>,
     pub probing: bool,
 }
 
@@ -89,7 +89,7 @@ impl Slot {
             self.evidence = Some((Instant::now(), evidence));
         }
         probe.outcome = Err(match self.evidence {
-            Some((_, evidence)) => diagnose(failure, evidence),
+            Some((_, evidence)) => name_silence(failure, evidence),
             None => failure,
         });
         probe

@@ -128,7 +128,7 @@ impl Rig {
         assert_eq!(self.tailscaled.unexpected_requests(), Vec::<String>::new());
         for request in self.tailscaled.requests() {
             let (method, path) = (request.method.as_str(), request.path.trim_start_matches("/localapi/v0/"));
-            let reads = matches!((method, path), ("GET", "status" | "derpmap" | "watch-ipn-bus"));
+            let reads = matches!((method, path), ("GET", "status" | "derpmap" | "watch-ipn-bus" | "prefs"));
             assert!(reads || matches!((method, path), ("POST", "dial" | "ping")), "{request:?}");
         }
     }

@@ -103,9 +103,9 @@ impl World for Trail {
         Look { sample: Some(pong), round_trip: Some(Some(PONG)) }
     }
 
-    async fn evidence(&self, _: &Resolved<'_>) -> Evidence {
+    async fn evidence(&self, _: &Resolved<'_>) -> Below {
         self.note(|notes| &mut notes.evidence);
-        Evidence { disco: Seen::Answer, tunnel: Seen::Answer, full_size: Seen::Answer }
+        Below { disco: Seen::Answer, tunnel: Seen::Answer, full_size: Seen::Answer }
     }
 }
 

@@ -12,6 +12,7 @@ use crate::dial::dial;
 use crate::listening::Counter;
 use crate::misbehaviour::Conduct;
 use crate::ping::{Ping, ping};
+use crate::prefs::prefs;
 use crate::status::Status;
 use crate::wire::{Gone, Pace, Wire};
 use crate::{Call, Misbehaviour, Request, World, locked};
@@ -79,6 +80,7 @@ async fn answer(daemon: &Daemon, wire: &mut Wire, request: &Request) -> Result<(
         "/localapi/v0/ping" => Call::Ping,
         "/localapi/v0/watch-ipn-bus" => Call::Bus,
         "/localapi/v0/derpmap" => Call::DerpMap,
+        "/localapi/v0/prefs" => Call::Prefs,
         _ => Call::Other,
     };
     let spoilt = locked(&daemon.conduct).of(call);
@@ -127,6 +129,14 @@ async fn answer(daemon: &Daemon, wire: &mut Wire, request: &Request) -> Result<(
             match derpmap(&locked(&daemon.world), request) {
                 Ok(body) => Answer::json(Body::Whole(body.into_bytes())).signed(version),
                 Err(text) => Answer::error(400, text).signed(version),
+            }
+        }
+        (_, Call::Prefs) => {
+            wire.skip(request.body_length()).await?;
+            // A PATCH would change them, which nobody who only looks may do.
+            match request.method.as_str() {
+                "GET" => Answer::json(Body::Whole(prefs(&locked(&daemon.world)).into_bytes())).signed(version),
+                _ => Answer::error(403, "prefs write access denied").signed(version),
             }
         }
         (_, Call::Other) => {

@@ -19,6 +19,8 @@ pub enum Call {
     Bus,
     /// `GET /localapi/v0/derpmap`
     DerpMap,
+    /// `GET /localapi/v0/prefs`
+    Prefs,
     /// Anything else.
     Other,
 }
