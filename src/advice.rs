@@ -61,7 +61,7 @@ advices! {
     PathOverDerp "path_over_derp":
         "This machine is reached through a relay server (DERP), not directly: it works, but slowly.",
         "See whether UDP passes between the two networks; where other machines are reached directly, look at this one's end.",
-        Sidecar "tailscale ping --c=3 {host}";
+        Sidecar "tailscale ping --c=3 --timeout=2s {host}";
     ControlUnreachable "control_unreachable":
         "tailscaled has no connection to the control plane: connections live on, but what it knows of the tailnet may be old.",
         "See whether the pod reaches the control plane over TCP 443, and whether the machine is still listed in the admin console.",

@@ -86,7 +86,8 @@ impl Next {
 
     fn filled(self, subject: &Subject, home: &Home) -> String {
         let socket = home.socket.as_deref().unwrap_or(Path::new(CLI_SOCKET)).display().to_string();
-        let words = match self.words.strip_prefix("tailscale ") {
+        // Where tailscaled's socket is on the target's machine, nobody here knows.
+        let words = match self.words.strip_prefix("tailscale ").filter(|_| self.at == At::Sidecar) {
             Some(rest) if socket != CLI_SOCKET => format!("tailscale --socket={socket} {rest}"),
             _ => self.words.to_owned(),
         };

@@ -167,19 +167,19 @@ reasons! {
     ConnectTimeout "connect_timeout" Path Any:
         "The connection attempt got no answer in time.",
         "See whether the tailnet's policy allows this port, whether the machine is up, and whether packets pass (`tailscale ping`).",
-        Sidecar "tailscale ping --c=3 {host}";
+        Sidecar "tailscale ping --c=3 --timeout=2s {host}";
     ConnectTunnelDead "connect_tunnel_dead" Path Any:
         "No packet comes back from the target's machine: the tunnel to it is dead.",
         "See whether the machine is up and its tailscaled runs, and whether UDP or TCP 443 passes between the two networks (`tailscale ping`).",
-        Sidecar "tailscale ping --c=3 {host}";
+        Sidecar "tailscale ping --c=3 --timeout=2s {host}";
     ConnectDropped "connect_dropped" Path Any:
         "The tunnel to the target's machine works, but its TCP port is silent: the tailnet's policy or a firewall there drops the connection.",
         "See whether the tailnet's policy lets this node reach this port, and whether a firewall on the machine drops it.",
-        Sidecar "tailscale ping --icmp --c=3 {host}";
+        Sidecar "tailscale ping --icmp --c=3 --timeout=2s {host}";
     ConnectUnreachable "connect_unreachable" Path Any:
         "There is no route to the target.",
         "Read the cause; in userspace mode use `via=auto` or name the SOCKS5 proxy of the tailscale container.",
-        Sidecar "tailscale ping --c=3 {host}";
+        Sidecar "tailscale ping --c=3 --timeout=2s {host}";
     ConnectNotRouted "connect_not_routed" Path Any:
         "tailscaled says that the target's address is not reached over the tailnet.",
         "See whether the machine is still part of the tailnet and whether this node may see it.",
@@ -187,7 +187,7 @@ reasons! {
     ConnectFailed "connect_failed" Path Any:
         "The connection could not be made.",
         "Read the cause; compare with `tailscale ping` from the tailscale container.",
-        Sidecar "tailscale ping --c=3 {host}";
+        Sidecar "tailscale ping --c=3 --timeout=2s {host}";
     ConnectSocksUnreachable "connect_socks_unreachable" Pod Socks:
         "The SOCKS5 proxy that the worker uses does not answer: the worker cannot reach the tailnet.",
         "See that the tailscale container sets TS_SOCKS5_SERVER to the address named by `via`.",
@@ -208,11 +208,11 @@ reasons! {
     ProtocolTunnelDead "protocol_tunnel_dead" Path Protocol:
         "The connection stands, but no packet comes back from the target's machine any more: the tunnel to it is dead.",
         "See whether the machine is up and its tailscaled runs, and whether UDP or TCP 443 passes between the two networks (`tailscale ping`).",
-        Sidecar "tailscale ping --c=3 {host}";
+        Sidecar "tailscale ping --c=3 --timeout=2s {host}";
     ProtocolMtu "protocol_mtu" Path Protocol:
         "Small packets reach the target's machine, full-size ones do not: something on the path drops large packets.",
         "Compare `tailscale ping` with `tailscale ping --size 1312`, and find the hop whose MTU is too small or which drops fragments.",
-        Sidecar "tailscale ping --size=1312 --c=3 {host}";
+        Sidecar "tailscale ping --size=1312 --c=3 --timeout=2s {host}";
     ProtocolClosed "protocol_closed" Service Protocol:
         "The connection was closed before the service had answered.",
         "See whether a proxy without a backend accepted the connection, and read the service's log.",
