@@ -15,6 +15,7 @@
 //! * [`doctor`]: the ladder, climbed once for every target, and what else a person should know
 //! * [`state`]: the one truth and its snapshot
 //! * [`report`], [`expiry`], [`metrics`], [`admin`]: what log, Prometheus and the kubelet are told
+//! * [`document`]: the snapshot as `/api/v1/status`, the status page and `telltail status` show it
 
 pub mod admin;
 pub mod advice;
@@ -23,6 +24,7 @@ pub mod cli;
 pub mod config;
 pub mod diagnose;
 pub mod doctor;
+pub mod document;
 pub mod expiry;
 pub mod health;
 pub mod http;

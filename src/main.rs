@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use telltail::admin::PORT;
 use telltail::cli::check::check;
 use telltail::cli::run::{Exit, run};
-use telltail::cli::{Cli, Command, EXIT_CONFIG, EXIT_INTERNAL, EXIT_USAGE, FileArgument, doctor, health};
+use telltail::cli::{Cli, Command, EXIT_CONFIG, EXIT_INTERNAL, EXIT_USAGE, FileArgument, doctor, health, status, wait};
 use telltail::config::{Config, Environment, Listen, Source};
 
 fn main() -> ExitCode {
@@ -71,6 +71,14 @@ async fn execute(command: Command) -> Result<u8, Exit> {
                 (false, false) => print("not ready; see --verbose\n")?,
             }
             Ok(u8::from(!ready))
+        }
+        Command::Status { form, file } => {
+            let agent = reachable(load(environment(), file)?.listen);
+            status::run(agent, form, &mut stdout()).await
+        }
+        Command::Wait { patience, file } => {
+            let agent = reachable(load(environment(), file)?.listen);
+            wait::run(agent, patience, &mut stdout()).await
         }
         Command::Config(command) => command.run(environment(), &mut stdout(), &mut stderr()).map_err(unwritten),
     }

@@ -4,6 +4,7 @@
 mod sample;
 
 use prometheus::proto::{MetricFamily, MetricType};
+use serde_json::Value;
 use std::fmt::Write;
 use telltail::reason::{Reason, Speaker};
 
@@ -54,6 +55,44 @@ fn docs_reasons_lists_every_reason() {
         writeln!(table, "| `{slug}` | {scope} | {applies} | {sentence} | {next} |").expect("a string grows");
     }
     check("docs/reasons.md", &table);
+}
+
+#[test]
+fn docs_status_lists_every_field() {
+    let schema: Value = serde_json::from_str(include_str!("../docs/status.schema.json")).expect("JSON");
+    let mut tables = fields("document", &schema);
+    for (name, part) in schema["$defs"].as_object().expect("definitions") {
+        if part["properties"].is_object() {
+            tables += &fields(name, part);
+        }
+    }
+    check("docs/status.md", tables.trim_end());
+}
+
+fn fields(name: &str, object: &Value) -> String {
+    let mut table = format!("### {name}\n\n| field | | says |\n|---|---|---|\n");
+    for (field, of) in object["properties"].as_object().expect("fields") {
+        let says = of["description"].as_str().unwrap_or_default();
+        writeln!(table, "| `{field}` | {} | {says} |", form(of)).expect("a string grows");
+    }
+    table + "\n"
+}
+
+/// What a field may be, in words.
+fn form(of: &Value) -> String {
+    if let Some(words) = of["enum"].as_array() {
+        return words.iter().map(|word| word.as_str().unwrap_or("null")).collect::<Vec<_>>().join(", ");
+    }
+    if let Some(part) = of["$ref"].as_str().and_then(|part| part.strip_prefix("#/$defs/")) {
+        return part.to_owned();
+    }
+    match (&of["type"], &of["anyOf"], &of["const"]) {
+        (Value::String(word), ..) if word == "array" => format!("list of {}", form(&of["items"])),
+        (Value::String(word), ..) => word.clone(),
+        (Value::Array(words), ..) => words.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" or "),
+        (_, Value::Array(forms), _) => forms.iter().map(form).collect::<Vec<_>>().join(" or "),
+        (.., constant) => constant.to_string(),
+    }
 }
 
 fn applies_to(speaker: Speaker) -> &'static str {

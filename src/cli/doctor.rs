@@ -1,6 +1,6 @@
 //! `telltail doctor`: whose fault it is, now.
 
-use super::{EXIT_INTERNAL, health};
+use super::{EXIT_INTERNAL, ask};
 use crate::agent::MAGIC_DNS;
 use crate::config::Config;
 use crate::doctor::{Agent, Place, Report, bundle, examine};
@@ -41,10 +41,9 @@ fn place(config: &Config) -> Place {
 
 /// The pages of an agent that runs beside this.
 async fn running(agent: SocketAddr) -> Option<Agent> {
-    let healthz = health::page(agent, "/healthz?verbose").await.ok()?.1;
-    let status = health::page(agent, "/api/v1/status").await.ok().filter(|(found, _)| *found);
-    let metrics = health::page(agent, "/metrics").await.ok()?.1;
-    Some(Agent { healthz, status: status.and_then(|(_, text)| serde_json::from_str(&text).ok()), metrics })
+    let (_, document) = ask::status(agent).await.ok()?;
+    let (_, metrics) = ask::ask(agent, "/metrics").await.ok()?;
+    Some(Agent { document, metrics })
 }
 
 /// Writes the bundle to a file, which only its owner can read, or to `out` where the file is `-`.

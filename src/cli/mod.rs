@@ -1,10 +1,13 @@
 //! The command line: one file per subcommand.
 
+mod ask;
 pub mod check;
 pub mod config;
 pub mod doctor;
 pub mod health;
 pub mod run;
+pub mod status;
+pub mod wait;
 
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
@@ -77,6 +80,30 @@ pub enum Command {
         /// Print every check, not only whether it is ready
         #[arg(long, short)]
         verbose: bool,
+        /// Where the configuration is
+        #[command(flatten)]
+        file: FileArgument,
+    },
+    /// Show what the running agent knows: verdict, targets, node and the last changes
+    ///
+    /// Exit status: 0 ready, 1 not ready or no answer.
+    #[command(after_help = config::VARIABLES)]
+    Status {
+        /// What to print
+        #[command(flatten)]
+        form: status::Form,
+        /// Where the configuration is
+        #[command(flatten)]
+        file: FileArgument,
+    },
+    /// Wait until the running agent is ready, or one target is up
+    ///
+    /// Exit status: 0 it is, 1 it was not in time; 64 no target has that name.
+    #[command(after_help = config::VARIABLES)]
+    Wait {
+        /// For what and how long
+        #[command(flatten)]
+        patience: wait::Patience,
         /// Where the configuration is
         #[command(flatten)]
         file: FileArgument,

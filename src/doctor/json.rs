@@ -57,10 +57,7 @@ impl Report {
                 "next_step": one.advice.next_step(),
                 "next_command": command(&one.advice.next().command(&self.subject(&one.targets), &self.home)),
             })).collect::<Vec<_>>(),
-            "agent": self.agent.as_ref().map(|agent| json!({
-                "healthz": agent.healthz.lines().collect::<Vec<_>>(),
-                "status": agent.status,
-            })),
+            "agent": self.agent.as_ref().map(|agent| &agent.document),
         })
     }
 }

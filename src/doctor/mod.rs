@@ -13,6 +13,7 @@ pub use examine::{Place, examine, probed};
 use crate::advice::Advised;
 use crate::config::Target;
 use crate::diagnose::{Diagnosis, Timings};
+use crate::document::Document;
 use crate::next::{Home, Subject};
 use crate::node::Node;
 use crate::path::Sample;
@@ -49,10 +50,8 @@ pub struct Report {
 /// What a running agent says of itself.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Agent {
-    /// `/healthz?verbose`
-    pub healthz: String,
-    /// `/api/v1/status`; none where it has none.
-    pub status: Option<serde_json::Value>,
+    /// `/api/v1/status`
+    pub document: Document,
     /// `/metrics`
     pub metrics: String,
 }

@@ -168,7 +168,7 @@ impl<W: World> Prober<W> {
             _ if was_running => (self.fail_all(&node), Vec::new()),
             _ => (Vec::new(), Vec::new()),
         };
-        self.record(Round { node, probes, sightings, lag });
+        self.record(Round { at: SystemTime::now(), node, probes, sightings, lag });
     }
 
     fn record(&mut self, round: Round) {

@@ -1,5 +1,6 @@
 //! One target's part of the state.
 
+use super::history::{History, Rerouting, Turn};
 use super::{Change, Sighting};
 use crate::config::{Expect, Target};
 use crate::health::{Standing, Thresholds, Track, TrackState, Transition};
@@ -9,6 +10,7 @@ use crate::probe::{Detail, Timings};
 use crate::reason::Failure;
 use crate::schedule::Pace;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
@@ -35,6 +37,8 @@ pub struct TargetView {
     pub last_success: Option<SystemTime>,
     /// Time to the next probe.
     pub pace: Pace,
+    /// Its last changes.
+    pub history: Arc<History>,
 }
 
 /// The node that carries a target.
@@ -97,6 +101,7 @@ impl TargetView {
             last: None,
             last_success: None,
             pace,
+            history: Arc::default(),
         }
     }
 
@@ -122,6 +127,27 @@ impl TargetView {
             self.peer = carrier.cloned();
         }
         changes
+    }
+
+    /// Takes a change of its own into its history, with what is known by now.
+    pub(super) fn remember(&mut self, change: &Change, at: SystemTime, now: Instant) {
+        let history = Arc::make_mut(&mut self.history);
+        match change {
+            Change::Target(_, transition) => {
+                let (failure, timings) = match &self.last {
+                    Some(probed) => (probed.outcome.as_ref().err().cloned(), probed.timings),
+                    None => Default::default(),
+                };
+                let path = Some(self.path.path());
+                history.turned(Turn { failure, timings, path, ..Turn::new(*transition, at, now) });
+            }
+            Change::Path(_, change) => {
+                let region = self.path.region().cloned();
+                history.rerouted(Rerouting { at, from: change.from, to: change.to, region });
+            }
+            Change::Carrier(..) => history.moved = Some(at),
+            Change::Node(_) => {}
+        }
     }
 
     /// Does the path break what is expected of it? What is not known breaks nothing.

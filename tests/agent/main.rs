@@ -11,6 +11,7 @@ mod page;
 mod paths;
 mod reload;
 mod rig;
+mod status;
 #[path = "../support/mod.rs"]
 mod support;
 mod table;

@@ -44,13 +44,15 @@ async fn an_answer_that_cannot_be_written_ends_with_70() {
 
 #[tokio::test]
 async fn every_help_names_the_variable_that_is_a_whole_configuration() {
-    for command in [&[][..], &["run"], &["check"], &["health"], &["config", "check"], &["config", "show"]] {
+    for command in
+        [&[][..], &["run"], &["check"], &["health"], &["status"], &["wait"], &["config", "check"], &["config", "show"]]
+    {
         let output = output(telltail(&[command, &["--help"]].concat())).await;
         let help = text(&output.stdout);
         assert!(output.status.success() && help.contains("TELLTAIL_TARGETS"), "{command:?}: {help}");
         assert!(help.lines().all(|line| line.len() <= 200), "{command:?}: {help}");
     }
-    for command in ["config", "check", "health", "run"] {
+    for command in ["config", "check", "health", "run", "status", "wait"] {
         assert!(text(&output(telltail(&["--help"])).await.stdout).contains(command));
     }
 }
@@ -275,6 +277,54 @@ async fn check_ends_like_pg_isready_and_tells_why() {
     let said = text(&person.stdout);
     assert!(said.contains("node_socket_missing") && said.contains("next:"), "{said}");
     assert_eq!(output(world.telltail(&["check", "nobody"])).await.status.code(), Some(64));
+}
+
+#[tokio::test]
+async fn status_shows_and_wait_waits_for_what_the_running_agent_knows() {
+    let world = World::new();
+    let mut agent = world.run(|_| {});
+    let address = agent.address().await.to_string();
+    let ask = async |arguments: &[&str]| {
+        let mut command = world.telltail(arguments);
+        command.env("TELLTAIL_LISTEN", &address);
+        let output = output(command).await;
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    };
+    let (code, said, _) = ask(&["wait", "--timeout", "50s"]).await;
+    assert_eq!((code, &*said), (Some(0), "Ready: all 2 targets are up.\n"));
+    assert_eq!(ask(&["wait", "--target", "cache"]).await.1, "cache is up\n");
+    assert_eq!(ask(&["wait", "--target", "nobody"]).await.0, Some(64));
+
+    let (code, said, _) = ask(&["status"]).await;
+    assert_eq!(code, Some(0));
+    for part in ["Ready: all 2 targets are up.\n", "\ndb ", "\ncache (optional)  up ", "answering", "unknown -> up"] {
+        assert!(said.contains(part), "{part:?} in {said}");
+    }
+    assert!(said.is_ascii() && !said.contains('\u{1b}'), "no colour into a file: {said}");
+    let (_, json, _) = ask(&["status", "--json"]).await;
+    let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    assert_eq!((&json["version"], &json["ready"]), (&1.into(), &true.into()));
+
+    world.db.stop();
+    agent.until("/healthz/db", 503).await;
+    let (code, said, _) = ask(&["status"]).await;
+    assert_eq!(code, Some(1));
+    assert!(
+        said.starts_with("Not ready: db is down, and the fault is with the service (connect_refused).\n"),
+        "{said}"
+    );
+    assert!(said.contains("  evidence: ") && said.contains("  next: See whether the service runs"), "{said}");
+    let (code, _, said) = ask(&["wait", "--timeout", "700ms", "--target", "db"]).await;
+    assert_eq!(code, Some(1));
+    assert!(said.contains("waited 700ms in vain: db is down: connect_refused: "), "{said}");
+    assert_eq!(ask(&["wait", "--target", "cache"]).await.0, Some(0));
+
+    agent.signal("TERM", 1);
+    assert_eq!(agent.ended().await.code(), Some(0));
+    let (code, _, said) = ask(&["status"]).await;
+    assert!(code == Some(1) && said.contains(&address), "{said}");
+    assert_eq!(ask(&["wait", "--timeout", "0s"]).await.0, Some(1), "nobody answers");
+    assert_eq!(ask(&["status", "--json", "--watch", "--loud"]).await.0, Some(64));
 }
 
 #[tokio::test]

@@ -132,7 +132,8 @@ pub fn everything() -> (Registry, Metrics, Snapshot) {
             metrics.probe(&record.target, ProbeOutcome::Done(&record.probed));
         }
         let sightings = config.targets.iter().map(|target| sighting(&target.name)).collect();
-        let round = Round { node: running(), probes, sightings, lag: Duration::from_millis(3) };
+        let at = probes[0].probed.at;
+        let round = Round { at, node: running(), probes, sightings, lag: Duration::from_millis(3) };
         now += Duration::from_secs(10);
         for change in state.record(round, now) {
             if let Change::Target(target, transition) = change {
@@ -144,7 +145,7 @@ pub fn everything() -> (Registry, Metrics, Snapshot) {
     }
     metrics.probe("stackeye-db-prd", ProbeOutcome::Void);
     metrics.localapi(Call::Dial, Answer::None);
-    // What the kubelet and Prometheus ask for.
+    // What the kubelet, Prometheus and a person ask for.
     for (route, code) in REQUESTS {
         metrics.http(route, code);
     }
@@ -153,9 +154,17 @@ pub fn everything() -> (Registry, Metrics, Snapshot) {
     (registry, metrics, snapshot)
 }
 
-/// Every answer that the kubelet's three probes and Prometheus can get.
-pub const REQUESTS: [(&str, u16); 6] =
-    [("healthz", 200), ("healthz", 503), ("livez", 200), ("metrics", 200), ("startupz", 200), ("startupz", 503)];
+/// Every answer that the kubelet's three probes, Prometheus and a person can get.
+pub const REQUESTS: [(&str, u16); 8] = [
+    ("healthz", 200),
+    ("healthz", 503),
+    ("index", 200),
+    ("livez", 200),
+    ("metrics", 200),
+    ("startupz", 200),
+    ("startupz", 503),
+    ("status", 200),
+];
 
 /// Holds `text` against the file, or writes the file if `UPDATE_GOLDEN` is set.
 pub fn golden(path: &str, text: &str) {
