@@ -47,7 +47,7 @@ advices! {
         "Switch accept-dns on (TS_ACCEPT_DNS=true), let the worker's proxy resolve (socks5h), or give the worker the address.",
         Sidecar "cat /etc/resolv.conf";
     WorkerWayUntested "worker_way_untested":
-        "tailscaled runs in userspace mode and the target names no proxy: without a proxy the worker cannot reach the tailnet, and with one its way is not tested.",
+        "In userspace mode a worker cannot reach the tailnet but through a proxy, and the target names none: the worker's own way is not tested.",
         "Set TS_SOCKS5_SERVER in the tailscale container, let the worker use it, and name it for the target with via=socks5://HOST:PORT.",
         Sidecar "printenv TS_SOCKS5_SERVER";
     PeerRenamed "peer_renamed":

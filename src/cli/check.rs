@@ -2,7 +2,6 @@
 
 use crate::agent::MAGIC_DNS;
 use crate::config::{Depth, Target, Via};
-use crate::diagnose::name_silence;
 use crate::doctor::probed;
 use crate::node::Node;
 use crate::probe::Probe;
@@ -39,11 +38,7 @@ pub async fn check(target: Target, socket: Option<PathBuf>) -> Report {
         Err(failure) => (Node::unreachable(failure), None),
     };
     let dns = MagicDns::new(MAGIC_DNS);
-    let (mut probe, below) = probed(&target, &node, status.as_ref(), local.dialer(), &dns).await;
-    probe.outcome = match (probe.outcome, below) {
-        (Err(silence), Some(below)) => Err(name_silence(silence, below)),
-        (outcome, _) => outcome,
-    };
+    let probe = probed(&target, &node, status.as_ref(), local.dialer(), &dns).await;
     Report { target, status, probe }
 }
 

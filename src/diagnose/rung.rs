@@ -111,7 +111,7 @@ impl Rung {
             Self::Permission => facts.map(|_| "LocalAPI answers this user".to_owned()),
             Self::Backend => facts.filter(|_| evidence.node.state == crate::node::NodeState::Running).map(|facts| {
                 let mode = if facts.tun { "TUN" } else { "userspace" };
-                format!("Running, version {}, {mode} mode", facts.version)
+                format!("Running in {mode} mode")
             }),
             Self::OwnKey => facts.and_then(|facts| valid(facts.key_expiry, evidence.wall)),
             Self::Name => peer.map(|Named { machine, address, .. }| format!("stands for {address} of {machine}")),

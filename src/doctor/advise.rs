@@ -28,6 +28,9 @@ const NEWEST_TESTED: (u32, u32) = (1, 102);
 /// Where Tailscale's IPv4 addresses are from.
 const TAILNET: Route = Route { address: IpAddr::V4(Ipv4Addr::new(100, 64, 0, 0)), bits: 10 };
 
+/// Warnings that say again what the backend state says.
+const RESTATED: [&str; 2] = ["wantrunning-false", "login-state"];
+
 /// Everything that is worth saying, in the order of the list.
 pub(super) fn advise(node: &Node, targets: &[Examined], known: &Circumstances<'_>) -> Vec<Advised> {
     let mut advice = Vec::new();
@@ -43,7 +46,24 @@ pub(super) fn advise(node: &Node, targets: &[Examined], known: &Circumstances<'_
     advice.extend(rights(known.place));
     advice.extend(health(known));
     advice.sort_by_key(|one| one.advice);
-    advice
+    merged(advice)
+}
+
+/// One note for all targets that it is about, with what was seen of each.
+fn merged(advice: Vec<Advised>) -> Vec<Advised> {
+    let mut notes: Vec<Advised> = Vec::new();
+    for one in advice {
+        match notes.last_mut().filter(|note| note.advice == one.advice) {
+            Some(note) => {
+                note.targets.extend(one.targets);
+                if note.cause != one.cause {
+                    note.cause = format!("{}; {}", note.cause, one.cause);
+                }
+            }
+            None => notes.push(one),
+        }
+    }
+    notes
 }
 
 fn about(advice: Advice, one: &Examined, cause: impl Display) -> Advised {
@@ -76,7 +96,7 @@ fn name(one: &Examined, known: &Circumstances<'_>) -> Option<Advised> {
                 Some(true) => "; accept-dns is on, but this resolv.conf does not name 100.100.100.100",
                 None => "",
             };
-            Some(about(Advice::NameNotResolved, one, format_args!("{}: {seen}{why}", answer.name)))
+            Some(about(Advice::NameNotResolved, one, format_args!("{}: {seen}{why}", one.target.host)))
         }
     }
 }
@@ -193,7 +213,7 @@ fn rights(place: &Place) -> Option<Advised> {
 }
 
 fn health(known: &Circumstances<'_>) -> Option<Advised> {
-    let warnings = known.warnings.filter(|warnings| !warnings.is_empty())?;
-    let words: Vec<_> = warnings.iter().map(|one| format!("{} ({})", one.code, one.severity.slug())).collect();
-    Some(of_pod(Advice::HealthWarning, words.join(", ")))
+    let news = known.warnings?.iter().filter(|one| !RESTATED.contains(&one.code.as_str()));
+    let words: Vec<_> = news.map(|one| format!("{} ({})", one.code, one.severity.slug())).collect();
+    (!words.is_empty()).then(|| of_pod(Advice::HealthWarning, words.join(", ")))
 }

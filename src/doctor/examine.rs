@@ -3,7 +3,7 @@
 use super::advise::{Circumstances, advise};
 use super::{Agent, Examined, Machine, Names, Report};
 use crate::config::{Config, Host, Target};
-use crate::diagnose::{Below, Evidence, Named, Timings, diagnose};
+use crate::diagnose::{Below, Evidence, Named, Timings, diagnose, name_silence};
 use crate::next::Home;
 use crate::node::Node;
 use crate::probe::dns::MagicDns;
@@ -11,7 +11,7 @@ use crate::probe::look::{Look, look};
 use crate::probe::resolve::{Interest, Resolved, resolve};
 use crate::probe::resolver::Resolver;
 use crate::probe::{self, Context, Probe, evidence};
-use crate::reason::Failure;
+use crate::reason::{Failure, Reason};
 use crate::tailscale::{Dialer, LocalApi, MASK, Peer, Status, Warning};
 use futures_util::future::join_all;
 use std::net::SocketAddr;
@@ -56,14 +56,13 @@ pub async fn examine(config: &Config, place: &Place, agent: Option<Agent>) -> Re
     let dialer = local.dialer().clone();
     let (probes, names, warnings) = tokio::join!(probes, names, warnings(&dialer));
     // The probes have woken the paths, which the first status could not know.
-    let fresh = local.status(true, &keep).await.ok().filter(|_| node.is_fine());
+    let fresh = if node.is_fine() { local.status(true, &keep).await.ok() } else { None };
     let looks = join_all(config.targets.iter().map(|target| look_at(target, fresh.as_ref(), &dialer))).await;
     let prefs = if status.is_some() { aside(local.prefs()).await } else { None };
 
     let mut targets = Vec::new();
-    for (((target, (probe, silence)), names), (sight, seen)) in config.targets.iter().zip(probes).zip(names).zip(looks)
-    {
-        let found = Found { probe, below: silence.or(seen), look: sight, names };
+    for (((target, probe), names), (look, below)) in config.targets.iter().zip(probes).zip(names).zip(looks) {
+        let found = Found { probe, below, look, names };
         targets.push(examined(target, &node, status.as_ref(), found, at));
     }
     let circumstances =
@@ -116,38 +115,33 @@ async fn probe_all(
     status: Option<&Status>,
     dialer: &Dialer,
     dns: &MagicDns,
-) -> Vec<(Probe, Option<Below>)> {
-    join_all(targets.iter().map(async |target| probed(target, node, status, dialer, dns).await)).await
+) -> Vec<Probe> {
+    join_all(targets.iter().map(async |target| probe(target, node, status, dialer, dns).await)).await
 }
 
-/// One probe, and after a silence what the layers below answer. While the node is at fault nothing is dialled.
-pub async fn probed(
-    target: &Target,
-    node: &Node,
-    status: Option<&Status>,
-    dialer: &Dialer,
-    dns: &MagicDns,
-) -> (Probe, Option<Below>) {
-    let failed = |failure: &Failure| Probe {
-        outcome: Err(failure.clone()),
-        timings: Timings::default(),
-        elapsed: Duration::ZERO,
-    };
-    let status = match (&node.fault, status) {
-        (Some(fault), _) => return (failed(fault), None),
-        (None, Some(status)) => status,
-        // A node without fault has told its status.
-        (None, None) => return (failed(&Failure::new(crate::reason::Reason::NodeLocalapiInvalid, "no status")), None),
-    };
-    let probe = probe::run(target, &mut None, Context { status, dialer, dns }).await;
-    let silent = probe.outcome.as_ref().is_err_and(|failure| failure.reason.is_silence());
-    match resolve(status, &target.host) {
-        Ok(resolved) if silent => {
-            let below = evidence::gather(resolved.address, &resolved.peer.addresses, dialer).await;
-            (probe, Some(below))
+/// One probe; while the node is at fault nothing is dialled.
+async fn probe(target: &Target, node: &Node, status: Option<&Status>, dialer: &Dialer, dns: &MagicDns) -> Probe {
+    match (node.fault.clone(), status) {
+        (None, Some(status)) => probe::run(target, &mut None, Context { status, dialer, dns }).await,
+        (fault, _) => {
+            // A node that is not at fault has told its status.
+            let fault = fault.unwrap_or_else(|| Failure::new(Reason::NodeLocalapiInvalid, "no status"));
+            Probe { outcome: Err(fault), timings: Timings::default(), elapsed: Duration::ZERO }
         }
-        _ => (probe, None),
     }
+}
+
+/// One probe, and its silence named by what the layers below answer.
+pub async fn probed(target: &Target, node: &Node, status: Option<&Status>, dialer: &Dialer, dns: &MagicDns) -> Probe {
+    let mut probe = probe(target, node, status, dialer, dns).await;
+    if let Err(failure) = &probe.outcome
+        && failure.reason.is_silence()
+        && let Some(Ok(resolved)) = status.map(|status| resolve(status, &target.host))
+    {
+        let below = evidence::gather(resolved.address, &resolved.peer.addresses, dialer).await;
+        probe.outcome = Err(name_silence(failure.clone(), below));
+    }
+    probe
 }
 
 /// The path to the target's machine, and what the layers below TCP say of it.

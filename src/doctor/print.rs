@@ -38,16 +38,12 @@ impl Report {
         let down = self.targets.iter().filter(|one| one.diagnosis.verdict.is_err()).count();
         let required = self.targets.iter().filter(|one| one.diagnosis.verdict.is_err() && one.target.required).count();
         match (down, required) {
-            (0, _) if count == 1 => "the target is up".to_owned(),
-            (0, _) => format!("all {count} targets are up"),
-            (_, 0) => format!("{down} of {count} targets {} down, none of them required", are(down)),
-            _ => format!("{down} of {count} targets {} down, {required} required", are(down)),
+            (0, _) => format!("{count} of {count} targets up"),
+            (_, 0) => format!("{down} of {count} targets down, none of them required"),
+            _ if required == down => format!("{down} of {count} targets down"),
+            _ => format!("{down} of {count} targets down, {required} of them required"),
         }
     }
-}
-
-fn are(count: usize) -> &'static str {
-    if count == 1 { "is" } else { "are" }
 }
 
 impl fmt::Display for Printed<'_> {
@@ -99,21 +95,21 @@ impl Printed<'_> {
                     f,
                     "tailscaled  {}, {}, {mode} mode, DERP home {}",
                     node.state.slug(),
-                    escape(&facts.version),
+                    escape(facts.version.split('-').next().unwrap_or_default()),
                     escape(home)
                 )?;
                 writeln!(f, "node        {}  {}", escape(&facts.hostname), addresses.join(", "))?;
             }
         }
         match &self.report.agent {
-            None => writeln!(f, "agent       none answers here"),
+            None => writeln!(f, "agent       none answers here: this is seen by the doctor alone"),
             Some(agent) => writeln!(f, "agent       {}", agent.says()),
         }
     }
 
     fn table(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let rows: Vec<[String; 5]> = self.report.targets.iter().map(row).collect();
-        let head = ["TARGET", "STATE", "WHY", "PATH", "CONNECT / ANSWER"].map(str::to_owned);
+        let head = ["TARGET", "STATE", "FINDING", "PATH", "CONNECT / ANSWER"].map(str::to_owned);
         let width = |column: usize| rows.iter().chain([&head]).map(|row| row[column].len()).max().unwrap_or_default();
         let widths = [0, 1, 2, 3].map(width);
         let line = |row: &[String; 5]| {

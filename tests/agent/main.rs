@@ -3,7 +3,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod elsewhere;
 mod faults;
+#[path = "../support/golden.rs"]
+mod golden;
 mod held;
 mod life;
 mod log;

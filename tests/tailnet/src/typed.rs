@@ -23,7 +23,10 @@ exit 64
 
 /// Like a machine's own: it knows where tailscaled is without being told, and can be told.
 const TAILSCALE: &str = r#"#!/bin/sh
-exec "$TAILSCALE" --socket="$SOCKET" "$@"
+case "$1" in
+    --socket=*) exec "$TAILSCALE" "$@" ;;
+    *) exec "$TAILSCALE" --socket="$SOCKET" "$@" ;;
+esac
 "#;
 
 /// Types a line at a node's shell.

@@ -3,7 +3,7 @@
 use tokio::join;
 
 use super::*;
-use telltail_tailnet::{Dial, eventually};
+use telltail_tailnet::{Dial, Pong, eventually};
 
 /// A user and a database that make the first message of a login longer than [`LENGTH`]; see the tests of paths.
 const LONG: &str = "a-user-with-a-name-that-is-very-long-but-below-the-limit-of-63";
@@ -35,6 +35,10 @@ async fn every_rung_beyond_the_own_node_is_named_and_its_command_works() {
         "postgres://stackeye-db-prd:5432,valkey://stackeye-db-prd:6379?name=stackeye-valkey-prd",
     )
     .await;
+    for worker in [&userspace, &tun] {
+        // What is dropped for its size is told by a ping that goes directly.
+        eventually("direct", SOON, async || matches!(worker.ping(&narrow).await, Pong::Direct(_))).await;
+    }
     denying.deny_everybody().await;
     frozen.freeze().await;
     stuck.freeze().await;
