@@ -123,10 +123,9 @@ pub fn diagnose(evidence: &Evidence<'_>) -> Diagnosis {
 
 /// A dead tunnel is the path's fault where not even the question beside the tunnel was answered.
 fn broken_rung(reason: Reason, below: Option<Below>) -> Rung {
-    match reason.rung() {
-        Rung::Tunnel if below.is_some_and(|below| below.disco == Seen::Silence) => Rung::Path,
-        rung => rung,
-    }
+    let silent = below.is_some_and(|below| below.disco == Seen::Silence);
+    let rung = reason.rung();
+    if rung == Rung::Tunnel && silent { Rung::Path } else { rung }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The rungs: which reason breaks which, and what shows that one holds.
 
 use super::{Evidence, Named, Seen};
+use crate::node::NodeState;
 use crate::path::Sample;
 use crate::reason::Reason;
 use std::time::{Duration, SystemTime};
@@ -109,7 +110,10 @@ impl Rung {
                 (!absent).then(|| "somebody listens on tailscaled's socket".to_owned())
             }
             Self::Permission => facts.map(|_| "LocalAPI answers this user".to_owned()),
-            Self::Backend => facts.filter(|_| evidence.node.state == crate::node::NodeState::Running).map(|facts| {
+            Self::Backend if asked() == Some(Reason::NodeKeyExpired) => {
+                Some("would be Running but for its key".to_owned())
+            }
+            Self::Backend => facts.filter(|_| evidence.node.state == NodeState::Running).map(|facts| {
                 let mode = if facts.tun { "TUN" } else { "userspace" };
                 format!("Running in {mode} mode")
             }),

@@ -45,7 +45,7 @@ impl Resolver {
                     resolver.search = words.take(MAX_SEARCH).map(|word| word.trim_matches('.').to_owned()).collect();
                 }
                 Some("options") => {
-                    let ndots = words.filter_map(|word| word.strip_prefix("ndots:")?.parse().ok()).last();
+                    let ndots = words.find_map(|word| word.strip_prefix("ndots:")?.parse().ok());
                     resolver.ndots = ndots.unwrap_or(resolver.ndots);
                 }
                 _ => {}

@@ -118,8 +118,9 @@ async fn doctor_agrees(row: &Row, rig: &Rig) {
         all.iter().filter_map(|one| one["code"].as_str().map(str::to_owned)).collect::<Vec<_>>()
     };
     match row.seen {
-        Seen::Up { advice, .. } => {
-            assert_eq!((report.exit_code(), codes("findings")), (0, Vec::new()), "{title}: {said:#}");
+        Seen::Up { target, advice } => {
+            let found = said["targets"].as_array().and_then(|all| all.iter().find(|one| one["name"] == target));
+            assert!(found.is_some_and(|found| found["up"] == true), "{title}: {said:#}");
             assert!(advice.is_none_or(|advice| codes("advice").iter().any(|code| code == advice)), "{title}: {said:#}");
         }
         Seen::Down { target, reason, scope } => {

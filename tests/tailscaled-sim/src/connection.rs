@@ -126,18 +126,13 @@ async fn answer(daemon: &Daemon, wire: &mut Wire, request: &Request) -> Result<(
         },
         (_, Call::DerpMap) => {
             wire.skip(request.body_length()).await?;
-            match derpmap(&locked(&daemon.world), request) {
-                Ok(body) => Answer::json(Body::Whole(body.into_bytes())).signed(version),
-                Err(text) => Answer::error(400, text).signed(version),
-            }
+            let map = derpmap(&locked(&daemon.world), request);
+            map.map_or_else(|text| Answer::error(400, text), |map| Answer::json(Body::Whole(map.into_bytes())))
+                .signed(version)
         }
         (_, Call::Prefs) => {
             wire.skip(request.body_length()).await?;
-            // A PATCH would change them, which nobody who only looks may do.
-            match request.method.as_str() {
-                "GET" => Answer::json(Body::Whole(prefs(&locked(&daemon.world)).into_bytes())).signed(version),
-                _ => Answer::error(403, "prefs write access denied").signed(version),
-            }
+            prefs(&locked(&daemon.world), request).signed(version)
         }
         (_, Call::Other) => {
             daemon.unexpected(format!("{} {}", request.method, request.path));

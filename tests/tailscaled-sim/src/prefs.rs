@@ -1,10 +1,14 @@
 //! `prefs`: what the node was told to do, `ipn.Prefs`.
 
+use crate::answer::{Answer, Body};
 use crate::json::{Fields, Json};
-use crate::{BackendState, World};
+use crate::{BackendState, Request, World};
 
-/// The answer's body.
-pub(crate) fn prefs(world: &World) -> String {
+/// The answer. A PATCH would change them, which nobody who only looks may do.
+pub(crate) fn prefs(world: &World, request: &Request) -> Answer {
+    if request.method != "GET" {
+        return Answer::error(403, "prefs write access denied");
+    }
     let prefs: Json = Fields::default()
         .set("ControlURL", "https://controlplane.tailscale.com")
         .set("RouteAll", world.accept_routes)
@@ -18,5 +22,5 @@ pub(crate) fn prefs(world: &World) -> String {
     let mut body = String::new();
     prefs.render(&mut body, 0);
     body.push('\n');
-    body
+    Answer::json(Body::Whole(body.into_bytes()))
 }
