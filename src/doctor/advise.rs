@@ -217,3 +217,30 @@ fn health(known: &Circumstances<'_>) -> Option<Advised> {
     let words: Vec<_> = news.map(|one| format!("{} ({})", one.code, one.severity.slug())).collect();
     (!words.is_empty()).then(|| of_pod(Advice::HealthWarning, words.join(", ")))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::next::Home;
+
+    #[test]
+    fn whoever_could_change_the_node_is_told_so() {
+        let place = |uid, socket_owner| Place {
+            magic_dns: ([127, 0, 0, 1], 53).into(),
+            resolver: None,
+            uid,
+            socket_owner,
+            home: Home::default(),
+        };
+        for (uid, owner, told) in [
+            (0, Some(0), true),
+            (0, None, true),
+            (1000, Some(1000), true),
+            (65532, Some(0), false),
+            (65532, Some(65533), false),
+            (65532, None, false),
+        ] {
+            assert_eq!(rights(&place(uid, owner)).is_some(), told, "{uid} {owner:?}");
+        }
+    }
+}

@@ -109,27 +109,18 @@ mod tests {
         let targets = "postgres://monitor@stackeye-db-prd:5432/customers";
         let environment: Environment = [("TELLTAIL_TARGETS", targets)].into_iter().collect();
         let config = load(&environment, None).expect("a configuration").config;
-        let redacted = Redactor::new(&config, Some("tail1234.ts.net")).redact(json!({
-            "target.tail1234.ts.net": "postgres://monitor@stackeye-db-prd:5432/customers",
-            "list": ["db.tail1234.ts.net. is 100.64.0.2", "via 203.0.113.9:41641, 10.0.0.7:1 and [2001:db8::7]:41641"],
-            "again": "203.0.113.9",
-            "kept": ["fd7a:115c:a1e0::2", "::1", "1.102.5", "added", 5, null, true],
-        }));
-        assert_eq!(
-            redacted,
-            json!({
-                "target.TAILNET": "postgres://USER@stackeye-db-prd:5432/DATABASE",
-                "list": ["db.TAILNET. is 100.64.0.2", "via PUBLIC-ADDRESS-2:41641, 10.0.0.7:1 and [PUBLIC-ADDRESS-3]:41641"],
-                "again": "PUBLIC-ADDRESS-1",
-                "kept": ["fd7a:115c:a1e0::2", "::1", "1.102.5", "added", 5, null, true],
-            })
-            .as_object()
-            .map(|map| {
-                // `again` is met first: objects are read in the order of their keys.
-                let text = Value::Object(map.clone()).to_string().replace("PUBLIC-ADDRESS-2", "PUBLIC-ADDRESS-1");
-                serde_json::from_str::<Value>(&text.replace("PUBLIC-ADDRESS-3", "PUBLIC-ADDRESS-2")).expect("JSON")
-            })
-            .expect("an object")
-        );
+        let redacted = Redactor::new(&config, Some("tail1234.ts.net")).redact(json!([
+            { "target.tail1234.ts.net": "postgres://monitor@stackeye-db-prd:5432/customers" },
+            ["db.tail1234.ts.net. is 100.64.0.2", "via 203.0.113.9:41641, 10.0.0.7:1 and [2001:db8::7]:41641"],
+            "203.0.113.9",
+            ["fd7a:115c:a1e0::2", "::1", "1.102.5", "added", 5, null, true],
+        ]));
+        let readable = json!([
+            { "target.TAILNET": "postgres://USER@stackeye-db-prd:5432/DATABASE" },
+            ["db.TAILNET. is 100.64.0.2", "via PUBLIC-ADDRESS-1:41641, 10.0.0.7:1 and [PUBLIC-ADDRESS-2]:41641"],
+            "PUBLIC-ADDRESS-1",
+            ["fd7a:115c:a1e0::2", "::1", "1.102.5", "added", 5, null, true],
+        ]);
+        assert_eq!(redacted, readable);
     }
 }

@@ -33,7 +33,7 @@ async fn a_bundle_holds_what_a_ticket_needs_and_no_secret() {
     assert_eq!((output.code, output.stdout.as_str()), (1, ""), "{}", output.stderr);
     let text = std::fs::read_to_string(&file).expect("the file");
     assert!(
-        text.contains("node_needs_login") && !text.contains("login") && !text.contains("http://"),
+        text.contains("node_needs_login") && !text.contains("http://") && !text.contains("https://"),
         "the AuthURL is a secret: {text}"
     );
     let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&file).expect("the file").permissions());
