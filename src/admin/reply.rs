@@ -1,5 +1,6 @@
 //! An answer, and the headers that every answer has.
 
+use super::page;
 use axum::body::Body;
 use axum::http::{HeaderName, HeaderValue, Response, StatusCode, header};
 
@@ -19,6 +20,8 @@ pub(super) enum Form {
     Metrics,
     /// The status document.
     Json,
+    /// The status page.
+    Page,
 }
 
 impl Form {
@@ -27,14 +30,22 @@ impl Form {
             Self::Text => "text/plain; charset=utf-8",
             Self::Metrics => "text/plain; version=0.0.4; charset=utf-8",
             Self::Json => "application/json",
+            Self::Page => "text/html; charset=utf-8",
+        }
+    }
+
+    /// What a browser may do with it.
+    fn policy(self) -> &'static str {
+        match self {
+            Self::Page => &page::POLICY,
+            Self::Text | Self::Metrics | Self::Json => "default-src 'none'; frame-ancestors 'none'",
         }
     }
 }
 
-/// Nothing that is answered may load anything, be framed, be kept, or be taken for something else; what it links to is
-/// not told where the reader came from.
-const ALWAYS: [(HeaderName, &str); 5] = [
-    (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+/// Nothing that is answered may be kept or be taken for something else, and what it links to is not told where the reader
+/// came from.
+const ALWAYS: [(HeaderName, &str); 4] = [
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::REFERRER_POLICY, "no-referrer"),
     (header::CACHE_CONTROL, "no-store"),
@@ -55,6 +66,7 @@ impl Reply {
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(self.form.content_type()));
+        headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(self.form.policy()));
         for (name, value) in ALWAYS {
             headers.insert(name, HeaderValue::from_static(value));
         }

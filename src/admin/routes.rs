@@ -1,6 +1,7 @@
 //! Which path gives which page, and the rules that hold for every request.
 
 use super::healthz::{self, Asked};
+use super::page;
 use super::reply::{Form, Reply};
 use crate::config::Gate;
 use crate::document::Document;
@@ -91,20 +92,9 @@ pub fn router(app: App) -> Router {
         .route("/startupz", on(Route::Startupz, startupz))
         .route("/metrics", on(Route::Metrics, metrics))
         .route("/api/v1/status", on(Route::Status, status))
-        .route("/", on(Route::Index, |_, _, _| Reply::text(StatusCode::OK, INDEX)))
+        .route("/", on(Route::Index, index))
         .fallback(on(Route::Other, |_, _, _| Reply::text(StatusCode::NOT_FOUND, "not found\n")))
 }
-
-const INDEX: &str = "\
-telltail tells whether this pod reaches its services over the tailnet.
-
-/healthz           ready or not (alias /readyz); ?verbose explains, ?exclude=NAME leaves a check out
-/healthz/NAME      one check alone: a target's name, or node
-/livez             the process answers
-/startupz          the startup gate is open
-/metrics           metrics for Prometheus
-/api/v1/status     everything as JSON
-";
 
 fn respond(app: &App, route: Route, answer: Answer, request: &Request) -> Response<Body> {
     let refused = refusal(request.method(), request.headers());
@@ -133,6 +123,10 @@ fn metrics(app: &App, snapshot: &Snapshot, _: &Asked<'_>) -> Reply {
 
 fn status(_: &App, snapshot: &Snapshot, asked: &Asked<'_>) -> Reply {
     Reply::ok(Form::Json, Document::of(snapshot, asked.wall).json() + "\n")
+}
+
+fn index(_: &App, snapshot: &Snapshot, asked: &Asked<'_>) -> Reply {
+    Reply::ok(Form::Page, page::render(&Document::of(snapshot, asked.wall)))
 }
 
 fn startupz(_: &App, snapshot: &Snapshot, asked: &Asked<'_>) -> Reply {
@@ -191,7 +185,7 @@ mod tests {
     }
 
     /// The text with every duration cut out.
-    async fn page(state: &Arc<State>, target: &str) -> String {
+    async fn text_of(state: &Arc<State>, target: &str) -> String {
         let (_, text) = get(state, target).await;
         text.replace(" for 0s", "")
     }
@@ -202,7 +196,7 @@ mod tests {
         assert_eq!(get(&up, "/healthz").await, (200, "ok\n".to_owned()));
         assert_eq!(get(&up, "/readyz").await, (200, "ok\n".to_owned()));
         assert_eq!(
-            page(&up, "/healthz?verbose").await,
+            text_of(&up, "/healthz?verbose").await,
             "[+]node ok: up, running\n\
              [+]db ok: up, depth protocol, auth_required\n\
              [+]valkey ok: up, depth protocol, accepting\n\
@@ -214,7 +208,7 @@ mod tests {
         let refused = fixture::after(Mode::Strict, &VALKEY_REFUSES);
         assert_eq!(code(&refused, "/healthz").await, 503);
         assert_eq!(
-            page(&refused, "/healthz").await,
+            text_of(&refused, "/healthz").await,
             "[+]node ok: up, running\n\
              [+]db ok: up, depth protocol, auth_required\n\
              [-]valkey failed: connect_refused (scope service), down, depth protocol. The target's machine answers, but \
@@ -246,14 +240,14 @@ mod tests {
         let slow = crate::config::Config { fall: 3, rise: 3, ..fixture::config(Mode::Strict, Gate::Tailnet) };
         up.reconfigure(Arc::new(slow), Instant::now(), SystemTime::now());
         up.record(fixture::round(fixture::running(true), &VALKEY_REFUSES), Instant::now());
-        let text = page(&up, "/healthz?verbose").await;
+        let text = text_of(&up, "/healthz?verbose").await;
         let line = "[+]valkey ok: up, depth protocol, but failed last: connect_refused (scope service)\n";
         assert!(text.contains(line), "{text}");
         let down = fixture::after(Mode::Strict, &VALKEY_REFUSES);
         let slow = crate::config::Config { rise: 3, ..fixture::config(Mode::Strict, Gate::Tailnet) };
         down.reconfigure(Arc::new(slow), Instant::now(), SystemTime::now());
         down.record(fixture::round(fixture::running(true), &ALL_UP), Instant::now());
-        let text = page(&down, "/healthz").await;
+        let text = text_of(&down, "/healthz").await;
         assert!(text.contains("[-]valkey failed: down, depth protocol, but succeeded last: accepting\n"), "{text}");
     }
 
@@ -263,7 +257,7 @@ mod tests {
         assert_eq!(get(&state, "/healthz?exclude=valkey").await, (200, "ok\n".to_owned()));
         assert_eq!(code(&state, "/healthz?exclude=db").await, 503);
         assert_eq!(code(&state, "/healthz?exclude=db&exclude=valkey").await, 200);
-        let text = page(&state, "/healthz?verbose&exclude=valkey&exclude=db&exclude=s3cret&exclude=").await;
+        let text = text_of(&state, "/healthz?verbose&exclude=valkey&exclude=db&exclude=s3cret&exclude=").await;
         for part in [
             "[+]db excluded: up, depth protocol, auth_required\n",
             "[ ]valkey excluded: connect_refused (scope service), down,",
@@ -283,13 +277,13 @@ mod tests {
     async fn the_mode_in_force_decides_and_the_page_says_what_it_spares() {
         let observe = fixture::after(Mode::Observe, &VALKEY_REFUSES);
         assert_eq!(code(&observe, "/healthz").await, 200);
-        let text = page(&observe, "/healthz?verbose").await;
+        let text = text_of(&observe, "/healthz?verbose").await;
         assert!(text.contains("[ ]valkey failed, does not count in mode observe: connect_refused"), "{text}");
         assert!(text.contains("mode observe\nby mode: strict failed, local failed, observe passed\n"), "{text}");
         let local = fixture::after(Mode::Local, &ALL_UP);
         local.record(fixture::round(fixture::running(true), &VALKEY_REFUSES), Instant::now());
         assert_eq!(code(&local, "/healthz").await, 200);
-        let text = page(&local, "/healthz?verbose").await;
+        let text = text_of(&local, "/healthz?verbose").await;
         assert!(text.contains("by mode: strict failed, local passed, observe passed\n"), "{text}");
     }
 
@@ -326,10 +320,10 @@ mod tests {
         config.targets[1].via = Via::Socks5("127.0.0.1:1055".parse().unwrap());
         state.reconfigure(Arc::new(config), Instant::now(), SystemTime::now());
         state.record(fixture::round(fixture::running(false), &ALL_UP), Instant::now());
-        let text = page(&state, "/healthz?verbose").await;
+        let text = text_of(&state, "/healthz?verbose").await;
         assert!(text.contains("the way on which the worker itself reaches db is not tested until via="), "{text}");
         state.record(fixture::round(fixture::running(true), &ALL_UP), Instant::now());
-        assert!(!page(&state, "/healthz?verbose").await.contains("worker"));
+        assert!(!text_of(&state, "/healthz?verbose").await.contains("worker"));
     }
 
     #[tokio::test]
@@ -350,7 +344,7 @@ mod tests {
     #[tokio::test]
     async fn every_answer_forbids_sniffing_and_caching_and_ends_the_connection() {
         for (method, target, status, form) in [
-            ("GET", "/", 200, Form::Text),
+            ("GET", "/", 200, Form::Page),
             ("GET", "/healthz", 503, Form::Text),
             ("HEAD", "/metrics", 200, Form::Metrics),
             ("GET", "/metrics", 200, Form::Metrics),

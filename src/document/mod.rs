@@ -6,6 +6,9 @@
 
 mod make;
 mod sentence;
+mod time;
+
+pub use time::{elapsed, words};
 
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;

@@ -1,9 +1,8 @@
 //! The status document as a table.
 
-use crate::document::{Document, Failure, Node, Stages, Target, Transition};
+use crate::document::{Document, Failure, Node, Stages, Target, Transition, elapsed, words};
 use crate::health::NODE_CHECK;
 use std::fmt::Write;
-use std::time::{Duration, SystemTime};
 
 /// Colours, where they are wanted. They repeat what the words say.
 #[derive(Clone, Copy, Debug)]
@@ -48,8 +47,16 @@ pub(super) fn of(document: &Document, paint: Paint) -> String {
 
 fn node_row(node: &Node, now: &str) -> Vec<String> {
     let last = node.mode.as_ref().map_or_else(String::new, |mode| format!(", {mode}"));
-    let cells =
-        [NODE_CHECK, &node.state, &since(&node.since, now), "", "", "", "", &format!("{}{last}", node.tailscaled)];
+    let cells = [
+        NODE_CHECK,
+        &node.state,
+        &words(elapsed(&node.since, now)),
+        "",
+        "",
+        "",
+        "",
+        &format!("{}{last}", node.tailscaled),
+    ];
     cells.map(str::to_owned).to_vec()
 }
 
@@ -66,7 +73,7 @@ fn target_row(target: &Target, now: &str) -> Vec<String> {
     vec![
         if target.required { target.name.clone() } else { format!("{} (optional)", target.name) },
         target.state.to_string(),
-        since(&target.since, now),
+        words(elapsed(&target.since, now)),
         format!("{}{region}{unexpected}", target.path.kind),
         milliseconds(target.path.rtt_ms),
         stage(|stages| stages.connect_ms),
@@ -133,11 +140,4 @@ fn state_change(change: &Transition, paint: Paint) -> String {
 
 fn milliseconds(value: Option<f64>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| format!("{value:.1} ms"))
-}
-
-/// In whole seconds; the document's own times are subtracted, so that no clock of this process counts.
-fn since(then: &str, now: &str) -> String {
-    let parsed = |text: &str| humantime::parse_rfc3339(text).unwrap_or(SystemTime::UNIX_EPOCH);
-    let elapsed = parsed(now).duration_since(parsed(then)).unwrap_or_default();
-    humantime::format_duration(Duration::from_secs(elapsed.as_secs())).to_string()
 }
