@@ -109,7 +109,12 @@ impl Rung {
                 let absent = [Reason::NodeSocketMissing, Reason::NodeSocketRefused].map(Some).contains(&asked());
                 (!absent).then(|| "somebody listens on tailscaled's socket".to_owned())
             }
-            Self::Permission => facts.map(|_| "LocalAPI answers this user".to_owned()),
+            Self::Permission if facts.is_some() => Some("LocalAPI answers this user".to_owned()),
+            Self::Permission => {
+                // Whoever is kept waiting was let in.
+                let let_in = [Reason::NodeLocalapiTimeout, Reason::NodeLocalapiInvalid].map(Some).contains(&asked());
+                let_in.then(|| "the socket lets this user connect".to_owned())
+            }
             Self::Backend if asked() == Some(Reason::NodeKeyExpired) => {
                 Some("would be Running but for its key".to_owned())
             }

@@ -76,7 +76,7 @@ async fn are_named(worker: &Node, machines: &[&Node]) {
         ("proxied", "connect_socks_unreachable", "tcp"),
         ("db-narrow", "protocol_mtu", "path"),
         // tailscaled's own proxy has the port.
-        ("wrong", "protocol_closed", "protocol"),
+        ("wrong", "protocol_garbage", "protocol"),
         ("db-hung", "protocol_timeout", "protocol"),
     ] {
         said.is_broken(target, reason, rung);
@@ -90,7 +90,7 @@ async fn are_named(worker: &Node, machines: &[&Node]) {
         works("connect_refused", "State"),
         works("connect_dropped", "timed out"),
         works("protocol_mtu", "no reply"),
-        works("protocol_closed", "no response"),
+        works("protocol_garbage", "1055"),
         works("protocol_timeout", "no response"),
         works("connect_socks_unreachable", ""),
     );
