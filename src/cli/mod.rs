@@ -3,6 +3,7 @@
 mod ask;
 pub mod check;
 pub mod config;
+pub mod doctor;
 pub mod health;
 pub mod run;
 pub mod status;
@@ -55,6 +56,22 @@ pub enum Command {
         #[command(flatten)]
         file: FileArgument,
     },
+    /// Find out whose fault it is: climb the ladder from tailscaled to each service's answer, now
+    ///
+    /// Needs no running agent. Exit status: 0 all targets are up, 1 a required one is down, 2 only optional ones are, 3 the
+    /// doctor could not run.
+    #[command(after_help = config::VARIABLES)]
+    Doctor {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+        /// Write everything that belongs to a ticket to FILE, or to stdout if it is `-`, without what others need not see
+        #[arg(long, value_name = "FILE", conflicts_with = "json")]
+        bundle: Option<PathBuf>,
+        /// Where the configuration is
+        #[command(flatten)]
+        file: FileArgument,
+    },
     /// Ask the running agent whether it is ready
     ///
     /// Exit status: 0 ready, 1 not ready or no answer.
@@ -98,7 +115,7 @@ pub enum Command {
 /// Where the configuration is.
 #[derive(Clone, Debug, clap::Args)]
 pub struct FileArgument {
-    /// YAML file to read beside the environment
+    /// YAML file to read beside the environment [else TELLTAIL_CONFIG]
     #[arg(long = "config", value_name = "FILE")]
     pub path: Option<PathBuf>,
 }

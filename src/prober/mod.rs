@@ -8,7 +8,7 @@ mod tests;
 pub use tailnet::Tailnet;
 
 use crate::config::{Config, Source, Target, needs_restart};
-use crate::diagnose::Evidence;
+use crate::diagnose::Below;
 use crate::metrics::{Metrics, ProbeOutcome};
 use crate::node::Node;
 use crate::probe::Timings;
@@ -49,7 +49,7 @@ pub trait World: Sync {
     ) -> impl Future<Output = Look> + Send;
 
     /// What the layers below TCP say of a silent target.
-    fn evidence(&self, resolved: &Resolved<'_>) -> impl Future<Output = Evidence> + Send;
+    fn evidence(&self, resolved: &Resolved<'_>) -> impl Future<Output = Below> + Send;
 }
 
 /// Runs the probes and records what they find out.

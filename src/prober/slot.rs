@@ -2,7 +2,7 @@
 
 use super::World;
 use crate::config::Target;
-use crate::diagnose::{Evidence, diagnose};
+use crate::diagnose::{Below, name_silence};
 use crate::probe::{Held, Probe, resolve};
 use crate::reason::Reason;
 use crate::state::{Carrier, Sighting};
@@ -31,7 +31,7 @@ pub(super) struct Slot {
 struct Silence {
     reason: Reason,
     /// What the layers below TCP said, and when.
-    evidence: Option<(Instant, Evidence)>,
+    evidence: Option<(Instant, Below)>,
 }
 
 impl Silence {
@@ -93,7 +93,7 @@ impl Slot {
     async fn examine(
         &mut self,
         mut probe: Probe,
-        evidence: Option<Evidence>,
+        evidence: Option<Below>,
         fall: u32,
         status: &Status,
         world: &impl World,
@@ -116,7 +116,7 @@ impl Slot {
         };
         silence.evidence = evidence.map(|evidence| (Instant::now(), evidence)).or(silence.evidence);
         probe.outcome = Err(match silence.evidence {
-            Some((_, evidence)) => diagnose(failure, evidence),
+            Some((_, evidence)) => name_silence(failure, evidence),
             None => failure,
         });
         self.silence = Some(silence);
@@ -134,7 +134,7 @@ pub(super) fn is_void(target: &Target, probe: &Probe) -> bool {
 }
 
 /// What the layers below TCP say of a target's silence; none if the netmap knows no node that carries it.
-async fn ask_below(target: &Target, status: &Status, world: &impl World) -> Option<Evidence> {
+async fn ask_below(target: &Target, status: &Status, world: &impl World) -> Option<Below> {
     let resolved = resolve::resolve(status, &target.host).ok()?;
     Some(world.evidence(&resolved).await)
 }

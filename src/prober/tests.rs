@@ -25,8 +25,8 @@ macro_rules! no_paths {
             Look::default()
         }
 
-        async fn evidence(&self, _: &Resolved<'_>) -> Evidence {
-            Evidence { disco: Seen::Untold, tunnel: Seen::Untold, full_size: Seen::Untold }
+        async fn evidence(&self, _: &Resolved<'_>) -> Below {
+            Below { disco: Seen::Untold, tunnel: Seen::Untold, full_size: Seen::Untold }
         }
     };
 }

@@ -4,7 +4,11 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod bus;
+mod doctor;
+mod elsewhere;
 mod faults;
+#[path = "../support/golden.rs"]
+mod golden;
 mod held;
 mod life;
 mod log;

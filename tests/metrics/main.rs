@@ -1,5 +1,7 @@
 //! The metrics page as its readers see it.
 
+#[path = "../support/golden.rs"]
+mod golden;
 mod hostile;
 mod page;
 mod sample;
@@ -39,7 +41,7 @@ fn the_page_is_a_contract() {
     let (_, metrics, snapshot) = sample::everything();
     let text = metrics.render(&snapshot);
     Page::parse(&text).expect("the page is well-formed");
-    sample::golden("tests/metrics.prom", &masked(&text));
+    golden::golden("tests/metrics.prom", &masked(&text));
 }
 
 /// The limit is 250, tailscaled's health warnings apart, of which there are rarely more than one.

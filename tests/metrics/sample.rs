@@ -166,22 +166,6 @@ pub const REQUESTS: [(&str, u16); 8] = [
     ("status", 200),
 ];
 
-/// Holds `text` against the file, or writes the file if `UPDATE_GOLDEN` is set.
-pub fn golden(path: &str, text: &str) {
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
-    if std::env::var_os("UPDATE_GOLDEN").is_some() {
-        std::fs::write(&path, text).expect("the golden file can be written");
-    }
-    let golden = std::fs::read_to_string(&path).unwrap_or_default();
-    let first = golden.lines().zip(text.lines()).position(|(old, new)| old != new);
-    assert!(
-        golden == text,
-        "{} differs from line {} on: run `UPDATE_GOLDEN=1 cargo test` and read the diff",
-        path.display(),
-        first.unwrap_or(golden.lines().count().min(text.lines().count())) + 1,
-    );
-}
-
 /// The database is reached over DERP, the cache directly.
 fn sighting(target: &str) -> Sighting {
     let derp = target == "stackeye-db-prd";

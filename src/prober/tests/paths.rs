@@ -112,13 +112,13 @@ impl World for Trail {
         Look { sample: Some(pong), round_trip: Some(Some(PONG)) }
     }
 
-    async fn evidence(&self, _: &Resolved<'_>) -> Evidence {
+    async fn evidence(&self, _: &Resolved<'_>) -> Below {
         self.note(|notes| &mut notes.evidence);
         let tunnel = (self.tunnel)(self.moment());
         if tunnel == Seen::Silence {
             sleep(HUSH).await;
         }
-        Evidence { disco: Seen::Answer, tunnel, full_size: Seen::Answer }
+        Below { disco: Seen::Answer, tunnel, full_size: Seen::Answer }
     }
 }
 

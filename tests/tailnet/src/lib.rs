@@ -36,9 +36,10 @@ mod postgres;
 mod process;
 pub mod soak;
 mod tailnet;
+mod typed;
 mod valkey;
 
-pub use agent::{Agent, Modes, Page, check, target_folder};
+pub use agent::{Agent, Modes, Page, check, doctor, target_folder};
 pub use bytes::Bytes;
 pub use eventually::{eventually, eventually_some};
 pub use localapi::{Answer, Dial};
@@ -47,4 +48,5 @@ pub use ping::Pong;
 pub use postgres::Postgres;
 pub use process::{Output, Process, Signal, Usage};
 pub use tailnet::{Region, Tailnet};
+pub use typed::typed;
 pub use valkey::Valkey;
