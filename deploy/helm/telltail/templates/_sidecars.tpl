@@ -82,6 +82,9 @@
   env:
     - name: TS_SOCKET
       value: /var/run/tailscale/tailscaled.sock
+    # For `kubectl exec POD -c telltail -- /telltail doctor`, which has no arguments of the pod's.
+    - name: TELLTAIL_CONFIG
+      value: /etc/telltail/telltail.yaml
     # Spreads the probes of many pods over the interval.
     - name: POD_UID
       valueFrom: {fieldRef: {fieldPath: metadata.uid}}
