@@ -78,11 +78,11 @@
 - name: telltail
   image: {{ include "telltail.image" (merge (dict "tag" $tag) $agent.image) }}
   restartPolicy: Always
-  args: [run, --config, /etc/telltail/telltail.yaml]
+  args: [run]
   env:
     - name: TS_SOCKET
       value: /var/run/tailscale/tailscaled.sock
-    # For `kubectl exec POD -c telltail -- /telltail doctor`, which has no arguments of the pod's.
+    # A variable, so that `kubectl exec POD -c telltail -- /telltail doctor` finds the same file.
     - name: TELLTAIL_CONFIG
       value: /etc/telltail/telltail.yaml
     # Spreads the probes of many pods over the interval.
