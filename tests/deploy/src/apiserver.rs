@@ -20,11 +20,13 @@ ip link set lo up
 etcd --data-dir etcd --logger zap --log-outputs etcd.log >/dev/null 2>&1 &
 openssl genrsa -out key.pem 2048 2>/dev/null
 echo "$3,admin,admin,system:masters" >tokens.csv
-# No controller makes service accounts here, and nobody but us is let in.
-exec "$2" --etcd-servers http://127.0.0.1:2379 --cert-dir certs --token-auth-file tokens.csv \
+# No controller makes service accounts here.
+"$2" --etcd-servers http://127.0.0.1:2379 --cert-dir certs --token-auth-file tokens.csv \
   --service-account-issuer https://telltail.test --service-account-key-file key.pem \
   --service-account-signing-key-file key.pem --disable-admission-plugins ServiceAccount \
-  --service-cluster-ip-range 10.96.0.0/16 --advertise-address 10.0.0.1 --endpoint-reconciler-type none >apiserver.log 2>&1
+  --service-cluster-ip-range 10.96.0.0/16 --advertise-address 10.0.0.1 --endpoint-reconciler-type none >apiserver.log 2>&1 &
+# Ends with whoever started it, in whatever way that ends; the kernel ends the rest of this process namespace.
+cat
 "#;
 
 /// The running server; dropping it ends it with its etcd and its network.
@@ -46,23 +48,24 @@ impl Apiserver {
             .args(["--net", "--pid", "--fork", "--kill-child", "sh", "-c", START, "start"])
             .arg(folder.path())
             .args([program, TOKEN.into()])
+            .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .spawn()
             .expect("unshare");
-        let mut server = Self { process, folder };
-        server.wait();
+        let server = Self { process, folder };
+        server.until(&["get", "--raw", "/readyz"]);
         let definitions = built("crds").get_program().to_owned();
         run(server.kubectl(&["create", "--filename"]).arg(&definitions));
-        run(&mut server.kubectl(&["wait", "--for=condition=Established", "--timeout=60s", "crd", "--all"]));
+        server.until(&["wait", "--for=condition=Established", "crd", "--all"]);
         server
     }
 
-    fn wait(&mut self) {
+    /// Asks until kubectl is content.
+    fn until(&self, arguments: &[&str]) {
         let begun = SystemTime::now();
-        while !output(&mut self.kubectl(&["get", "--raw", "/readyz"])).status.success() {
-            let ended = self.process.try_wait().expect("the server's state");
+        while !output(&mut self.kubectl(arguments)).status.success() {
             let late = begun.elapsed().is_ok_and(|time| time > Duration::from_secs(120));
-            assert!(ended.is_none() && !late, "kube-apiserver: {ended:?}\n{}", self.log());
+            assert!(!late, "kubectl {arguments:?} fails:\n{}", self.log());
             thread::sleep(Duration::from_millis(100));
         }
     }
@@ -74,7 +77,6 @@ impl Apiserver {
     /// A `kubectl` of the same release that talks to it.
     pub fn kubectl(&self, arguments: &[&str]) -> Command {
         let mut command = self.inside(Path::new(built("kubectl").get_program()));
-        // The server is up, so what is asked for is there at once or not at all.
         command.args(["--server", SERVER, "--token", TOKEN, "--insecure-skip-tls-verify"]).args(arguments);
         command
     }
