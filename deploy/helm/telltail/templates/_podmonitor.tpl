@@ -1,0 +1,25 @@
+{{- define "telltail.podMonitor" -}}
+{{- $ts := .Values.worker.tailscale -}}
+{{- if and $ts.enabled $ts.agent.enabled $ts.agent.podMonitor.enabled -}}
+apiVersion: monitoring.coreos.com/v1
+kind: PodMonitor
+metadata:
+  name: {{ include "telltail.name" . }}
+  namespace: {{ .Release.Namespace }}
+  labels: {{- include "telltail.labels" . | nindent 4 }}
+    {{- with $ts.agent.podMonitor.labels }}{{ toYaml . | nindent 4 }}{{ end }}
+spec:
+  selector:
+    matchLabels: {{- include "telltail.podLabels" . | nindent 6 }}
+  # More than twice what two targets need.
+  sampleLimit: 1000
+  podMetricsEndpoints:
+    - port: telltail
+      interval: {{ $ts.agent.podMonitor.interval }}
+      relabelings:
+        - {targetLabel: job, replacement: telltail}
+        {{- range $label, $value := $ts.agent.labels }}
+        - {targetLabel: {{ $label }}, replacement: {{ $value | quote }}}
+        {{- end }}
+{{- end }}
+{{- end }}

@@ -1,0 +1,6 @@
+//! Renders what `deploy/` holds with the tools that its users have.
+
+pub mod charts;
+pub mod tools;
+
+pub use charts::{Charts, Mode, Worker};
