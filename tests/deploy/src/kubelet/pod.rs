@@ -10,8 +10,8 @@ use std::{
 use serde_json::Value;
 use telltail_tailnet::{Answer, Process, Sandbox, Signal, Tailnet, eventually, eventually_some};
 use tokio::{
-    task::JoinSet,
-    time::{Instant, sleep},
+    task::{AbortHandle, JoinSet},
+    time::{Instant, sleep, timeout},
 };
 
 use super::{
@@ -31,6 +31,7 @@ const SYNC: Duration = Duration::from_millis(20);
 pub struct Pod {
     inner: Arc<Inner>,
     _kubelet: JoinSet<()>,
+    sync: AbortHandle,
 }
 
 #[derive(Debug)]
@@ -93,8 +94,8 @@ impl Pod {
         inner.write_network_files();
         let inner = Arc::new(inner);
         let mut kubelet = JoinSet::new();
-        kubelet.spawn(Arc::clone(&inner).sync());
-        Self { inner, _kubelet: kubelet }
+        let sync = kubelet.spawn(Arc::clone(&inner).sync());
+        Self { inner, sync, _kubelet: kubelet }
     }
 
     /// Takes ConfigMaps as they are rendered now into the running pod, at once, where a kubelet takes up to two minutes.
@@ -117,9 +118,11 @@ impl Pod {
 
     /// Waits until something has happened at or after a time since the pod's start, and says when.
     pub async fn sees(&self, event: &Event, from: Duration, within: Duration) -> Duration {
-        let what = format!("{event}\n{}", self.timeline());
-        let seen = async || self.inner.state().timeline.iter().find(|(at, e)| *at >= from && e == event).map(|(at, _)| *at);
-        let found = tokio::time::timeout(within, eventually_some(&what, within + SYNC * 10, seen)).await;
+        let seen = async || {
+            assert!(!self.sync.is_finished() || self.over(), "the kubelet has failed, see above\n{}", self.timeline());
+            self.inner.state().timeline.iter().find(|(at, seen)| *at >= from && seen == event).map(|(at, _)| *at)
+        };
+        let found = timeout(within, eventually_some("seen", Duration::MAX, seen)).await;
         found.unwrap_or_else(|_| panic!("not within {within:?}: {event}\n{}", self.timeline()))
     }
 
@@ -156,7 +159,7 @@ impl Pod {
         let now = self.inner.now();
         self.inner.state().life.delete(now);
         let grace = Duration::from_secs(self.inner.spec.termination_grace_period_seconds);
-        eventually("the pod has ended", grace * 2, async || self.inner.state().life.over()).await;
+        eventually("the pod has ended", grace * 2, async || self.over()).await;
     }
 
     /// Everything that has happened, a line each, with seconds since the pod's start.
@@ -166,6 +169,10 @@ impl Pod {
             let _ = writeln!(text, "{:>7.2} s  {event}", at.as_secs_f64());
         }
         text
+    }
+
+    fn over(&self) -> bool {
+        self.inner.state().life.over()
     }
 
     fn process(&self, container: &str) -> Arc<Process> {
@@ -267,8 +274,8 @@ impl Inner {
             Kind::Liveness => &container.liveness_probe,
         };
         let Some(probe) = probe else { return Ok(()) };
-        let timeout = Duration::from_secs(probe.timeout_seconds.into());
-        let answer = self.sandbox.probe(container.port(&probe.http_get.port), &probe.http_get.path, timeout).await?;
+        let within = Duration::from_secs(probe.timeout_seconds.into());
+        let answer = self.sandbox.probe(container.port(&probe.http_get.port), &probe.http_get.path, within).await?;
         match answer.status {
             200..400 => Ok(()),
             status => Err(format!("HTTP probe failed with statuscode: {status}")),
@@ -291,7 +298,8 @@ impl Inner {
             }
             super::spec::DnsPolicy::None => {
                 let servers: String = dns.nameservers.iter().map(|server| format!("nameserver {server}\n")).collect();
-                servers + &format!("search {}\n", dns.searches.join(" "))
+                let options: Vec<_> = dns.options.iter().map(|o| format!("{}:{}", o.name, o.value)).collect();
+                servers + &format!("search {}\noptions {}\n", dns.searches.join(" "), options.join(" "))
             }
         };
         let hosts = format!("127.0.0.1 localhost\n::1 localhost\n{} {}\n", self.sandbox.ip(), self.sandbox.name());

@@ -1,7 +1,5 @@
 //! What a kubelet reads of a pod. A field that is not here stops the test: what would be ignored in silence proves nothing.
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, de::IgnoredAny};
 
 /// A pod's `spec`.
@@ -15,7 +13,8 @@ pub(super) struct PodSpec {
     pub volumes: Vec<Volume>,
     pub termination_grace_period_seconds: u64,
     /// There is no API server here whose token could be mounted.
-    pub automount_service_account_token: No,
+    #[serde(rename = "automountServiceAccountToken")]
+    _automount_service_account_token: No,
     #[serde(default)]
     pub dns_policy: DnsPolicy,
     #[serde(default)]
@@ -168,12 +167,13 @@ pub(super) enum VolumeSource {
     HostPath {
         path: String,
         #[serde(rename = "type")]
-        kind: HostPathType,
+        _kind: CharDevice,
     },
 }
 
+/// A folder of the machine has no place in such a pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-pub(super) enum HostPathType {
+pub(super) enum CharDevice {
     CharDevice,
 }
 
@@ -199,7 +199,14 @@ pub(super) struct DnsConfig {
     #[serde(default)]
     pub searches: Vec<String>,
     #[serde(default)]
-    pub options: Vec<BTreeMap<String, String>>,
+    pub options: Vec<DnsOption>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DnsOption {
+    pub name: String,
+    pub value: String,
 }
 
 impl TryFrom<bool> for No {
