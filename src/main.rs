@@ -76,8 +76,9 @@ fn check_config(target: &str, file: FileArgument) -> Result<(Config, Option<&str
         return Ok((load(environment(), file)?, Some(target)));
     }
     // The file's targets are not asked for, but where tailscaled's socket is.
-    let socket = file.path.is_some().then(|| load(environment(), file)).transpose()?.and_then(|config| config.socket);
-    let others = std::env::vars_os().filter(|(name, _)| name != "TELLTAIL_TARGETS");
+    let file = file.path.or_else(|| environment().file()).map(|path| FileArgument { path: Some(path) });
+    let socket = file.map(|file| load(environment(), file)).transpose()?.and_then(|config| config.socket);
+    let others = std::env::vars_os().filter(|(name, _)| name != "TELLTAIL_TARGETS" && name != "TELLTAIL_CONFIG");
     let environment = others.chain([(OsString::from("TELLTAIL_TARGETS"), OsString::from(target))]).collect();
     let config = load(environment, FileArgument { path: None })?;
     Ok((Config { socket: config.socket.clone().or(socket), ..config }, None))

@@ -71,7 +71,7 @@ pub enum Command {
 /// Where the configuration is.
 #[derive(Clone, Debug, clap::Args)]
 pub struct FileArgument {
-    /// YAML file to read beside the environment
+    /// YAML file to read beside the environment [else TELLTAIL_CONFIG]
     #[arg(long = "config", value_name = "FILE")]
     pub path: Option<PathBuf>,
 }

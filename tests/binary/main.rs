@@ -84,6 +84,33 @@ async fn a_wrong_configuration_ends_with_78_and_every_problem() {
 }
 
 #[tokio::test]
+async fn a_variable_names_the_file_for_every_command() {
+    let world = World::new();
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (file, other) = (folder.path().join("telltail.yaml"), folder.path().join("other.yaml"));
+    fs::write(&file, format!("socket: {:?}\ntargets: [\"valkey://cache\"]\n", world.tailscaled.socket()))
+        .expect("a file");
+    fs::write(&other, "targets: [\"valkey://other\"]\n").expect("a file");
+    let run = async |arguments: &[&str], variables: &[(&str, &str)]| {
+        let mut command = telltail(arguments);
+        command.env("TELLTAIL_CONFIG", &file).envs(variables.iter().copied());
+        let output = output(command).await;
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    };
+    let (code, said, warned) = run(&["config", "check"], &[]).await;
+    assert!(code == Some(0) && said.contains("valkey://cache:6379") && warned.is_empty(), "{said}{warned}");
+    let (_, said, _) = run(&["config", "show", "--config", other.to_str().expect("text")], &[]).await;
+    assert!(said.contains("valkey://other:6379"), "the argument is asked first: {said}");
+    let empty = [("TELLTAIL_CONFIG", ""), ("TELLTAIL_TARGETS", "valkey://third")];
+    assert!(run(&["config", "show"], &empty).await.1.contains("valkey://third:6379"), "an empty variable names none");
+    // A URL needs nothing of the file but the socket, whoever names the file.
+    for target in ["cache", "postgres://db:5432"] {
+        let (code, said, warned) = run(&["check", target], &[]).await;
+        assert_eq!(code, Some(0), "{said}{warned}");
+    }
+}
+
+#[tokio::test]
 async fn a_taken_port_ends_with_71_and_its_address() {
     let world = World::new();
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");

@@ -19,7 +19,7 @@ spec:
 apiVersion: v1
 kind: ConfigMap
 metadata:
-  name: {{ $.Release.Name }}-dashboard-{{ base $path | trimSuffix ".json" }}
+  name: grafana-dashboard-{{ base $path | trimSuffix ".json" }}
   namespace: {{ $.Release.Namespace }}
   labels: {{- include "telltail.labels" $ | nindent 4 }}
     {{- with $.Values.dashboards.labels }}{{ toYaml . | nindent 4 }}{{ end }}

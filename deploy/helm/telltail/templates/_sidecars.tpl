@@ -80,10 +80,13 @@
 - name: telltail
   image: {{ include "telltail.image" (merge (dict "tag" $tag) $agent.image) }}
   restartPolicy: Always
-  args: [run, --config, /etc/telltail/telltail.yaml]
+  args: [run]
   env:
     - name: TS_SOCKET
       value: /var/run/tailscale/tailscaled.sock
+    # A variable, so that `kubectl exec POD -c telltail -- /telltail doctor` finds the same file.
+    - name: TELLTAIL_CONFIG
+      value: /etc/telltail/telltail.yaml
     # Spreads the probes of many pods over the interval.
     - name: POD_UID
       valueFrom: {fieldRef: {fieldPath: metadata.uid}}
