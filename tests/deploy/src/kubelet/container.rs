@@ -88,7 +88,10 @@ impl SecurityContext {
     /// What makes a process with these rights.
     fn options(&self) -> String {
         assert!(self.capabilities.drop == ["ALL"], "{:?}: the default set is not known here", self.capabilities.drop);
-        assert!(!(self.run_as_non_root && self.run_as_user == 0), "the kubelet refuses root where runAsNonRoot is true");
+        assert!(
+            !(self.run_as_non_root && self.run_as_user == 0),
+            "the kubelet refuses root where runAsNonRoot is true"
+        );
         let kept: String = self.capabilities.add.iter().map(|name| format!(",+{}", name.to_lowercase())).collect();
         let escalation = if self.allow_privilege_escalation { "" } else { " --no-new-privs" };
         format!(

@@ -11,8 +11,11 @@ use super::{
 pub(super) type Fields = BTreeMap<&'static str, String>;
 
 /// Where the API server is said to be; nobody is there. Every pod is told, and a program may act on it.
-const API_SERVER: [(&str, &str); 3] =
-    [("KUBERNETES_SERVICE_HOST", "10.96.0.1"), ("KUBERNETES_SERVICE_PORT", "443"), ("KUBERNETES_PORT", "tcp://10.96.0.1:443")];
+const API_SERVER: [(&str, &str); 3] = [
+    ("KUBERNETES_SERVICE_HOST", "10.96.0.1"),
+    ("KUBERNETES_SERVICE_PORT", "443"),
+    ("KUBERNETES_PORT", "tcp://10.96.0.1:443"),
+];
 
 /// The variables of a container, in their order.
 pub(super) fn variables(container: &Container, fields: &Fields, objects: &Objects) -> Vec<(String, String)> {
@@ -63,12 +66,9 @@ mod tests {
     #[test]
     fn references_become_values_and_the_unknown_stays() {
         let variables = [("A".to_owned(), "1".to_owned()), ("B".to_owned(), "2".to_owned())];
-        for (text, expanded) in [
-            ("$(A)-$(B)", "1-2"),
-            ("$(C) $(A", "$(C) $(A"),
-            ("$$(A) costs 5$", "$(A) costs 5$"),
-            ("$A", "$A"),
-        ] {
+        for (text, expanded) in
+            [("$(A)-$(B)", "1-2"), ("$(C) $(A", "$(C) $(A"), ("$$(A) costs 5$", "$(A) costs 5$"), ("$A", "$A")]
+        {
             assert_eq!(expand(text, &variables), expanded, "{text}");
         }
     }

@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use super::life::Kind;
+use super::managed::Kind;
 
 /// Something that happened; containers are called by their names.
 #[derive(Debug, Clone, PartialEq, Eq)]

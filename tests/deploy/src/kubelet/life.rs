@@ -4,13 +4,10 @@ use std::time::Duration;
 
 use super::{
     event::Event,
-    probe::Prober,
-    spec::{Container, PodSpec},
+    managed::{Kind, Managed, Phase},
+    spec::PodSpec,
 };
 
-/// From the second restart on, doubling to the greatest.
-const FIRST_BACKOFF: Duration = Duration::from_secs(10);
-const GREATEST_BACKOFF: Duration = Duration::from_secs(300);
 /// What is left between the signals when the grace period is over.
 const LAST_RESPITE: Duration = Duration::from_secs(2);
 
@@ -24,38 +21,6 @@ pub(super) struct Life {
     ready: bool,
     actions: Vec<Action>,
     events: Vec<Event>,
-}
-
-#[derive(Debug)]
-struct Managed {
-    spec: Container,
-    phase: Phase,
-    startup: Option<Prober>,
-    readiness: Option<Prober>,
-    liveness: Option<Prober>,
-    started: bool,
-    starts: u32,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    /// May start from this time on.
-    Waiting(Duration),
-    Running,
-    /// Was asked to end, and is killed at this time.
-    Stopping(Duration),
-    Ended,
-}
-
-/// The probes of a container.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// Holds back the others, and the containers behind.
-    Startup,
-    /// Says whether the container is ready.
-    Readiness,
-    /// Restarts the container.
-    Liveness,
 }
 
 /// A probe that is due, of one run of a container.
@@ -111,7 +76,8 @@ impl Life {
         let container = &mut self.containers[index];
         self.events.push(Event::Exited(container.name(), code));
         container.reset();
-        container.phase = if self.deadline.is_some() { Phase::Ended } else { Phase::Waiting(now + container.backoff()) };
+        container.phase =
+            if self.deadline.is_some() { Phase::Ended } else { Phase::Waiting(now + container.backoff()) };
         self.judge();
     }
 
@@ -207,88 +173,6 @@ impl Life {
         if ready != self.ready {
             self.ready = ready;
             self.events.push(Event::Ready(ready));
-        }
-    }
-}
-
-impl Managed {
-    fn new(spec: Container) -> Self {
-        let phase = Phase::Waiting(Duration::ZERO);
-        let mut new = Self { spec, phase, startup: None, readiness: None, liveness: None, started: false, starts: 0 };
-        new.reset();
-        new
-    }
-
-    fn name(&self) -> String {
-        self.spec.name.clone()
-    }
-
-    fn sidecar(&self) -> bool {
-        self.spec.restart_policy.is_some()
-    }
-
-    fn alive(&self) -> bool {
-        matches!(self.phase, Phase::Running | Phase::Stopping(_))
-    }
-
-    fn ready(&self) -> bool {
-        self.alive() && self.started && self.readiness.as_ref().is_none_or(Prober::verdict)
-    }
-
-    fn reset(&mut self) {
-        let prober = |spec: &Option<_>, verdict| spec.as_ref().map(|spec| Prober::new(spec, verdict));
-        self.startup = prober(&self.spec.startup_probe, false);
-        self.readiness = prober(&self.spec.readiness_probe, false);
-        self.liveness = prober(&self.spec.liveness_probe, true);
-        self.started = false;
-    }
-
-    fn run(&mut self, now: Duration) {
-        self.phase = Phase::Running;
-        self.starts += 1;
-        match &mut self.startup {
-            Some(prober) => prober.begin(now),
-            None => self.begin(now),
-        }
-    }
-
-    /// The startup probe has passed, or there is none: the other probes have their turn.
-    fn begin(&mut self, now: Duration) {
-        self.started = true;
-        if let Some(prober) = &mut self.startup {
-            prober.end();
-        }
-        for prober in [&mut self.readiness, &mut self.liveness].into_iter().flatten() {
-            prober.begin(now);
-        }
-    }
-
-    /// Only readiness is still asked for.
-    fn stop(&mut self, kill_at: Duration) {
-        self.phase = Phase::Stopping(kill_at);
-        for prober in [&mut self.startup, &mut self.liveness].into_iter().flatten() {
-            prober.end();
-        }
-    }
-
-    fn due(&mut self, now: Duration) -> impl Iterator<Item = Kind> {
-        let alive = self.alive();
-        let kinds = [Kind::Startup, Kind::Readiness, Kind::Liveness];
-        kinds.into_iter().filter(move |kind| alive && self.prober(*kind).as_mut().is_some_and(|p| p.take_turn(now)))
-    }
-
-    fn prober(&mut self, kind: Kind) -> &mut Option<Prober> {
-        match kind {
-            Kind::Startup => &mut self.startup,
-            Kind::Readiness => &mut self.readiness,
-            Kind::Liveness => &mut self.liveness,
-        }
-    }
-
-    fn backoff(&self) -> Duration {
-        match self.starts {
-            0 | 1 => Duration::ZERO,
-            starts => (FIRST_BACKOFF * 2_u32.saturating_pow(starts - 2)).min(GREATEST_BACKOFF),
         }
     }
 }

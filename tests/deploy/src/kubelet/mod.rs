@@ -5,12 +5,15 @@
 //! and an end in reverse order within the grace period. Users, capabilities, read-only roots and mounts are real. Not enforced
 //! are resources, sizes of volumes and seccomp; what it does not know in a pod it refuses.
 //!
-//! Decisions are in [`life`] and [`probe`] and are told the time; the rest here carries them out.
+//! Decisions are in `life`, `managed` and `probe`, which are told the time; the rest carries them out.
 
 mod container;
 mod environment;
 mod event;
+mod kubelet;
 mod life;
+mod managed;
+mod manifest;
 mod pod;
 mod probe;
 mod spec;
@@ -18,6 +21,6 @@ mod volume;
 
 pub use container::Image;
 pub use event::Event;
-pub use life::Kind;
+pub use managed::Kind;
 pub use pod::Pod;
 pub use volume::Files;

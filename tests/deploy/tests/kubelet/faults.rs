@@ -1,6 +1,10 @@
 use std::time::Duration;
 
-use telltail_deploy::{Mode, kubelet::Event};
+use telltail_deploy::{
+    Mode,
+    kubelet::{Event, Pod},
+};
+use telltail_tailnet::eventually;
 
 use crate::world::{KUBELET, SLACK, START, World, becomes_ready, exited, nothing_restarted, show, worker_is_served};
 
@@ -58,16 +62,28 @@ async fn a_killed_sidecar_is_restarted_alone() {
         let killed = pod.note(&format!("{name} is killed"));
         pod.kill(name).await;
         pod.sees(&exited(name, -9), killed, SLACK).await;
-        pod.sees(&Event::Running(name.to_owned(), 1), killed, SLACK).await;
-        // A pod is not ready while one of its containers is not.
+        // A pod is not ready while one of its containers does not run.
         pod.sees(&Event::Ready(false), killed, SLACK).await;
-        let back = pod.sees(&Event::Ready(true), killed, START).await;
+        let again = pod.sees(&Event::Running(name.to_owned(), 1), killed, SLACK).await;
+        pod.sees(&Event::Ready(true), again, START).await;
+        every_target_answers(&pod, killed).await;
         worker_is_served(&pod).await;
-        assert!(!pod.saw(back, |event| *event == Event::Ready(false)), "{}", pod.timeline());
+        pod.note("telltail and the worker are answered again");
+        assert!(pod.ready(), "{}", pod.timeline());
     }
-    assert!(!pod.saw(begin, |event| matches!(event, Event::Running(name, _) if name == "worker")), "{}", pod.timeline());
+    let worker = |event: &Event| matches!(event, Event::Running(name, _) | Event::Exited(name, _) if name == "worker");
+    assert!(!pod.saw(begin, worker), "{}", pod.timeline());
     show("sidecars killed", &pod);
-    for name in ["worker", "telltail", "tailscale"] {
-        println!("--- {name}\n{}", pod.log(name));
-    }
+}
+
+/// Waits until each target was probed with success after a time since the pod's start.
+async fn every_target_answers(pod: &Pod, since: Duration) {
+    let after = pod.wall_clock(since).as_secs_f64();
+    eventually("telltail reaches every target", START, async || {
+        let page = pod.get(8245, "/metrics").await.body;
+        let successes = page.lines().filter(|line| line.starts_with("telltail_probe_last_success_timestamp_seconds{"));
+        let times = successes.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok());
+        times.filter(|time| *time > after).count() == 2
+    })
+    .await;
 }

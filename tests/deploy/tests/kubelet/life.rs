@@ -18,7 +18,8 @@ async fn in_userspace_mode_the_worker_is_served_through_socks5() {
     worker_is_served(&pod).await;
     assert!(pod.log("worker").contains("proxy socks5h://localhost:1055"), "{}", pod.log("worker"));
     let page = pod.get(8245, "/metrics").await.body;
-    assert!(page.contains("via=\"socks5\""), "{page}");
+    let way = page.lines().find(|line| line.starts_with("telltail_target_info")).unwrap_or_default();
+    assert!(way.contains("via=\"socks5://127.0.0.1:1055\""), "{way}");
     ends_in_reverse(&pod).await;
     show("userspace mode, SOCKS5", &pod);
 }

@@ -17,7 +17,7 @@ async fn a_dead_database_does_not_wedge_the_start_and_observe_ends_its_effect() 
     pod.note("the database is dead from the start");
     let gate = starts_in_order(&pod).await;
     eventually("the worker says what is wrong", START, async || pod.log("worker").contains("postgres failed")).await;
-    eventually("telltail says what is wrong", START, async || pod.log("telltail").contains("connect_refused")).await;
+    eventually("telltail says what is wrong", START, async || pod.log("telltail").contains("Target is down")).await;
     assert!(!pod.ready());
 
     let switched = pod.note("ConfigMap says readiness: observe");
@@ -40,14 +40,15 @@ async fn a_dead_database_does_not_wedge_the_start_and_observe_ends_its_effect() 
 #[tokio::test]
 async fn a_target_that_nobody_knows_holds_the_gate_until_its_release() {
     let world = World::new().await;
-    let targets = "worker.tailscale.agent.config.targets={postgres://stackeye-db-prd:5432,valkey://stackeye-cache-prd:6379}";
+    let targets =
+        "worker.tailscale.agent.config.targets={postgres://stackeye-db-prd:5432,valkey://stackeye-cache-prd:6379}";
     let release = "worker.tailscale.agent.config.startup_release=10s";
     let pod = world.start(&world.render(Mode::Userspace, &[targets, release])).await;
     pod.note("stackeye-cache-prd is not on the tailnet; the gate is released after 10 s");
     let gate = starts_in_order(&pod).await;
     assert!((10.0..14.0).contains(&gate.as_secs_f64()), "{}", pod.timeline());
     let page = pod.get(8245, "/metrics").await.body;
-    assert!(page.contains("telltail_startup_gate_release_info{cause=\"timeout\"} 1"), "{page}");
+    assert!(page.contains("telltail_startup_gate_release_info{cause=\"timeout\"} 1"), "{}", pod.log("telltail"));
     worker_is_served(&pod).await;
     assert!(!pod.ready(), "a required target is missing");
     nothing_restarted(&pod, gate + Duration::from_secs(1));

@@ -68,13 +68,9 @@ fn images() -> BTreeMap<String, Image> {
     let telltail = image(&["/telltail"], &[(telltail(), "/telltail")]);
     let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("worker");
     let worker = image(&["/venv/bin/python", "/worker/worker.py"], &[(venv(), "/venv"), (sources, "/worker")]);
-    [
-        ("tailscale/tailscale", tailscale),
-        ("ghcr.io/stackeye/telltail", telltail),
-        ("ghcr.io/stackeye/worker", worker),
-    ]
-    .map(|(repository, image)| (repository.to_owned(), image))
-    .into()
+    [("tailscale/tailscale", tailscale), ("ghcr.io/stackeye/telltail", telltail), ("ghcr.io/stackeye/worker", worker)]
+        .map(|(repository, image)| (repository.to_owned(), image))
+        .into()
 }
 
 fn venv() -> PathBuf {
@@ -92,10 +88,13 @@ pub const SLACK: Duration = Duration::from_secs(2);
 /// The kubelet's part in the way from a fault to NotReady: two readiness probes, 5 s apart.
 pub const KUBELET: Duration = Duration::from_secs(10);
 
-/// Waits until the worker's last round was answered by both services.
+/// Waits until a round that the worker begins now or later was answered by both services.
 pub async fn worker_is_served(pod: &Pod) {
-    let served = async || pod.log("worker").lines().last().is_some_and(served);
-    eventually("the worker's database and cache answer", START, served).await;
+    let rounds = || pod.log("worker").lines().map(str::to_owned).collect::<Vec<_>>();
+    // The one that is going on may have asked before.
+    let before = rounds().len() + 1;
+    let answered = async || rounds().iter().skip(before).any(|line| served(line));
+    eventually("the worker's database and cache answer", START, answered).await;
 }
 
 /// Does this line of the worker's say that both services answered?
