@@ -6,6 +6,7 @@ import socket
 from urllib.parse import urlsplit
 
 import pg8000.dbapi
+import psycopg
 import redis
 import socks
 
@@ -22,10 +23,12 @@ def connect(host: str, port: int, timeout: float) -> socket.socket:
     )
 
 
-def postgres(address: str, timeout: float = 3, **more) -> pg8000.dbapi.Connection:
-    """pg8000 takes a socket that stands already."""
+def postgres(address: str, timeout: float = 3, *, user: str, database: str):
+    """libpq, and with it psycopg, makes its own connections and knows no proxy; pg8000 takes a socket that stands already."""
     host, _, port = address.rpartition(":")
-    return pg8000.dbapi.connect(host=host, sock=connect(host, int(port), timeout), **more)
+    if not PROXY:
+        return psycopg.connect(host=host, port=port, user=user, dbname=database, connect_timeout=int(timeout))
+    return pg8000.dbapi.connect(host=host, sock=connect(host, int(port), timeout), user=user, database=database)
 
 
 class TailnetConnection(redis.Connection):
