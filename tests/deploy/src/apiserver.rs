@@ -5,7 +5,6 @@ use serde_json::Value;
 use std::io::Write;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
-use std::thread;
 use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
 
@@ -66,7 +65,8 @@ impl Apiserver {
         while !output(&mut self.kubectl(arguments)).status.success() {
             let late = begun.elapsed().is_ok_and(|time| time > Duration::from_secs(120));
             assert!(!late, "kubectl {arguments:?} fails:\n{}", self.log());
-            thread::sleep(Duration::from_millis(100));
+            #[expect(clippy::disallowed_methods, reason = "nobody else is on this thread")]
+            std::thread::sleep(Duration::from_millis(100));
         }
     }
 
@@ -94,12 +94,8 @@ impl Apiserver {
     pub fn judge(&self, objects: &[Value]) -> Output {
         let list = serde_json::json!({"apiVersion": "v1", "kind": "List", "items": objects});
         let mut kubectl = self.kubectl(&["create", "--dry-run=server", "--validate=strict", "--filename", "-"]);
-        let mut child = kubectl
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("kubectl");
+        let mut child =
+            kubectl.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("kubectl");
         let mut input = child.stdin.take().expect("kubectl's input");
         input.write_all(list.to_string().as_bytes()).expect("kubectl reads");
         drop(input);

@@ -60,9 +60,9 @@ impl Worker {
     /// Every cluster × environment × mode.
     pub fn all() -> impl Iterator<Item = Self> {
         CLUSTERS.into_iter().flat_map(|cluster| {
-            ENVIRONMENTS.into_iter().flat_map(move |environment| {
-                Mode::ALL.into_iter().map(move |mode| Self { cluster, environment, mode })
-            })
+            ENVIRONMENTS
+                .into_iter()
+                .flat_map(move |environment| Mode::ALL.into_iter().map(move |mode| Self { cluster, environment, mode }))
         })
     }
 

@@ -2,6 +2,7 @@
 
 pub mod apiserver;
 pub mod charts;
+pub mod kubelet;
 pub mod pod;
 pub mod policy;
 pub mod tools;

@@ -43,9 +43,9 @@ impl<'a> Container<'a> {
 
     /// Its variables; one that comes from the pod's fields has the field's path as its value.
     pub fn env(self) -> Vec<(&'a str, &'a str)> {
-        let value = |one: &'a Value| match &one["valueFrom"] {
-            Value::Null => text(&one["value"]),
-            from => text(&from["fieldRef"]["fieldPath"]),
+        let value = |one: &'a Value| {
+            let from = &one["valueFrom"];
+            text(if from.is_null() { &one["value"] } else { &from["fieldRef"]["fieldPath"] })
         };
         list(&self.0["env"]).iter().map(|one| (text(&one["name"]), value(one))).collect()
     }

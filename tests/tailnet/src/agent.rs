@@ -218,7 +218,7 @@ pub fn check(node: &Node, target: &str) -> Command {
 }
 
 /// The debug build of telltail. Cargo does not make it for the tests of another package, and an old one proves nothing.
-fn telltail() -> PathBuf {
+pub fn telltail() -> PathBuf {
     let program = target_folder().join("debug/telltail");
     let built = fs::metadata(&program).and_then(|meta| meta.modified());
     let built = built.unwrap_or_else(|error| panic!("{}: {error}; run cargo build --bin telltail", program.display()));

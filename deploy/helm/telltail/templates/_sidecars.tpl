@@ -27,8 +27,10 @@
     # cluster is one Secret that all replicas share, and with it one identity.
     - name: TS_KUBE_SECRET
       value: ""
+    # A folder of tailscaled's own below the volume: the volume is root's, and tailscaled, which is not root, gives up
+    # where it may not change its folder's mode.
     - name: TS_STATE_DIR
-      value: /var/lib/tailscale
+      value: /var/lib/tailscale/state
     # The key is used once: an expired one does not matter to a container that starts again.
     - name: TS_AUTH_ONCE
       value: "true"

@@ -14,10 +14,8 @@ fn read(file: &str) -> Value {
 /// What the ApplicationSet makes: its template with each pair of the two lists.
 fn applications(set: &Value) -> Vec<Value> {
     let generator = &set["spec"]["generators"][0];
-    let lists: Vec<&Value> = match &generator["matrix"] {
-        Value::Null => vec![generator],
-        matrix => list(&matrix["generators"]).iter().collect(),
-    };
+    let both = list(&generator["matrix"]["generators"]);
+    let lists = if both.is_empty() { std::slice::from_ref(generator) } else { both };
     let mut made = vec![set["spec"]["template"].to_string()];
     for elements in lists {
         let with = |template: &String| -> Vec<String> {
@@ -79,7 +77,8 @@ fn the_project_permits_what_the_applications_need() {
             assert!(list(&project["destinations"]).iter().any(|one| permits(&one)), "{cluster} {namespace}");
         }
     }
-    let permitted: BTreeSet<&str> = list(&project["namespaceResourceWhitelist"]).iter().map(|one| text(&one["kind"])).collect();
+    let permitted: BTreeSet<&str> =
+        list(&project["namespaceResourceWhitelist"]).iter().map(|one| text(&one["kind"])).collect();
     for (_, rendered) in workers() {
         for object in rendered {
             assert!(permitted.contains(text(&object["kind"])), "{}", object["kind"]);

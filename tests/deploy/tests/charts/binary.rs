@@ -1,13 +1,13 @@
 //! What the charts tell telltail is what the real telltail understands.
 
-use crate::{charts, workers};
+use crate::workers;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use telltail_deploy::charts::only;
 use telltail_deploy::pod::text;
 use telltail_deploy::tools::{output, telltail};
-use telltail_deploy::{Pod, Worker};
+use telltail_deploy::{Charts, Pod, Worker};
 use tempfile::TempDir;
 
 /// telltail with the rendered variables and the rendered file; only the file's and the socket's place differ.
@@ -40,7 +40,8 @@ fn every_rendered_configuration_holds() {
 
 #[test]
 fn every_rendered_path_is_served() {
-    let rendered = charts().render(Worker::PRODUCTION, &["--set", "worker.tailscale.agent.scrapeAnnotations=true"]);
+    let rendered =
+        Charts::prepare().render(Worker::PRODUCTION, &["--set", "worker.tailscale.agent.scrapeAnnotations=true"]);
     let (_folder, mut command) = as_rendered(&rendered);
     let container = Pod::of(&rendered).container("telltail").unwrap();
     let port = container.0["ports"][0]["containerPort"].as_u64().unwrap();
@@ -69,7 +70,8 @@ impl Running {
     fn start(command: &mut Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let started = lines.map_while(Result::ok).find(|line| line.contains("\"Started\"")).expect("a line that says so");
+        let started =
+            lines.map_while(Result::ok).find(|line| line.contains("\"Started\"")).expect("a line that says so");
         let started: serde_json::Value = serde_json::from_str(&started).unwrap();
         Self { child, address: text(&started["address"]).to_owned() }
     }

@@ -1,8 +1,9 @@
 //! What the users' own linters say.
 
-use crate::{charts, workers};
+use crate::workers;
 use serde_json::Value;
 use std::collections::BTreeSet;
+use telltail_deploy::Charts;
 use telltail_deploy::charts::{CLUSTERS, ENVIRONMENTS, Mode};
 use telltail_deploy::pod::{list, text};
 use telltail_deploy::tools::{built, run, wheel};
@@ -26,7 +27,8 @@ const TUN: &[(&str, &str)] = &[("CKV_K8S_25", "NET_ADMIN makes the interface")];
 
 #[test]
 fn helm_lint_finds_nothing() {
-    let deploy = charts().deploy();
+    let charts = Charts::prepare();
+    let deploy = charts.deploy();
     run(built("helm").args(["lint", "--strict"]).arg(deploy.join("helm/telltail-monitoring")));
     for environment in ENVIRONMENTS {
         for cluster in CLUSTERS {
@@ -58,10 +60,11 @@ fn kubernetes_schemas_of_every_age_take_it() {
 fn checkov(mode: Mode) -> BTreeSet<String> {
     let folder = TempDir::new().unwrap();
     let (_, rendered) = workers().iter().find(|(worker, _)| worker.mode == mode).unwrap();
-    std::fs::write(folder.path().join("worker.yaml"), documents(rendered.iter())).unwrap();
+    let file = folder.path().join("worker.yaml");
+    std::fs::write(&file, documents(rendered.iter())).unwrap();
     let mut checkov = wheel("checkov");
-    checkov.args(["--framework", "kubernetes", "--skip-download", "--soft-fail", "--output", "json", "--directory"]);
-    let report: Value = serde_json::from_str(&run(checkov.arg(folder.path()))).unwrap();
+    checkov.args(["--framework", "kubernetes", "--skip-download", "--soft-fail", "--output", "json", "--file"]);
+    let report: Value = serde_json::from_str(&run(checkov.arg(&file))).unwrap();
     assert!(report["summary"]["passed"].as_u64() > Some(50), "{}", report["summary"]);
     list(&report["results"]["failed_checks"]).iter().map(|check| text(&check["check_id"]).to_owned()).collect()
 }

@@ -1,5 +1,7 @@
 //! What `deploy/` holds, looked at with the tools that its users have.
 
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
 mod apiserver;
 mod argocd;
 mod binary;
@@ -13,15 +15,11 @@ use serde_json::Value;
 use std::sync::LazyLock;
 use telltail_deploy::{Charts, Worker};
 
-static CHARTS: LazyLock<Charts> = LazyLock::new(Charts::prepare);
-static WORKERS: LazyLock<Vec<(Worker, Vec<Value>)>> =
-    LazyLock::new(|| Worker::all().map(|worker| (worker, charts().render(worker, &[]))).collect());
-
-fn charts() -> &'static Charts {
-    &CHARTS
-}
-
 /// Every worker with what it renders to.
 fn workers() -> &'static [(Worker, Vec<Value>)] {
+    static WORKERS: LazyLock<Vec<(Worker, Vec<Value>)>> = LazyLock::new(|| {
+        let charts = Charts::prepare();
+        Worker::all().map(|worker| (worker, charts.render(worker, &[]))).collect()
+    });
     &WORKERS
 }

@@ -4,9 +4,9 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use telltail_deploy::charts::{Mode, objects, only};
 use telltail_deploy::pod::{list, text};
-use telltail_deploy::{Pod, Worker};
+use telltail_deploy::{Charts, Pod, Worker};
 
-use crate::{charts, workers};
+use crate::workers;
 
 /// Does `check` for every worker; the last line that a failed test prints says which one it was.
 fn each(check: impl Fn(Worker, &[Value])) {
@@ -33,7 +33,11 @@ fn the_pod_is_wired_up() {
         }
         for container in pod.containers() {
             let sidecar = container.name() != "worker";
-            assert_eq!(container.0["restartPolicy"] == "Always", sidecar, "{names:?} are native sidecars but the worker");
+            assert_eq!(
+                container.0["restartPolicy"] == "Always",
+                sidecar,
+                "{names:?} are native sidecars but the worker"
+            );
             for mount in container.mounts() {
                 assert!(pod.volume(text(&mount["name"])).is_some(), "{mount} has no volume");
             }
@@ -43,8 +47,12 @@ fn the_pod_is_wired_up() {
                 assert!(probe["httpGet"]["host"].is_null());
             }
         }
-        let used: BTreeSet<&str> = pod.containers().flat_map(|one| one.mounts()).map(|one| text(&one["name"])).collect();
-        assert!(list(&pod.0["volumes"]).iter().all(|volume| used.contains(text(&volume["name"]))), "a volume is unused");
+        let used: BTreeSet<&str> =
+            pod.containers().flat_map(|one| one.mounts()).map(|one| text(&one["name"])).collect();
+        assert!(
+            list(&pod.0["volumes"]).iter().all(|volume| used.contains(text(&volume["name"]))),
+            "a volume is unused"
+        );
     });
 }
 
@@ -152,7 +160,8 @@ fn every_place_names_the_same_targets() {
         }
         if worker.mode == Mode::Egress {
             let services = rendered.iter().filter(|object| object["kind"] == "Service");
-            let found = services.map(|one| (text(&one["metadata"]["name"]).to_owned(), one["spec"]["ports"][0]["port"].as_u64()));
+            let found = services
+                .map(|one| (text(&one["metadata"]["name"]).to_owned(), one["spec"]["ports"][0]["port"].as_u64()));
             let expected = hosts(worker).map(|(host, port)| (host, Some(port)));
             assert_eq!(found.collect::<BTreeSet<_>>(), BTreeSet::from(expected.clone()));
             let proxies = only(rendered, "NetworkPolicy")["spec"]["egress"][3]["ports"].clone();
@@ -202,7 +211,8 @@ fn images_are_pinned_and_names_fit() {
 #[test]
 fn a_digest_is_added_to_the_tag() {
     let digest = format!("sha256:{}", "0".repeat(64));
-    let rendered = charts().render(Worker::PRODUCTION, &["--set", &format!("worker.tailscale.image.digest={digest}")]);
+    let rendered =
+        Charts::prepare().render(Worker::PRODUCTION, &["--set", &format!("worker.tailscale.image.digest={digest}")]);
     let image = &Pod::of(&rendered).container("tailscale").unwrap().0["image"];
     assert_eq!(*image, format!("tailscale/tailscale:v1.102.5@{digest}"));
 }
@@ -210,7 +220,8 @@ fn a_digest_is_added_to_the_tag() {
 #[test]
 fn a_change_of_the_readiness_mode_rolls_nothing() {
     let observe = ["--set", "worker.tailscale.agent.config.readiness=observe"];
-    let (before, after) = (charts().render(Worker::PRODUCTION, &[]), charts().render(Worker::PRODUCTION, &observe));
+    let charts = Charts::prepare();
+    let (before, after) = (charts.render(Worker::PRODUCTION, &[]), charts.render(Worker::PRODUCTION, &observe));
     assert_ne!(only(&before, "ConfigMap"), only(&after, "ConfigMap"));
     assert_eq!(only(&before, "Deployment"), only(&after, "Deployment"));
 }

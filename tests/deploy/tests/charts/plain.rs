@@ -1,13 +1,12 @@
 //! What is there for those without Helm or without the Prometheus Operator.
 
-use crate::charts;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use telltail_deploy::Worker;
+use std::process::Command;
 use telltail_deploy::charts::objects;
 use telltail_deploy::pod::{list, text};
 use telltail_deploy::tools::{root, run};
-use std::process::Command;
+use telltail_deploy::{Charts, Worker};
 use tempfile::TempDir;
 
 const HEADER: &str = "\
@@ -17,8 +16,9 @@ const HEADER: &str = "\
 
 #[test]
 fn the_plain_manifest_is_the_charts() {
-    let values = charts().deploy().join("plain/values.yaml");
-    let rendered = run(&mut charts().template(Worker::PRODUCTION, &["--values", &values.to_string_lossy()]));
+    let charts = Charts::prepare();
+    let values = charts.deploy().join("plain/values.yaml");
+    let rendered = run(&mut charts.template(Worker::PRODUCTION, &["--values", &values.to_string_lossy()]));
     let rendered = format!("{HEADER}{}", rendered.replace("managed-by: Helm", "managed-by: kubectl"));
     let file = root().join("deploy/plain/stackeye-worker.yaml");
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
@@ -69,7 +69,9 @@ fn plain_prometheus_finds_telltails_and_labels_them() {
         .iter()
         .map(|target| &target["labels"])
         .filter(|labels| !labels["instance"].is_null())
-        .map(|labels| (text(&labels["pod"]), ["job", "cluster", "environment", "namespace"].map(|name| text(&labels[name]))))
+        .map(|labels| {
+            (text(&labels["pod"]), ["job", "cluster", "environment", "namespace"].map(|name| text(&labels[name])))
+        })
         .collect();
     let expected = [
         ("stackeye-worker-a", ["telltail", "nyc3", "prd", "stackeye-prd"]),

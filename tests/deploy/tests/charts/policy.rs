@@ -2,10 +2,10 @@
 
 use crate::workers;
 use std::collections::BTreeSet;
+use telltail_deploy::Pod;
 use telltail_deploy::charts::{ENVIRONMENTS, Mode};
 use telltail_deploy::policy::Policy;
 use telltail_deploy::tools::root;
-use telltail_deploy::Pod;
 
 fn text() -> String {
     std::fs::read_to_string(root().join("deploy/tailnet/policy.hujson")).unwrap()
@@ -54,7 +54,8 @@ fn each_worker_reaches_exactly_what_it_is_rendered_with() {
 
 #[test]
 fn a_grant_too_many_is_found() {
-    let extra = r#""grants": [{"src": ["tag:stackeye-worker-dev"], "dst": ["tag:stackeye-db-prd"], "ip": ["tcp:5432"]},"#;
+    let extra =
+        r#""grants": [{"src": ["tag:stackeye-worker-dev"], "dst": ["tag:stackeye-db-prd"], "ip": ["tcp:5432"]},"#;
     let opened = Policy::read(&text().replace("\"grants\": [", extra)).unwrap();
     assert_eq!(opened.failures(), ["tag:stackeye-worker-dev reaches tag:stackeye-db-prd:5432"]);
     let closed = Policy::read(&text().replace("\"ip\": [\"tcp:6379\"]", "\"ip\": [\"tcp:6380\"]")).unwrap();
