@@ -81,6 +81,20 @@ impl Apiserver {
         command
     }
 
+    /// Puts its address and an administrator's token into a kubeconfig, as the cluster and the user of this name.
+    ///
+    /// # Panics
+    /// When kubectl cannot write the file.
+    pub fn write_credentials(&self, kubeconfig: &Path, name: &str) {
+        for arguments in [
+            ["set-cluster", name, "--server", SERVER, "--insecure-skip-tls-verify"].as_slice(),
+            ["set-credentials", name, "--token", TOKEN].as_slice(),
+        ] {
+            let mut kubectl = built("kubectl");
+            run(kubectl.env("KUBECONFIG", kubeconfig).arg("config").args(arguments));
+        }
+    }
+
     /// A program in the server's network.
     pub fn inside(&self, program: &Path) -> Command {
         let mut command = Command::new("nsenter");

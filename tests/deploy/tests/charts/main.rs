@@ -5,6 +5,7 @@
 mod apiserver;
 mod argocd;
 mod binary;
+mod docs;
 mod lint;
 mod manifests;
 mod plain;

@@ -9,6 +9,7 @@ use telltail_deploy::{Charts, Pod, Worker};
 use crate::workers;
 
 /// Does `check` for every worker; the last line that a failed test prints says which one it was.
+#[expect(clippy::print_stdout, reason = "a failed test shows it")]
 fn each(check: impl Fn(Worker, &[Value])) {
     for (worker, rendered) in workers() {
         println!("{worker:?}");
