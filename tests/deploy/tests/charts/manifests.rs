@@ -173,6 +173,16 @@ fn every_place_names_the_same_targets() {
 }
 
 #[test]
+fn the_proxies_of_a_group_are_reached_at_their_own_ports() {
+    let worker = Worker { mode: Mode::Egress, ..Worker::PRODUCTION };
+    let rendered = Charts::prepare().render(worker, &["--set", "worker.tailscale.egress.proxyGroup=stackeye-egress"]);
+    let rule = &only(&rendered, "NetworkPolicy")["spec"]["egress"][3];
+    assert_eq!(rule["ports"], json!([{"port": 10000, "endPort": 10999, "protocol": "TCP"}]));
+    let service = rendered.iter().find(|object| object["kind"] == "Service").unwrap();
+    assert_eq!(service["metadata"]["annotations"]["tailscale.com/proxy-group"], "stackeye-egress");
+}
+
+#[test]
 fn prometheus_finds_the_pods_and_labels_them() {
     each(|worker, rendered| {
         if worker.mode == Mode::AgentOff {
