@@ -52,7 +52,7 @@ dnsConfig:
     - svc.cluster.local
     - cluster.local
   # Nobody answers at the first address before tailscaled runs, and tailscaled itself asks for its control server then:
-  # with the default of 5 s it needs 11 s to start instead of 3.
+  # with the default of 5 s a pod needs 11 s to start instead of 4.
   options: [{name: timeout, value: "1"}]
 {{- end }}
 {{- end }}

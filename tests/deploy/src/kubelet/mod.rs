@@ -10,13 +10,13 @@
 mod container;
 mod environment;
 mod event;
-mod kubelet;
 mod life;
 mod managed;
 mod manifest;
 mod pod;
 mod probe;
 mod spec;
+mod sync;
 mod volume;
 
 pub use container::Image;

@@ -15,10 +15,10 @@ use tokio::{
 use super::{
     container::Image,
     event::Event,
-    kubelet::{Kubelet, State},
     life::Life,
     manifest::{config_maps, fields, pod_name, pod_template},
     spec::{PodSpec, VolumeSource},
+    sync::{Kubelet, State},
     volume::{self, Files, Objects},
 };
 

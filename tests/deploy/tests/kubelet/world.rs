@@ -138,6 +138,7 @@ pub fn exited(name: &str, code: i32) -> Event {
 }
 
 /// Prints what happened, in one piece: other tests print as well.
+#[expect(clippy::print_stdout, reason = "the time line is for whoever reads the test's output")]
 pub fn show(title: &str, pod: &Pod) {
     println!("\n== {title}\n{}", pod.timeline());
 }

@@ -25,7 +25,7 @@ use super::{
 };
 
 /// How often the pod is looked at: a small part of the shortest period of a probe.
-pub(super) const SYNC: Duration = Duration::from_millis(20);
+const SYNC: Duration = Duration::from_millis(20);
 /// The lab's cluster DNS.
 const CLUSTER_DNS: &str = "10.99.0.1";
 
