@@ -54,9 +54,12 @@ fn applications_name_files_that_are_there_and_nothing_is_left_to_fill_in() {
             let source = &application["spec"]["source"];
             let chart = root().join(text(&source["path"]));
             assert!(chart.join("Chart.yaml").exists(), "{source}");
-            for file in list(&source["helm"]["valueFiles"]) {
+            let files = list(&source["helm"]["valueFiles"]);
+            for file in files {
                 assert!(chart.join(text(file)).exists(), "{file}");
             }
+            // The last one wins: a cluster's kill switch does, over every environment.
+            assert!(files.last().is_none_or(|file| text(file).contains("/clusters/")), "{files:?}");
         }
     }
 }

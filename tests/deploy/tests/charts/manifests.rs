@@ -1,9 +1,10 @@
 //! What no schema says of the rendered objects, for every cluster × environment × way to run.
 
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use telltail_deploy::charts::{Mode, objects, only};
 use telltail_deploy::pod::{list, text};
+use telltail_deploy::tools::{built, root, run};
 use telltail_deploy::{Charts, Pod, Worker};
 
 use crate::workers;
@@ -247,10 +248,34 @@ fn a_drain_of_a_node_does_not_wait_for_unready_pods() {
 }
 
 #[test]
+fn rules_and_dashboards_are_carried_as_they_are() {
+    let charts = Charts::prepare();
+    let chart = charts.deploy().join("helm/telltail-monitoring");
+    let rendered = objects(&run(built("helm").args(["template", "telltail"]).arg(chart)));
+    let source = root().join("dashboards");
+    let rules = std::fs::read_to_string(source.join("rules/telltail.rules.yaml")).unwrap();
+    assert_eq!(only(&rendered, "PrometheusRule")["spec"], objects(&rules)[0]);
+    let carried: BTreeMap<&str, &str> = rendered
+        .iter()
+        .filter(|object| object["kind"] == "ConfigMap")
+        .flat_map(|object| object["data"].as_object().unwrap())
+        .map(|(name, dashboard)| (name.as_str(), text(dashboard)))
+        .collect();
+    let files = std::fs::read_dir(&source).unwrap().map(|entry| entry.unwrap().path());
+    let dashboards: Vec<_> =
+        files.filter(|file| file.extension().is_some_and(|extension| extension == "json")).collect();
+    assert_eq!((carried.len(), dashboards.is_empty()), (dashboards.len(), false));
+    for file in dashboards {
+        let name = file.file_name().unwrap().to_str().unwrap();
+        assert_eq!(carried[name].trim_end(), std::fs::read_to_string(&file).unwrap().trim_end(), "{name}");
+    }
+}
+
+#[test]
 fn the_charts_belong_to_this_release() {
     let cargo = env!("CARGO_PKG_VERSION");
     for chart in ["telltail", "stackeye-worker", "telltail-monitoring"] {
-        let file = telltail_deploy::tools::root().join(format!("deploy/helm/{chart}/Chart.yaml"));
+        let file = root().join(format!("deploy/helm/{chart}/Chart.yaml"));
         let chart = objects(&std::fs::read_to_string(file).unwrap()).remove(0);
         assert_eq!(chart["version"], cargo);
         for dependency in list(&chart["dependencies"]) {
