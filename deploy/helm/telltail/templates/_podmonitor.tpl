@@ -11,8 +11,8 @@ metadata:
 spec:
   selector:
     matchLabels: {{- include "telltail.podLabels" . | nindent 6 }}
-  # More than twice what two targets need.
-  sampleLimit: 1000
+  # Twice what so many targets need; a scrape with more is refused as a whole.
+  sampleLimit: {{ add 100 (mul 200 (len $ts.agent.config.targets)) }}
   podMetricsEndpoints:
     - port: telltail
       interval: {{ $ts.agent.podMonitor.interval }}
