@@ -1,0 +1,21 @@
+//! What the tests of rules, alerts and runbooks share.
+
+mod metrics;
+mod program;
+mod rules;
+
+pub use metrics::Page;
+pub use program::{Program, eventually};
+pub use rules::{Case, Kind, Rule, cases, rules};
+
+use std::path::{Path, PathBuf};
+
+/// A path within the repository.
+pub fn in_repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)
+}
+
+/// The text of a file of the repository.
+pub fn read(path: &str) -> String {
+    std::fs::read_to_string(in_repository(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
