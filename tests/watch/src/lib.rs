@@ -2,10 +2,12 @@
 
 mod metrics;
 mod program;
+mod query;
 mod rules;
 
-pub use metrics::Page;
+pub use metrics::{Labels, SCRAPE, metrics};
 pub use program::{Program, eventually};
+pub use query::problems;
 pub use rules::{Case, Kind, Rule, cases, rules};
 
 use std::path::{Path, PathBuf};

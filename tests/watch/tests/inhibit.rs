@@ -100,7 +100,8 @@ fn the_cause_silences_what_follows_from_it() {
     ];
     let valkey = "TelltailPathUnexpected valkey";
     alertmanager.of("derp", &of_a_target, &["TelltailTargetOnDERP db", valkey]);
-    let down = [&["TelltailTargetDown target=db", "TelltailTargetDownInPod target=db pod=w-1"][..], &of_a_target].concat();
+    let down =
+        [&["TelltailTargetDown target=db", "TelltailTargetDownInPod target=db pod=w-1"][..], &of_a_target].concat();
     alertmanager.of("target", &down, &["TelltailTargetDown db", valkey]);
     let whole = [&["TelltailClusterOnDERP"][..], &of_a_target].concat();
     alertmanager.of("cluster", &whole, &["TelltailClusterOnDERP"]);
