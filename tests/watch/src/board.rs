@@ -3,7 +3,7 @@
 use serde_json::Value;
 use std::{fs, path::Path};
 
-use crate::project;
+use crate::{in_repository, read};
 
 /// One dashboard.
 #[derive(Debug, Clone)]
@@ -38,7 +38,7 @@ impl Board {
     ///
     /// If a file cannot be read or is no JSON.
     pub fn all() -> Vec<Self> {
-        let files = fs::read_dir(project("dashboards")).expect("the folder of the dashboards");
+        let files = fs::read_dir(in_repository("dashboards")).expect("the folder of the dashboards");
         let paths = files.map(|file| file.expect("a file").path());
         let mut boards: Vec<_> =
             paths.filter(|path| path.extension().is_some_and(|end| end == "json")).map(|path| Self::read(&path)).collect();
@@ -47,9 +47,9 @@ impl Board {
     }
 
     fn read(path: &Path) -> Self {
-        let text = fs::read_to_string(path).expect("a dashboard can be read");
-        let json = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        Self { name: path.file_stem().unwrap_or_default().to_string_lossy().into_owned(), json }
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let json = serde_json::from_str(&read(&format!("dashboards/{name}.json")));
+        Self { json: json.unwrap_or_else(|error| panic!("{name}: {error}")), name }
     }
 
     /// Every panel that shows something: rows are no panels.

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use telltail_watch::{
     board::{Board, Query},
     grafana::{View, label_values},
-    project,
+    in_repository,
     prometheus::{Api, Series},
 };
 
@@ -81,7 +81,7 @@ impl Shown {
                 Err(error) => self.problems.push(format!("{}: {error}", place(&query))),
             }
         }
-        let folder = project("target/watch");
+        let folder = in_repository("target/watch");
         fs::create_dir_all(&folder).expect("the target folder is ours");
         let all = json!({"began": self.began, "ended": end, "marks": marks, "results": self.record});
         fs::write(folder.join("drill.json"), all.to_string()).expect("the target folder is ours");

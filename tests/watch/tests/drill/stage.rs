@@ -4,7 +4,7 @@ use std::{fs, path::PathBuf, process::Command, time::Duration};
 
 use serde_json::{Value, json};
 use telltail_tailnet::{Agent, Mode, Node, Postgres, Process, Tailnet, Valkey, Version, eventually};
-use telltail_watch::{faster::faster, project, prometheus::Api};
+use telltail_watch::{faster::faster, prometheus::Api, read};
 use tokio::join;
 
 /// An hour passes in a minute: what alerts wait for becomes sixtieths.
@@ -66,7 +66,7 @@ impl<'a> Stage<'a> {
             agents.push(Agent::start(pod, TARGETS, SETTINGS).await);
         }
         let folder = nodes.tailnet.folder();
-        let rules = fs::read_to_string(project("dashboards/rules/telltail.rules.yaml")).expect("the rules");
+        let rules = read("dashboards/rules/telltail.rules.yaml");
         fs::write(folder.join("telltail.rules.yaml"), faster(&rules, FACTOR)).expect("own folder");
         fs::write(folder.join("prometheus.yaml"), SCRAPE.replace("FOLDER", &folder.display().to_string())).expect("own folder");
         fs::write(folder.join("alertmanager.yaml"), routes()).expect("own folder");
@@ -161,7 +161,7 @@ scrape_configs:
 
 /// The shipped routes and inhibitions; what they leave open, the receivers, leads to the webhook.
 fn routes() -> String {
-    let shipped = fs::read_to_string(project("dashboards/alertmanager/inhibit.example.yaml")).expect("the routes");
+    let shipped = read("dashboards/alertmanager/inhibit.example.yaml");
     let to_us = "\n    webhook_configs: [{url: 'http://127.0.0.1:9099/'}]";
     let mut routes = faster(&shipped, FACTOR);
     for receiver in ["telltail-page", "telltail-team"] {
