@@ -45,7 +45,7 @@ impl<'a> Agent<'a> {
         let port = LAST_PORT.fetch_add(1, Ordering::Relaxed);
         let mut command = Command::new(program);
         command.arg("run").env("TELLTAIL_TARGETS", targets).env("TELLTAIL_SOCKET", node.socket());
-        command.env("TELLTAIL_LISTEN", format!("127.0.0.1:{port}"));
+        command.env("TELLTAIL_LISTEN", format!("0.0.0.0:{port}"));
         for (name, value) in settings {
             command.env(format!("TELLTAIL_{name}"), value);
         }
@@ -57,6 +57,11 @@ impl<'a> Agent<'a> {
         })
         .await;
         agent
+    }
+
+    /// Where other nodes reach its pages, beside the tailnet.
+    pub fn address(&self) -> String {
+        format!("{}:{}", self.node.host_ip(), self.port)
     }
 
     /// Asks for a page.

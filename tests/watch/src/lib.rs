@@ -1,9 +1,14 @@
-//! What the tests of rules, alerts and runbooks share.
+//! What the tests of rules, alerts, runbooks and dashboards share.
 
 mod metrics;
 mod program;
 mod query;
 mod rules;
+
+pub mod board;
+pub mod faster;
+pub mod grafana;
+pub mod prometheus;
 
 pub use metrics::{Labels, SCRAPE, metrics};
 pub use program::{Program, eventually};
