@@ -7,5 +7,8 @@ const SOMETIMES: &[(&str, &[State])] = &[];
 
 /// The states in which the query at this place is to show something.
 pub fn states(place: &str) -> &'static [State] {
-    SOMETIMES.iter().find(|(end, _)| place.ends_with(end)).map_or(&[Healthy, OnDerp, ServiceDown, NodeDown, Drained], |(_, states)| states)
+    SOMETIMES
+        .iter()
+        .find(|(end, _)| place.ends_with(end))
+        .map_or(&[Healthy, OnDerp, ServiceDown, NodeDown, Drained], |(_, states)| states)
 }

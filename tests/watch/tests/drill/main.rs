@@ -114,7 +114,12 @@ impl<'a> Drill<'a> {
         }
         assert_eq!(alert.label("severity"), "critical");
         let said = alert.annotation("description");
-        assert!(said.starts_with("100% of the pods in nyc3/prd (namespace stackeye) reach stackeye-db-prd through a DERP relay"), "{said}");
+        assert!(
+            said.starts_with(
+                "100% of the pods in nyc3/prd (namespace stackeye) reach stackeye-db-prd through a DERP relay"
+            ),
+            "{said}"
+        );
         self.shown.look(&self.stage.prometheus, State::OnDerp).await;
         for pod in &nodes.pods[..3] {
             pod.unblock_udp().await;
@@ -126,7 +131,8 @@ impl<'a> Drill<'a> {
     async fn loses_the_database(&mut self) {
         self.stage.postgres.stop().await;
         self.mark("PostgreSQL stopped");
-        let mut clusters = [self.fires_in("TelltailTargetDown", "nyc3").await, self.fires_in("TelltailTargetDown", "sfo3").await];
+        let mut clusters =
+            [self.fires_in("TelltailTargetDown", "nyc3").await, self.fires_in("TelltailTargetDown", "sfo3").await];
         for alert in &mut clusters {
             assert_eq!((alert.label("target"), alert.label("pod")), (DB, ""), "of the target, not of a pod: {alert:?}");
             let said = alert.annotation("description");
@@ -149,9 +155,12 @@ impl<'a> Drill<'a> {
         assert!(said.contains("Its state: unreachable."), "{said}");
         // Alertmanager has them, and keeps them to itself.
         let held = eventually_some("the targets' alerts of that pod are inhibited", SOON, async || {
-            let held = self.stage.alertmanager.get("/api/v2/alerts?inhibited=true&active=false&silenced=false").await.ok()?;
+            let held =
+                self.stage.alertmanager.get("/api/v2/alerts?inhibited=true&active=false&silenced=false").await.ok()?;
             let held: Vec<serde_json::Value> = serde_json::from_str(&held).ok()?;
-            let of = |target: &str| held.iter().any(|alert| alert["labels"]["target"] == target && alert["labels"]["pod"] == pod);
+            let of = |target: &str| {
+                held.iter().any(|alert| alert["labels"]["target"] == target && alert["labels"]["pod"] == pod)
+            };
             (of(DB) && of(CACHE)).then_some(held)
         })
         .await;
@@ -189,14 +198,19 @@ impl<'a> Drill<'a> {
         .await;
         let labels = ["cluster", "environment", "namespace", "pod", "target"].map(|label| alert.label(label));
         let labels = labels.iter().filter(|value| !value.is_empty()).copied().collect::<Vec<_>>().join(" ");
-        self.mark(&format!("FIRING    {name} ({}) {labels}\n            {}", alert.label("severity"), alert.annotation("description")));
+        self.mark(&format!(
+            "FIRING    {name} ({}) {labels}\n            {}",
+            alert.label("severity"),
+            alert.annotation("description")
+        ));
         alert
     }
 
     /// Waits until every alert of this name that was sent is resolved, and sees that each was sent once.
     async fn resolves(&mut self, name: &str) {
         let of = |stage: &Stage<'_>, status: &str| {
-            let sent = stage.sent().into_iter().filter(|sent| sent.label("alertname") == name && sent.status() == status);
+            let sent =
+                stage.sent().into_iter().filter(|sent| sent.label("alertname") == name && sent.status() == status);
             let mut labels: Vec<_> = sent.map(|sent| sent.labels()).collect();
             labels.sort();
             labels
@@ -215,7 +229,8 @@ impl<'a> Drill<'a> {
 
     /// Every alert that was sent as firing, by name and labels, each once.
     fn fired(&self) -> Vec<String> {
-        let mut fired: Vec<_> = self.stage.sent().iter().filter(|sent| sent.status() == "firing").map(Sent::labels).collect();
+        let mut fired: Vec<_> =
+            self.stage.sent().iter().filter(|sent| sent.status() == "firing").map(Sent::labels).collect();
         fired.sort();
         fired.dedup();
         fired

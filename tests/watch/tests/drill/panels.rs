@@ -101,7 +101,8 @@ impl Shown {
         let mut problems = self.problems.clone();
         for (place, (states, most)) in &self.seen {
             let (wanted, shown) = (expected(place), states);
-            let differ: Vec<_> = State::ALL.iter().filter(|state| wanted.contains(state) != shown.contains(state)).collect();
+            let differ: Vec<_> =
+                State::ALL.iter().filter(|state| wanted.contains(state) != shown.contains(state)).collect();
             if !differ.is_empty() {
                 problems.push(format!("{place}: shows something in {shown:?}, and should in {wanted:?}"));
             }
@@ -134,7 +135,8 @@ fn place(query: &Query) -> String {
 
 fn recorded(query: &Query, state: Option<State>, time: f64, series: &[Series]) -> Value {
     // JSON knows no NaN; null is a gap.
-    let series: Vec<_> = series.iter().map(|series| json!({"labels": series.labels, "points": series.points})).collect();
+    let series: Vec<_> =
+        series.iter().map(|series| json!({"labels": series.labels, "points": series.points})).collect();
     json!({"board": query.board, "panel": query.panel, "ref": query.reference, "state": state.map(State::name), "time": time,
            "series": series})
 }

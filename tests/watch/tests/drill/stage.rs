@@ -68,7 +68,8 @@ impl<'a> Stage<'a> {
         let folder = nodes.tailnet.folder();
         let rules = read("dashboards/rules/telltail.rules.yaml");
         fs::write(folder.join("telltail.rules.yaml"), faster(&rules, FACTOR)).expect("own folder");
-        fs::write(folder.join("prometheus.yaml"), SCRAPE.replace("FOLDER", &folder.display().to_string())).expect("own folder");
+        fs::write(folder.join("prometheus.yaml"), SCRAPE.replace("FOLDER", &folder.display().to_string()))
+            .expect("own folder");
         fs::write(folder.join("alertmanager.yaml"), routes()).expect("own folder");
         let webhook = nodes.monitoring.spawn(&Command::new(env!("CARGO_BIN_EXE_webhook"))).await;
         let programs = vec![
