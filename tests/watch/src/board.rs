@@ -40,8 +40,10 @@ impl Board {
     pub fn all() -> Vec<Self> {
         let files = fs::read_dir(in_repository("dashboards")).expect("the folder of the dashboards");
         let paths = files.map(|file| file.expect("a file").path());
-        let mut boards: Vec<_> =
-            paths.filter(|path| path.extension().is_some_and(|end| end == "json")).map(|path| Self::read(&path)).collect();
+        let mut boards: Vec<_> = paths
+            .filter(|path| path.extension().is_some_and(|end| end == "json"))
+            .map(|path| Self::read(&path))
+            .collect();
         boards.sort_by(|a, b| a.name.cmp(&b.name));
         boards
     }

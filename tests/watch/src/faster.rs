@@ -5,8 +5,16 @@ use std::time::Duration;
 /// Shorter would hold fewer than the two samples that `rate` needs, at one scrape a second.
 const SHORTEST: Duration = Duration::from_secs(3);
 /// What stands before a duration.
-const BEFORE: [&str; 8] =
-    ["for: ", "keep_firing_for: ", "interval: ", "offset ", "[", "group_wait: ", "group_interval: ", "repeat_interval: "];
+const BEFORE: [&str; 8] = [
+    "for: ",
+    "keep_firing_for: ",
+    "interval: ",
+    "offset ",
+    "[",
+    "group_wait: ",
+    "group_interval: ",
+    "repeat_interval: ",
+];
 
 /// Divides every duration of a rules file or of an Alertmanager's configuration: of `for`, `keep_firing_for` and `interval`,
 /// of range selectors (the day and the week as well) and `offset`, of `group_wait` and its sisters. Ranges stay at three
@@ -33,7 +41,10 @@ pub fn faster(yaml: &str, factor: u32) -> String {
 
 /// The first of the words that stand before a duration, and where.
 fn next(text: &str) -> Option<(usize, &'static str)> {
-    BEFORE.iter().filter_map(|before| Some((text.find(before)?, *before))).min_by_key(|(at, before)| (*at, usize::MAX - before.len()))
+    BEFORE
+        .iter()
+        .filter_map(|before| Some((text.find(before)?, *before)))
+        .min_by_key(|(at, before)| (*at, usize::MAX - before.len()))
 }
 
 /// Prometheus' durations: `1d`, `1h30m`.

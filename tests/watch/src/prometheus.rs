@@ -102,7 +102,10 @@ fn series(data: &Value) -> Vec<Series> {
         let points = row["values"].as_array().map_or_else(|| vec![row["value"].clone()], Clone::clone);
         Series {
             labels: labels.map(|(name, value)| (name.clone(), text(value).to_owned())).collect(),
-            points: points.iter().filter_map(|point| Some((point[0].as_f64()?, text(&point[1]).parse().ok()?))).collect(),
+            points: points
+                .iter()
+                .filter_map(|point| Some((point[0].as_f64()?, text(&point[1]).parse().ok()?)))
+                .collect(),
         }
     })
     .collect()
