@@ -10,8 +10,9 @@ pub type Labels = BTreeMap<String, BTreeSet<String>>;
 pub const SCRAPE: [&str; 6] = ["cluster", "environment", "namespace", "pod", "job", "instance"];
 
 /// What telltail does not export: Prometheus' own, and kube-state-metrics'.
-const FOREIGN: [(&str, &[&str]); 5] = [
+const FOREIGN: [(&str, &[&str]); 6] = [
     ("up", &[]),
+    ("ALERTS", &["alertname", "alertstate", "severity", "target"]),
     ("kube_pod_init_container_info", &["container"]),
     ("kube_pod_init_container_status_restarts_total", &["container"]),
     ("kube_pod_init_container_status_waiting_reason", &["container", "reason"]),

@@ -11,7 +11,7 @@ use telltail_watch::{
 };
 
 use crate::{
-    State,
+    State, expected,
     stage::{DB, PODS, now},
 };
 
@@ -26,10 +26,19 @@ const MOMENT: Duration = Duration::from_secs(6);
 pub struct Shown {
     boards: Vec<Board>,
     began: f64,
-    /// By panel and query: in which states there was something, and the most series.
-    seen: BTreeMap<String, (Vec<State>, usize)>,
+    /// By panel and query.
+    seen: BTreeMap<String, Seen>,
     record: Vec<Value>,
     problems: Vec<String>,
+}
+
+/// What one query showed.
+#[derive(Default)]
+struct Seen {
+    /// In these states something, with the last value of the first series.
+    states: BTreeMap<State, f64>,
+    /// The most series.
+    most: usize,
 }
 
 impl Shown {
@@ -41,13 +50,15 @@ impl Shown {
     /// Asks for everything, as somebody would see it now.
     pub async fn look(&mut self, api: &Api, state: State) {
         let time = now();
-        let view = view(MOMENT, state);
         for query in self.boards.iter().flat_map(Board::queries).collect::<Vec<_>>() {
-            match ask(api, &query, &view, time).await {
+            // A figure for the whole range is one for the whole drill.
+            let range = if query.instant { Duration::from_secs_f64((time - self.began).ceil()) } else { MOMENT };
+            match ask(api, &query, &view(range, state), time).await {
                 Ok(series) => self.keep(&query, state, time, &series),
                 Err(error) => self.problems.push(format!("{}: {error}", place(&query))),
             }
         }
+        let view = view(MOMENT, state);
         for board in &self.boards {
             for (name, query) in board.variables() {
                 let (selector, label) = label_values(query).expect("the lint knows no other kind");
@@ -60,11 +71,11 @@ impl Shown {
     }
 
     fn keep(&mut self, query: &Query, state: State, time: f64, series: &[Series]) {
-        let said = series.iter().filter(|series| series.points.iter().any(|(_, value)| !value.is_nan())).count();
-        let (states, most) = self.seen.entry(place(query)).or_default();
-        *most = (*most).max(series.len());
-        if said > 0 {
-            states.push(state);
+        let seen = self.seen.entry(place(query)).or_default();
+        seen.most = seen.most.max(series.len());
+        let said = series.iter().find_map(|series| series.points.iter().rev().find(|(_, value)| !value.is_nan()));
+        if let Some((_, value)) = said {
+            seen.states.insert(state, *value);
         }
         if query.instant {
             self.record.push(recorded(query, Some(state), time, series));
@@ -89,34 +100,53 @@ impl Shown {
 
     /// Panel by panel, in which states it showed something, and how many series at most.
     pub fn table(&self) -> String {
-        let row = |(place, (states, most)): (&String, &(Vec<State>, usize))| {
-            let marks = State::ALL.map(|state| if states.contains(&state) { "x" } else { "." }).join(" ");
-            format!("{marks}  {most:>3}  {place}\n")
+        let row = |(place, seen): (&String, &Seen)| {
+            let marks = State::ALL.map(|state| if seen.states.contains_key(&state) { "x" } else { "." }).join(" ");
+            format!("{marks}  {:>3}  {place}\n", seen.most)
         };
         self.seen.iter().map(row).collect()
     }
 
-    /// Panics with everything that was not as `expected` says.
-    pub fn judge(&self, expected: impl Fn(&str) -> &'static [State]) {
+    /// Panics with everything that was not as it should be.
+    pub fn judge(&self) {
         let mut problems = self.problems.clone();
+<<<<<<< HEAD
         for (place, (states, most)) in &self.seen {
             let (wanted, shown) = (expected(place), states);
             let differ: Vec<_> =
                 State::ALL.iter().filter(|state| wanted.contains(state) != shown.contains(state)).collect();
             if !differ.is_empty() {
                 problems.push(format!("{place}: shows something in {shown:?}, and should in {wanted:?}"));
+=======
+        for (place, seen) in &self.seen {
+            let (must, may) = expected::states(place);
+            for state in State::ALL {
+                match (seen.states.contains_key(&state), must.contains(&state)) {
+                    (false, true) => problems.push(format!("{place}: shows nothing while {}", state.name())),
+                    (true, false) if !may.contains(&state) => {
+                        problems.push(format!("{place}: shows something while {}", state.name()));
+                    }
+                    _ => {}
+                }
+>>>>>>> boards
             }
-            if *most > MOST {
-                problems.push(format!("{place}: {most} series"));
+            if seen.most > MOST {
+                problems.push(format!("{place}: {} series", seen.most));
+            }
+        }
+        for (place, state, value) in expected::VALUES {
+            let shown = self.seen.get(*place).and_then(|seen| seen.states.get(state));
+            if shown != Some(value) {
+                problems.push(format!("{place}: {shown:?} while {}, not {value}", state.name()));
             }
         }
         assert!(problems.is_empty(), "{}", problems.join("\n"));
     }
 }
 
-/// Everything on the fleet's dashboard, the database on the target's, the pod that is hurt on the pod's.
+/// Everything on the fleet's dashboard, the database on the target's, the pod that is hurt on the pod's, or else one that lives.
 fn view(range: Duration, state: State) -> View {
-    let pod = if state == State::Drained { PODS[0].0 } else { PODS[1].0 };
+    let pod = if [State::RelayDown, State::Drained].contains(&state) { PODS[0].0 } else { PODS[1].0 };
     View::all(range, SCRAPE).with("pod", pod)
 }
 
