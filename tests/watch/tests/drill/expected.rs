@@ -32,14 +32,6 @@ const ALERTING: &[State] = &[OnDerp, ServiceDown, RelayDown, NodeDown];
 /// One pod's tailscaled is dead while the relay is down.
 const FAILING: &[State] = &[ServiceDown, RelayDown, NodeDown];
 
-<<<<<<< HEAD
-/// The states in which the query at this place is to show something.
-pub fn states(place: &str) -> &'static [State] {
-    SOMETIMES
-        .iter()
-        .find(|(end, _)| place.ends_with(end))
-        .map_or(&[Healthy, OnDerp, ServiceDown, NodeDown, Drained], |(_, states)| states)
-=======
 /// Figures that are known: what is red is said, and what is not is not.
 pub const VALUES: &[(&str, State, f64)] = &[
     ("telltail-fleet / Pods ready / A", Healthy, 1.0),
@@ -67,5 +59,4 @@ pub const VALUES: &[(&str, State, f64)] = &[
 pub fn states(place: &str) -> (&'static [State], &'static [State]) {
     let found = SOMETIMES.iter().find(|(begin, ..)| place.starts_with(begin));
     found.map_or((ALL, &[]), |(_, must, may)| (must, may))
->>>>>>> boards
 }

@@ -110,14 +110,6 @@ impl Shown {
     /// Panics with everything that was not as it should be.
     pub fn judge(&self) {
         let mut problems = self.problems.clone();
-<<<<<<< HEAD
-        for (place, (states, most)) in &self.seen {
-            let (wanted, shown) = (expected(place), states);
-            let differ: Vec<_> =
-                State::ALL.iter().filter(|state| wanted.contains(state) != shown.contains(state)).collect();
-            if !differ.is_empty() {
-                problems.push(format!("{place}: shows something in {shown:?}, and should in {wanted:?}"));
-=======
         for (place, seen) in &self.seen {
             let (must, may) = expected::states(place);
             for state in State::ALL {
@@ -128,7 +120,6 @@ impl Shown {
                     }
                     _ => {}
                 }
->>>>>>> boards
             }
             if seen.most > MOST {
                 problems.push(format!("{place}: {} series", seen.most));
