@@ -17,9 +17,11 @@ mod remote_write;
 
 use fleet::{Fleet, recorded};
 use remote_write::Receiver;
+use serde_json::Value;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, SystemTime};
+use telltail_tailnet::eventually;
 use telltail_watch::{Program, in_repository};
 use tokio::time::{Instant, sleep};
 
@@ -42,6 +44,8 @@ async fn main() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let prometheus = start(folder.path()).await;
     let receiver = Receiver::new(prometheus.url());
+    let ready = async || receiver.get("/-/ready").await.contains("is Ready");
+    eventually("Prometheus is ready", Duration::from_secs(60), ready).await;
     let fleet = Fleet::new(pods, flag("--outage"));
     println!(
         "{} on {}: {pods} pods, {} series each",
@@ -72,7 +76,7 @@ async fn main() {
         }
         sent += STEP;
         if !told && sent > start + ROUNDS * STEP {
-            report(&receiver.get("/metrics").await);
+            report(&receiver).await;
             told = true;
         }
     }
@@ -89,18 +93,37 @@ async fn start(folder: &Path) -> Program {
     Program::start(&mut command, folder).await
 }
 
-/// What Prometheus says of itself.
-fn report(metrics: &str) {
-    let wanted = [
-        "prometheus_rule_group_last_duration_seconds",
-        "prometheus_rule_group_iterations_total",
-        "prometheus_rule_group_iterations_missed_total",
-        "prometheus_rule_evaluation_failures_total",
-        "prometheus_tsdb_head_series ",
-        "process_resident_memory_bytes",
-        "process_cpu_seconds_total",
-    ];
-    for line in metrics.lines().filter(|line| wanted.iter().any(|name| line.starts_with(name))) {
-        println!("{line}");
+/// What Prometheus says of its groups and of itself.
+async fn report(receiver: &Receiver) {
+    let metrics = receiver.get("/metrics").await;
+    let wanted = ["prometheus_tsdb_head_series ", "process_resident_memory_bytes", "process_cpu_seconds_total"];
+    for line in metrics.lines() {
+        let group =
+            line.strip_prefix("prometheus_rule_group_last_duration_seconds").and_then(|rest| rest.split_once(';'));
+        match group.and_then(|(_, group)| group.split_once("\"} ")) {
+            Some((group, seconds)) => println!("{group:24} {:>7.1} ms", number(seconds) * 1000.0),
+            None if wanted.iter().any(|name| line.starts_with(name)) => println!("{line}"),
+            None => {}
+        }
+        let bad = ["prometheus_rule_evaluation_failures_total", "prometheus_rule_group_iterations_missed_total"];
+        let failed = bad.iter().any(|name| line.starts_with(name)) && !line.ends_with(" 0");
+        assert!(!failed, "{line}");
     }
+    let answer: Value = serde_json::from_str(&receiver.get("/api/v1/rules").await).expect("rules");
+    let groups = answer["data"]["groups"].as_array().into_iter().flatten();
+    let mut rules: Vec<_> = groups.flat_map(|group| group["rules"].as_array().into_iter().flatten()).collect();
+    rules.sort_by(|one, other| cost(other).total_cmp(&cost(one)));
+    println!("the ten dearest rules:");
+    for rule in rules.iter().take(10) {
+        let alerts = rule["alerts"].as_array().map_or(0, Vec::len);
+        println!("{:>7.1} ms  {alerts:>4} alerts  {}", cost(rule) * 1000.0, rule["name"].as_str().unwrap_or_default());
+    }
+}
+
+fn cost(rule: &Value) -> f64 {
+    rule["evaluationTime"].as_f64().unwrap_or_default()
+}
+
+fn number(text: &str) -> f64 {
+    text.trim().parse().expect("a number")
 }
