@@ -11,7 +11,7 @@ pub mod grafana;
 pub mod prometheus;
 
 pub use metrics::{Labels, SCRAPE, metrics};
-pub use program::{Program, eventually};
+pub use program::Program;
 pub use query::problems;
 pub use rules::{Case, Kind, Rule, cases, rules};
 

@@ -3,10 +3,10 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use telltail_tailnet::eventually;
 
-/// Longest wait for anything that a program does: a machine under load takes its time.
+/// Longest wait for a program: a machine under load takes its time.
 const LONG: Duration = Duration::from_secs(30);
 
 /// A running Prometheus or Alertmanager. It is killed when this is dropped.
@@ -19,14 +19,14 @@ pub struct Program {
 
 impl Program {
     /// Starts `command`, to which `--web.listen-address` is added, and waits until it listens. Its log goes into `folder`.
-    pub fn start(command: &mut Command, folder: &Path) -> Self {
+    pub async fn start(command: &mut Command, folder: &Path) -> Self {
         let name = command.get_program().display().to_string();
         let log = folder.join(format!("{name}.log"));
         let file = File::create(&log).expect("a log file");
         command.arg("--web.listen-address=127.0.0.1:0").stdin(Stdio::null()).stdout(Stdio::null()).stderr(file);
         let child = command.spawn().unwrap_or_else(|error| panic!("{name}: {error}; tests/watch/install installs it"));
         let mut program = Self { child, log, url: String::new() };
-        eventually(&format!("{name} listens"), || program.listens());
+        eventually(&format!("{name} listens"), LONG, async || program.listens()).await;
         program
     }
 
@@ -55,14 +55,5 @@ impl Drop for Program {
         // Both fail only if it has ended by itself.
         let _ = self.child.kill();
         let _ = self.child.wait();
-    }
-}
-
-/// Waits until a condition holds, looking every 20 ms; panics with its name if it does not.
-pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !holds() {
-        assert!(begun.elapsed() < LONG, "not within {LONG:?}: {what}");
-        sleep(Duration::from_millis(20));
     }
 }

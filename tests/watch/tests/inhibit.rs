@@ -1,10 +1,15 @@
 //! The example's inhibitions and routes, by a real Alertmanager.
 
 use serde::Deserialize;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
-use telltail_watch::{Program, eventually, in_repository};
+use std::time::Duration;
+use telltail_tailnet::eventually;
+use telltail_watch::{Program, in_repository};
 use tempfile::TempDir;
+
+/// Longest wait: a machine under load takes its time.
+const LONG: Duration = Duration::from_secs(30);
 
 const CONFIG: &str = "dashboards/alertmanager/inhibit.example.yaml";
 
@@ -15,7 +20,7 @@ struct Alertmanager {
 
 #[derive(Deserialize)]
 struct Alert {
-    labels: std::collections::BTreeMap<String, String>,
+    labels: BTreeMap<String, String>,
     status: Status,
 }
 
@@ -25,12 +30,12 @@ struct Status {
 }
 
 impl Alertmanager {
-    fn start() -> Self {
+    async fn start() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let mut command = Command::new("prometheus-alertmanager");
         command.arg(format!("--config.file={}", in_repository(CONFIG).display()));
         command.arg(format!("--storage.path={}", folder.path().display())).arg("--cluster.listen-address=");
-        Self { program: Program::start(&mut command, folder.path()), _folder: folder }
+        Self { program: Program::start(&mut command, folder.path()).await, _folder: folder }
     }
 
     /// An alert as Prometheus would send it: its name, then label=value, all with spaces between.
@@ -64,22 +69,22 @@ impl Alertmanager {
     }
 
     /// Fires what a cluster has and waits until this alone is told, by name and pod or target.
-    fn of(&self, cluster: &str, alerts: &[&str], told: &[&str]) {
+    async fn of(&self, cluster: &str, alerts: &[&str], told: &[&str]) {
         for alert in alerts {
             self.fire(&format!("{alert} cluster={cluster} environment=prd namespace=stackeye-prd"));
         }
-        self.settles(cluster, told);
+        self.settles(cluster, told).await;
     }
 
-    fn settles(&self, cluster: &str, told: &[&str]) {
+    async fn settles(&self, cluster: &str, told: &[&str]) {
         let told = told.iter().map(|alert| (*alert).to_owned()).collect();
-        eventually(&format!("{cluster} tells of {told:?} alone"), || self.told(cluster) == told);
+        eventually(&format!("{cluster} tells of {told:?} alone"), LONG, async || self.told(cluster) == told).await;
     }
 }
 
-#[test]
-fn the_cause_silences_what_follows_from_it() {
-    let alertmanager = Alertmanager::start();
+#[tokio::test]
+async fn the_cause_silences_what_follows_from_it() {
+    let alertmanager = Alertmanager::start().await;
     let of_a_pod = [
         "TelltailNodeDown pod=w-1",
         "TelltailTargetDownInPod pod=w-1 target=db",
@@ -87,9 +92,9 @@ fn the_cause_silences_what_follows_from_it() {
         "TelltailProbeStuck pod=w-1 target=db",
         "TelltailTargetDownInPod pod=w-2 target=db",
     ];
-    alertmanager.of("node", &of_a_pod, &["TelltailNodeDown w-1", "TelltailTargetDownInPod w-2"]);
+    alertmanager.of("node", &of_a_pod, &["TelltailNodeDown w-1", "TelltailTargetDownInPod w-2"]).await;
     let of_most = [&["TelltailNodesDown", "TelltailGateReleasedLate"][..], &of_a_pod[..3]].concat();
-    alertmanager.of("nodes", &of_most, &["TelltailNodesDown"]);
+    alertmanager.of("nodes", &of_most, &["TelltailNodesDown"]).await;
 
     let of_a_target = [
         "TelltailTargetOnDERP target=db",
@@ -99,33 +104,33 @@ fn the_cause_silences_what_follows_from_it() {
         "TelltailPathUnexpected target=valkey",
     ];
     let valkey = "TelltailPathUnexpected valkey";
-    alertmanager.of("derp", &of_a_target, &["TelltailTargetOnDERP db", valkey]);
+    alertmanager.of("derp", &of_a_target, &["TelltailTargetOnDERP db", valkey]).await;
     let down =
         [&["TelltailTargetDown target=db", "TelltailTargetDownInPod target=db pod=w-1"][..], &of_a_target].concat();
-    alertmanager.of("target", &down, &["TelltailTargetDown db", valkey]);
+    alertmanager.of("target", &down, &["TelltailTargetDown db", valkey]).await;
     let whole = [&["TelltailClusterOnDERP"][..], &of_a_target].concat();
-    alertmanager.of("cluster", &whole, &["TelltailClusterOnDERP"]);
+    alertmanager.of("cluster", &whole, &["TelltailClusterOnDERP"]).await;
 
     let of_an_agent = [&["TelltailAgentDown pod=w-1", "TelltailRoundsLate pod=w-1"][..], &of_a_pod].concat();
-    alertmanager.of("agent", &of_an_agent, &["TelltailAgentDown w-1", "TelltailTargetDownInPod w-2"]);
+    alertmanager.of("agent", &of_an_agent, &["TelltailAgentDown w-1", "TelltailTargetDownInPod w-2"]).await;
 }
 
-#[test]
-fn a_crash_is_told_instead_of_what_it_causes() {
-    let alertmanager = Alertmanager::start();
+#[tokio::test]
+async fn a_crash_is_told_instead_of_what_it_causes() {
+    let alertmanager = Alertmanager::start().await;
     // kube-state-metrics has no label environment.
     alertmanager.fire("TelltailSidecarCrashLooping cluster=crash namespace=stackeye-prd pod=w-1 container=tailscale");
     let alerts = ["TelltailNodeDown pod=w-1", "TelltailAgentDown pod=w-1", "TelltailAgentDown pod=w-2"];
-    alertmanager.of("crash", &alerts, &["TelltailSidecarCrashLooping w-1", "TelltailAgentDown w-2"]);
+    alertmanager.of("crash", &alerts, &["TelltailSidecarCrashLooping w-1", "TelltailAgentDown w-2"]).await;
 }
 
-#[test]
-fn what_was_silenced_is_told_once_its_cause_is_gone() {
-    let alertmanager = Alertmanager::start();
+#[tokio::test]
+async fn what_was_silenced_is_told_once_its_cause_is_gone() {
+    let alertmanager = Alertmanager::start().await;
     let alerts = ["TelltailNodeDown pod=w-1", "TelltailTargetDownInPod pod=w-1 target=db"];
-    alertmanager.of("mended", &alerts, &["TelltailNodeDown w-1"]);
+    alertmanager.of("mended", &alerts, &["TelltailNodeDown w-1"]).await;
     alertmanager.resolve("TelltailNodeDown pod=w-1 cluster=mended environment=prd namespace=stackeye-prd");
-    alertmanager.settles("mended", &["TelltailTargetDownInPod w-1"]);
+    alertmanager.settles("mended", &["TelltailTargetDownInPod w-1"]).await;
 }
 
 #[test]
