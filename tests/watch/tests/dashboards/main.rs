@@ -15,7 +15,8 @@ use telltail_watch::{
 
 /// Everything that is wrong with a dashboard.
 fn problems(board: &Board, boards: &[Board], metrics: &BTreeMap<String, Labels>) -> Vec<String> {
-    let found = [head(board), layout::problems(board), promql::problems(board, metrics), links::problems(board, boards)];
+    let found =
+        [head(board), layout::problems(board), promql::problems(board, metrics), links::problems(board, boards)];
     found.into_iter().flatten().map(|problem| format!("{}: {problem}", board.name)).collect()
 }
 
