@@ -109,9 +109,10 @@ fn every_fault_is_seen() {
 
 fn set(json: &mut Value, place: &str, value: Value) {
     let (parent, key) = place.rsplit_once('/').expect("a pointer");
-    match json.pointer_mut(parent).expect("the place is there") {
-        Value::Array(items) => items[key.parse::<usize>().expect("a number")] = value,
-        parent => parent[key] = value,
+    let parent = json.pointer_mut(parent).expect("the place is there");
+    match key.parse::<usize>() {
+        Ok(index) => parent[index] = value,
+        Err(_) => parent[key] = value,
     }
 }
 
