@@ -1,11 +1,12 @@
 //! How long each query of the dashboards takes, and how many series it shows, on a Prometheus that runs.
 //!
 //! ```sh
-//! cargo run --release -p telltail-watch --example synthetic -- --pods 1000 --outage --hold
-//! cargo run --release -p telltail-watch --example panels -- PORT
+//! cargo run -p telltail-watch --example synthetic -- --pods 1000 --outage --hold
+//! cargo run -p telltail-watch --example panels -- PORT
 //! ```
 //!
-//! Six hours, as the dashboards open; the median of five times, slowest first.
+//! The median of five times, slowest first. What is asked for is as many points as for six hours, which is how the dashboards
+//! open, but over the half hour that the synthetic fleet has behind it: a query's cost is that of its points.
 
 #![expect(clippy::print_stdout, reason = "that is what it is for")]
 
@@ -19,7 +20,7 @@ use telltail_watch::{
 use tokio::time::Instant;
 
 const TIMES: usize = 5;
-const RANGE: Duration = Duration::from_secs(6 * 3600);
+const RANGE: Duration = Duration::from_secs(35 * 60);
 /// The Prometheus operator's.
 const SCRAPE: Duration = Duration::from_secs(30);
 
@@ -66,7 +67,8 @@ async fn ask(api: &Api, query: &Query, view: &View) -> Result<usize, String> {
     let answer = if query.instant {
         api.at(&expr, now).await
     } else {
-        api.range(&expr, now - RANGE.as_secs_f64(), now, view.step(query.points)).await
+        let points = u32::try_from(query.points).unwrap_or(u32::MAX);
+        api.range(&expr, now - RANGE.as_secs_f64(), now, RANGE / points).await
     };
     answer.map(|series| series.len()).map_err(|error| format!("{} / {}: {error}", query.board, query.panel))
 }

@@ -8,7 +8,13 @@ const COLUMNS: u64 = 24;
 pub fn problems(board: &Board) -> Vec<String> {
     let mut problems: Vec<_> = board
         .panels()
-        .flat_map(|panel| lacks(panel).into_iter().map(|what| format!("'{}': {what}", text(&panel["title"]))))
+        .flat_map(|panel| {
+            lacks(panel)
+                .into_iter()
+                .map(str::to_owned)
+                .chain(strays(panel))
+                .map(|what| format!("'{}': {what}", text(&panel["title"])))
+        })
         .collect();
     let all: Vec<_> = board.list("/panels").collect();
     for (index, panel) in all.iter().enumerate() {
@@ -48,6 +54,29 @@ fn lacks(panel: &Value) -> Vec<&'static str> {
         (coloured, "no thresholds"),
     ];
     checks.into_iter().filter(|(good, _)| !good).map(|(_, what)| what).collect()
+}
+
+/// Columns of a table that no query fills, and what is said of columns that it does not have.
+fn strays(panel: &Value) -> Vec<String> {
+    let Some(organize) = panel["transformations"].as_array().and_then(|steps| steps.last()) else { return Vec::new() };
+    let columns: Vec<_> = keys(&organize["options"]["indexByName"]);
+    let targets = panel["targets"].as_array().map_or(&[][..], Vec::as_slice);
+    let values: Vec<_> = match targets {
+        [_] => vec!["Value".to_owned()],
+        many => many.iter().map(|target| format!("Value #{}", text(&target["refId"]))).collect(),
+    };
+    let empty = columns.iter().filter(|column| column.starts_with("Value") && !values.contains(column));
+    let mut problems: Vec<_> = empty.map(|column| format!("no query fills the column {column}")).collect();
+    let renamed = &organize["options"]["renameByName"];
+    let shown: Vec<_> = columns.iter().map(|column| renamed[column].as_str().unwrap_or(column)).collect();
+    let overrides = panel["fieldConfig"]["overrides"].as_array().into_iter().flatten();
+    let named = overrides.map(|of| text(&of["matcher"]["options"])).filter(|name| !shown.contains(name));
+    problems.extend(named.map(|name| format!("there is no column {name}")));
+    problems
+}
+
+fn keys(object: &Value) -> Vec<String> {
+    object.as_object().into_iter().flatten().map(|(key, _)| key.clone()).collect()
 }
 
 struct Area {

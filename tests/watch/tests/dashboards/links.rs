@@ -8,10 +8,11 @@ use telltail_watch::{
 
 const OURS: &str = "https://github.com/stackeye/telltail/";
 
-pub fn problems(board: &Board) -> Vec<String> {
+/// `boards` are those that may be linked to.
+pub fn problems(board: &Board, boards: &[Board]) -> Vec<String> {
     let mut problems = Vec::new();
     for url in strings(&board.json).into_iter().filter(|text| text.contains("://") || text.starts_with("/d/")) {
-        problems.extend(if url.contains("://") { absolute(url) } else { dashboard(url) });
+        problems.extend(if url.contains("://") { absolute(url) } else { dashboard(url, boards) });
     }
     problems
 }
@@ -25,10 +26,9 @@ fn absolute(url: &str) -> Option<String> {
     (!in_repository(path).exists()).then(|| format!("{path} does not exist"))
 }
 
-fn dashboard(url: &str) -> Option<String> {
+fn dashboard(url: &str, boards: &[Board]) -> Option<String> {
     let (path, query) = url.split_once('?').unwrap_or((url, ""));
     let uid = path.strip_prefix("/d/").unwrap_or_default();
-    let boards = Board::all();
     let Some(board) = boards.iter().find(|board| board.name == uid) else { return Some(format!("no dashboard {uid}")) };
     let known: Vec<_> = board.list("/templating/list").map(|variable| text(&variable["name"])).collect();
     let named = query.split('&').filter_map(|part| part.strip_prefix("var-")?.split('=').next());

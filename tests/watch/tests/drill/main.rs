@@ -2,6 +2,8 @@
 //! routes, both ninety times as fast. It pages for what matters, once, and stays quiet otherwise; meanwhile every query of
 //! the dashboards is asked in every state.
 
+#![expect(clippy::print_stdout, reason = "the time line is what a reader wants of a drill")]
+
 mod expected;
 mod panels;
 mod stage;
@@ -22,7 +24,7 @@ pub enum State {
     OnDerp,
     /// The database is stopped.
     ServiceDown,
-    /// One pod's tailscaled is dead, and so is the DERP region that is everybody's home: no path needs it.
+    /// One pod's tailscaled is dead, and so are the DERP regions, which no path needs.
     RelayDown,
     /// One pod's tailscaled is dead.
     NodeDown,
@@ -39,7 +41,7 @@ impl State {
             Self::Healthy => "healthy",
             Self::OnDerp => "on DERP",
             Self::ServiceDown => "service down",
-            Self::RelayDown => "relay down",
+            Self::RelayDown => "relays down",
             Self::NodeDown => "node down",
             Self::Drained => "drained",
         }
@@ -157,7 +159,7 @@ impl<'a> Drill<'a> {
         assert_eq!((alert.label("pod"), alert.label("severity")), (pod, "warning"), "{alert:?}");
         let said = alert.annotation("description");
         assert!(said.contains("Its state: unreachable."), "{said}");
-        self.loses_a_relay(nodes).await;
+        self.loses_the_relays(nodes).await;
         // Alertmanager has them, and keeps them to itself.
         let held = eventually_some("the targets' alerts of that pod are inhibited", SOON, async || {
             let held =
@@ -177,10 +179,12 @@ impl<'a> Drill<'a> {
         self.resolves("TelltailNodeDown").await;
     }
 
-    /// tailscaled warns of its home relay after twenty seconds; while every path is direct, that is no fault of anybody's.
-    async fn loses_a_relay(&mut self, nodes: &Nodes) {
-        nodes.tailnet.stop_region(Region::Nyc).await;
-        self.mark("the DERP region nyc stopped");
+    /// tailscaled warns after twenty seconds that it has no relay; while every path is direct, nobody needs one.
+    async fn loses_the_relays(&mut self, nodes: &Nodes) {
+        for region in [Region::Nyc, Region::Sfo] {
+            nodes.tailnet.stop_region(region).await;
+        }
+        self.mark("both DERP regions stopped");
         eventually("tailscaled warns", SOON, async || {
             let warnings =
                 self.stage.prometheus.at(r#"telltail_node_health_warning{pod="stackeye-worker-nyc3-a"}"#, now()).await;
@@ -189,7 +193,9 @@ impl<'a> Drill<'a> {
         .await;
         self.mark("tailscaled warns of it, telltail exports that");
         self.shown.look(&self.stage.prometheus, State::RelayDown).await;
-        nodes.tailnet.start_region(Region::Nyc).await;
+        for region in [Region::Nyc, Region::Sfo] {
+            nodes.tailnet.start_region(region).await;
+        }
     }
 
     async fn ends_one_pod(&mut self) {
