@@ -7,8 +7,10 @@ use telltail_watch::read;
 /// Pods that export the page that is a contract, with values of a fleet that is well or out.
 pub struct Fleet {
     page: Vec<Row>,
-    pods: usize,
-    outage: bool,
+    /// How many.
+    pub pods: usize,
+    /// Whether every tailscaled needs a login and every target is down.
+    pub outage: bool,
 }
 
 struct Row {
@@ -18,17 +20,17 @@ struct Row {
 }
 
 impl Fleet {
-    pub fn new(pods: usize, outage: bool) -> Self {
+    pub fn new(pods: usize) -> Self {
         let page = read("tests/metrics.prom");
         let page = page.lines().filter(|line| !line.starts_with('#')).map(row).collect();
-        Self { page, pods, outage }
+        Self { page, pods, outage: false }
     }
 
     pub fn series_per_pod(&self) -> usize {
         self.page.len() + 1
     }
 
-    /// All series of one pod. A tenth of the fleet is in each of ten namespaces' worth of clusters and environments.
+    /// All series of one pod.
     pub fn pod(&self, pod: usize, times: Range<u64>, step: u64) -> Vec<Series> {
         assert!(pod < self.pods, "there are {} pods", self.pods);
         let scraped = [
@@ -60,8 +62,7 @@ impl Fleet {
             "telltail_target_state" if is("down") => down,
             "telltail_path" if is("direct") => up,
             "telltail_path" if is("derp") => down,
-            "telltail_path_seconds_total" if is("direct") => now * up,
-            "telltail_path_seconds_total" if is("derp") => now * down,
+            "telltail_path_seconds_total" if is("direct") => now,
             "telltail_node_state" | "telltail_target_state" | "telltail_path" | "telltail_path_seconds_total" => 0.0,
             "telltail_probe_last_timestamp_seconds" | "telltail_probe_last_success_timestamp_seconds" => now,
             name if name.ends_with("expiry_timestamp_seconds") => now + 90.0 * 86400.0,
