@@ -1,7 +1,7 @@
 //! How long each query of the dashboards takes, and how many series it shows, on a Prometheus that runs.
 //!
 //! ```sh
-//! cargo run -p telltail-watch --example synthetic -- --pods 1000 --outage --hold
+//! cargo run -p telltail-watch --example synthetic -- --pods 1000 --hold
 //! cargo run -p telltail-watch --example panels -- PORT
 //! ```
 //!
