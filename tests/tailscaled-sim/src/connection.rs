@@ -73,8 +73,8 @@ pub(crate) async fn serve(daemon: Arc<Daemon>, stream: UnixStream, number: u64) 
     }
 }
 
-async fn answer(daemon: &Daemon, wire: &mut Wire, request: &Request) -> Result<(), Gone> {
-    let call = match request.path.as_str() {
+fn call(path: &str) -> Call {
+    match path {
         "/localapi/v0/status" => Call::Status,
         "/localapi/v0/dial" => Call::Dial,
         "/localapi/v0/ping" => Call::Ping,
@@ -82,7 +82,11 @@ async fn answer(daemon: &Daemon, wire: &mut Wire, request: &Request) -> Result<(
         "/localapi/v0/derpmap" => Call::DerpMap,
         "/localapi/v0/prefs" => Call::Prefs,
         _ => Call::Other,
-    };
+    }
+}
+
+async fn answer(daemon: &Daemon, wire: &mut Wire, request: &Request) -> Result<(), Gone> {
+    let call = call(&request.path);
     let spoilt = locked(&daemon.conduct).of(call);
     if let Some(misbehaviour) = &spoilt {
         wire.pace = misbehaviour.pace();
