@@ -335,10 +335,13 @@ mod tests {
         );
         let open = fixture::after(Mode::Strict, &VALKEY_REFUSES);
         assert_eq!(get(&open, "/startupz").await, (200, "ok\n".to_owned()));
-        assert_eq!(page(&open, "/startupz?verbose").await, "[+]gate tailnet open: condition\nstartupz check passed\n");
+        assert_eq!(
+            text_of(&open, "/startupz?verbose").await,
+            "[+]gate tailnet open: condition\nstartupz check passed\n"
+        );
         tokio::time::pause();
         tokio::time::advance(Duration::from_secs(90)).await;
-        assert_eq!(page(&shut, "/startupz?verbose").await, "[+]gate targets open: timeout\nstartupz check passed\n");
+        assert_eq!(text_of(&shut, "/startupz?verbose").await, "[+]gate targets open: timeout\nstartupz check passed\n");
     }
 
     #[tokio::test]

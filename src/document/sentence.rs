@@ -23,7 +23,9 @@ fn blocks(document: &Document, check: &str) -> bool {
 
 fn node(document: &Document) -> String {
     match (&document.node.failure, &*document.node.state) {
-        (Some(failure), _) => format!("this pod's tailscaled is at fault ({}), and so is every target", failure.reason),
+        (Some(failure), _) => {
+            format!("this pod's tailscaled is at fault ({}), without which no target can be reached", failure.reason)
+        }
         (None, "unknown") => "tailscaled has not answered yet".to_owned(),
         (None, _) => "tailscaled has only just come back".to_owned(),
     }

@@ -3,11 +3,13 @@
 //! Changes of state and of path are kept apart, so that a path that flaps does not push out when and why a target went
 //! down.
 
+use super::{Change, Snapshot, TargetView};
 use crate::health::{TrackState, Transition};
 use crate::path::{Path, Region};
 use crate::probe::Timings;
 use crate::reason::Failure;
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
@@ -81,6 +83,43 @@ impl History {
 
     pub(super) fn rerouted(&mut self, rerouting: Rerouting) {
         keep(&mut self.reroutings, rerouting);
+    }
+}
+
+impl Snapshot {
+    /// Takes a change into the history of whom it concerns, with what is known of it by now.
+    pub(super) fn remember(&mut self, change: &Change, at: SystemTime, now: Instant) {
+        match change {
+            Change::Node(transition) => {
+                let turn = Turn { failure: self.node.fault.clone(), ..Turn::new(*transition, at, now) };
+                Arc::make_mut(&mut self.node_history).turned(turn);
+            }
+            Change::Target(target, _) | Change::Path(target, _) | Change::Carrier(target, ..) => {
+                if let Some(view) = self.targets.iter_mut().find(|view| view.target.name == *target) {
+                    view.remember(change, at, now);
+                }
+            }
+        }
+    }
+}
+
+impl TargetView {
+    fn remember(&mut self, change: &Change, at: SystemTime, now: Instant) {
+        let history = Arc::make_mut(&mut self.history);
+        match change {
+            Change::Target(_, transition) => {
+                let timings = self.last.as_ref().map(|probed| probed.timings).unwrap_or_default();
+                let failure = self.last.as_ref().and_then(|probed| probed.outcome.as_ref().err().cloned());
+                let path = Some(self.path.path());
+                history.turned(Turn { failure, timings, path, ..Turn::new(*transition, at, now) });
+            }
+            Change::Path(_, change) => {
+                let region = self.path.region().cloned();
+                history.rerouted(Rerouting { at, from: change.from, to: change.to, region });
+            }
+            Change::Carrier(..) => history.moved = Some(at),
+            Change::Node(_) => {}
+        }
     }
 }
 

@@ -291,20 +291,4 @@ impl Snapshot {
         let transition = view.record(record.probed, thresholds, now);
         transition.map(|transition| Change::Target(record.target, transition))
     }
-
-    /// What a round changed goes into the histories as log and metrics are told it.
-    fn remember(&mut self, change: &Change, at: SystemTime, now: Instant) {
-        match change {
-            Change::Node(transition) => {
-                let failure = self.node.fault.clone();
-                let turn = Turn { failure, ..Turn::new(*transition, at, now) };
-                Arc::make_mut(&mut self.node_history).turned(turn);
-            }
-            Change::Target(target, _) | Change::Path(target, _) | Change::Carrier(target, ..) => {
-                if let Some(view) = self.targets.iter_mut().find(|view| view.target.name == *target) {
-                    view.remember(change, at, now);
-                }
-            }
-        }
-    }
 }

@@ -1,6 +1,6 @@
 //! One target's part of the state.
 
-use super::history::{History, Rerouting, Turn};
+use super::history::History;
 use super::{Change, Sighting};
 use crate::config::{Expect, Target};
 use crate::health::{Standing, Thresholds, Track, TrackState, Transition};
@@ -127,27 +127,6 @@ impl TargetView {
             self.peer = carrier.cloned();
         }
         changes
-    }
-
-    /// Takes a change of its own into its history, with what is known by now.
-    pub(super) fn remember(&mut self, change: &Change, at: SystemTime, now: Instant) {
-        let history = Arc::make_mut(&mut self.history);
-        match change {
-            Change::Target(_, transition) => {
-                let (failure, timings) = match &self.last {
-                    Some(probed) => (probed.outcome.as_ref().err().cloned(), probed.timings),
-                    None => Default::default(),
-                };
-                let path = Some(self.path.path());
-                history.turned(Turn { failure, timings, path, ..Turn::new(*transition, at, now) });
-            }
-            Change::Path(_, change) => {
-                let region = self.path.region().cloned();
-                history.rerouted(Rerouting { at, from: change.from, to: change.to, region });
-            }
-            Change::Carrier(..) => history.moved = Some(at),
-            Change::Node(_) => {}
-        }
     }
 
     /// Does the path break what is expected of it? What is not known breaks nothing.

@@ -167,7 +167,8 @@ async fn an_outage_and_a_fault_of_the_node_are_told_with_their_evidence_and_outl
 
     rig.tailscaled.set_backend_state(BackendState::Stopped);
     let document = schema.until(&agent, "node down", |document| document["node"]["state"] == "down").await;
-    let verdict = "Not ready: this pod's tailscaled is at fault (node_stopped), and so is every target.";
+    let verdict =
+        "Not ready: this pod's tailscaled is at fault (node_stopped), without which no target can be reached.";
     assert_eq!(document["verdict"], verdict);
     assert_eq!(document["node"]["transitions"][0]["reason"], "node_stopped");
     let document = schema.until(&agent, "cache down", |document| state(document, 0) == "down").await;

@@ -54,6 +54,10 @@ async function look(origin, state, expected) {
   for (const [name, options] of Object.entries(LOOKS)) {
     const { context, page, complaints, requests } = await open(origin, options);
     await page.screenshot({ path: path.join(SHOTS, `${state}-${name}.png`), fullPage: true });
+    if (state === "down" && name !== "narrow") {
+      // The picture of the documentation.
+      await page.screenshot({ path: path.join(SHOTS, `picture-${name}.png`), clip: { x: 50, y: 0, width: 1000, height: 820 } });
+    }
     const said = await page.innerText("body");
     for (const part of expected) assert.match(said, part, `${state}, ${name}`);
     const width = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
@@ -124,7 +128,7 @@ test("a page in every state", { timeout: 170_000 }, async (t) => {
     assert.ok(await page.evaluate(() => document.activeElement === document.querySelector("footer a")), "the focus is kept");
     assert.deepEqual([complaints, own(origin, requests)], [[], []]);
     await context.close();
-    await look(origin, "derp", [/Ready: all 2 targets are up\./, /Path\s+derp \(sfo\) for /, /takes the path derp \(sfo\) instead of direct/, /no-derp-home severity medium/]);
+    await look(origin, "derp", [/Ready: all 2 targets are up\./, /Path\s+derp \(sfo\) for /, /stackeye-db-prd path is derp \(sfo\), was direct/, /no-derp-home severity medium/]);
   });
 
   await t.test("down", async () => {
@@ -133,7 +137,7 @@ test("a page in every state", { timeout: 170_000 }, async (t) => {
     await look(origin, "down", [
       /Not ready: stackeye-db-prd is down, and the fault is with the service \(connect_refused\)\./, /healthz answers 503/,
       /local: ready/, /Evidence\s+dial failure: .*refused/, /Next step\s+See whether the service runs/, /connect\s+failed/, /protocol\s+not tried/,
-      /stackeye-db-prd is\s+down after .* up: connect_refused, fault of the service/,
+      /stackeye-db-prd is\s+down after .* up because of connect_refused, fault of the service/,
     ]);
     const { context, page } = await open(origin, {});
     assert.equal(await page.getAttribute("text=More about connect_refused", "href"),
@@ -146,7 +150,7 @@ test("a page in every state", { timeout: 170_000 }, async (t) => {
     await world.tell("start");
     await world.tell("state Stopped");
     await status(origin, "stopped", ({ node, targets }) => node.state === "down" && targets.every(({ state }) => state === "down"));
-    await look(origin, "node", [/this pod's tailscaled is at fault \(node_stopped\), and so is every target/, /State\s+stopped/]);
+    await look(origin, "node", [/this pod's tailscaled is at fault \(node_stopped\), without which no target can be reached\./, /State\s+stopped/]);
     const { context, page } = await open(origin, {});
     assert.equal(await page.locator(".failure").count(), 1);
     assert.equal(await page.locator(".failure code", { hasText: "tailscale down" }).count(), 1, "a command is code");

@@ -68,7 +68,7 @@ fn turn(html: &mut Html, change: &Transition) {
         put!(html, " after ", (words(lasted)), " ", (change.from));
     }
     if let (Some(reason), Some(scope)) = (&change.reason, &change.scope) {
-        put!(html, ": <code>", (reason), "</code>, fault of the ", (scope));
+        put!(html, " because of <code>", (reason), "</code>, fault of the ", (scope));
     }
     put!(html, "</p>\n");
     if let Some(cause) = &change.cause {
@@ -82,9 +82,9 @@ fn turn(html: &mut Html, change: &Transition) {
 }
 
 fn reroute(html: &mut Html, change: &PathChange) {
-    put!(html, "takes the path <strong>", (change.to.replace('_', " ")), "</strong>");
+    put!(html, "path is <strong>", (change.to.replace('_', " ")), "</strong>");
     if let Some(region) = &change.region {
         put!(html, " (", (region.code), ")");
     }
-    put!(html, " instead of ", (change.from.replace('_', " ")), "</p>\n");
+    put!(html, ", was ", (change.from.replace('_', " ")), "</p>\n");
 }

@@ -38,9 +38,11 @@ pub(super) fn of(document: &Document, paint: Paint) -> String {
     for (name, failure) in failures(document) {
         text += &explained(name, failure);
     }
-    for target in document.targets.iter().filter(|target| target.worker_way_untested) {
-        let name = &target.name;
-        text += &format!("\nnote: the worker's own way to {name} is not tested until via= names its SOCKS5 proxy");
+    let untested = document.targets.iter().filter(|target| target.worker_way_untested);
+    let untested: Vec<_> = untested.map(|target| target.name.as_str()).collect();
+    if !untested.is_empty() {
+        let names = untested.join(", ");
+        text += &format!("\nnote: the worker's own way to {names} is not tested until via= names its SOCKS5 proxy\n");
     }
     text + &changes(document, paint)
 }
