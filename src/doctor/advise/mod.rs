@@ -45,7 +45,7 @@ pub(super) fn advise(node: &Node, targets: &[Examined], known: &Circumstances<'_
     advice.extend(relays(targets, known));
     advice.extend(of_node(node, known));
     advice.extend(route(known));
-    advice.extend(rights(known.place));
+    advice.extend(known.status.and_then(|_| rights(known.place)));
     advice.extend(health(known));
     advice.sort_by_key(|one| one.advice);
     merged(advice)
