@@ -40,10 +40,12 @@ async fn derp_shadowed_names_twins_and_keys_are_told_and_their_commands_work() {
     eventually("over DERP", SOON, async || matches!(worker.ping(&db).await, Pong::Derp(_))).await;
     show(&worker, "DERP", targets).await;
     let said = ask(&worker, targets).await;
-    assert_eq!((said.code, &said.item("targets", "name", DB)["region"]), (0, &"nyc".into()));
+    // On a busy machine the nearer region can be measured as the farther one.
+    let region = said.item("targets", "name", DB)["region"].as_str().unwrap_or_default();
+    assert!(said.code == 0 && ["nyc", "sfo"].contains(&region), "{region}");
     let cause = said.item("advice", "code", "path_over_derp")["cause"].as_str().unwrap_or_default().to_owned();
     assert!(cause.contains("this one's end"), "{cause}");
-    next_works(&said, "advice", "path_over_derp", &here, "via DERP(nyc)").await;
+    next_works(&said, "advice", "path_over_derp", &here, "via DERP(").await;
     worker.block_udp(&other).await;
     worker.block_udp(&twin).await;
     eventually("over DERP", SOON, async || matches!(worker.ping(&other).await, Pong::Derp(_))).await;
