@@ -1,6 +1,7 @@
 //! Evidence in, diagnosis out: the lowest broken rung of the ladder from the local tailscaled to the service's answer. No
 //! I/O; wall time is told, because a key's expiry is a date.
 
+mod breaks;
 mod rung;
 mod silence;
 

@@ -1,23 +1,22 @@
 //! Gathering the evidence: everything that the doctor asks anybody.
 
 use super::advise::{Circumstances, advise};
+use super::ask::{aside, look_at, names, probe_all, warnings};
 use super::{Agent, Examined, Machine, Names, Report};
 use crate::config::{Config, Host, Target};
-use crate::diagnose::{Below, Evidence, Named, Timings, diagnose, name_silence};
+use crate::diagnose::{Below, Evidence, Named, diagnose};
 use crate::next::Home;
 use crate::node::Node;
+use crate::probe::Probe;
 use crate::probe::dns::MagicDns;
-use crate::probe::look::{Look, look};
+use crate::probe::look::Look;
 use crate::probe::resolve::{Interest, Resolved, resolve};
 use crate::probe::resolver::Resolver;
-use crate::probe::{self, Context, Probe, evidence};
-use crate::reason::{Failure, Reason};
-use crate::tailscale::{Dialer, LocalApi, MASK, Peer, Status, Warning};
+use crate::tailscale::{LocalApi, Peer, Status};
 use futures_util::future::join_all;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
-use tokio::time::timeout;
+use std::time::SystemTime;
 
 /// What the doctor is told of the place it runs in.
 #[derive(Clone, Debug)]
@@ -33,11 +32,6 @@ pub struct Place {
     /// For the commands.
     pub home: Home,
 }
-
-/// Longest time for what is only good to know.
-const ASIDE: Duration = Duration::from_secs(2);
-/// Longest time for all names that the search list makes of one; a server that is silent takes a second for each.
-const NAMES: Duration = Duration::from_secs(3);
 
 /// Climbs the ladder for every target, side by side.
 pub async fn examine(config: &Config, place: &Place, agent: Option<Agent>) -> Report {
@@ -97,79 +91,6 @@ fn says_more(peer: &Peer, hosts: &[String]) -> bool {
     let begins_alike = |host: &String| label(&peer.dns_name).starts_with(&label(host));
     let routes_a_net = peer.routes.iter().any(|route| !route.is_single());
     hosts.iter().any(begins_alike) || routes_a_net || (peer.active && !peer.cur_addr.is_empty())
-}
-
-async fn aside<T>(question: impl Future<Output = Result<T, Failure>>) -> Option<T> {
-    timeout(ASIDE, question).await.ok()?.ok()
-}
-
-/// The news begin with all warnings there are.
-async fn warnings(dialer: &Dialer) -> Option<Vec<Warning>> {
-    let first = async { dialer.watch(MASK).await?.next().await };
-    aside(first).await??.health
-}
-
-async fn probe_all(
-    targets: &[Target],
-    node: &Node,
-    status: Option<&Status>,
-    dialer: &Dialer,
-    dns: &MagicDns,
-) -> Vec<Probe> {
-    join_all(targets.iter().map(async |target| probe(target, node, status, dialer, dns).await)).await
-}
-
-/// One probe; while the node is at fault nothing is dialled.
-async fn probe(target: &Target, node: &Node, status: Option<&Status>, dialer: &Dialer, dns: &MagicDns) -> Probe {
-    match (node.fault.clone(), status) {
-        (None, Some(status)) => probe::run(target, &mut None, Context { status, dialer, dns }).await,
-        (fault, _) => {
-            // A node that is not at fault has told its status.
-            let fault = fault.unwrap_or_else(|| Failure::new(Reason::NodeLocalapiInvalid, "no status"));
-            Probe { outcome: Err(fault), timings: Timings::default(), elapsed: Duration::ZERO }
-        }
-    }
-}
-
-/// One probe, and its silence named by what the layers below answer.
-pub async fn probed(target: &Target, node: &Node, status: Option<&Status>, dialer: &Dialer, dns: &MagicDns) -> Probe {
-    let mut probe = probe(target, node, status, dialer, dns).await;
-    if let Err(failure) = &probe.outcome
-        && failure.reason.is_silence()
-        && let Some(Ok(resolved)) = status.map(|status| resolve(status, &target.host))
-    {
-        let below = evidence::gather(resolved.address, &resolved.peer.addresses, dialer).await;
-        probe.outcome = Err(name_silence(failure.clone(), below));
-    }
-    probe
-}
-
-/// The path to the target's machine, and what the layers below TCP say of it.
-async fn look_at(target: &Target, status: Option<&Status>, dialer: &Dialer) -> (Look, Option<Below>) {
-    let Some(resolved) = status.and_then(|status| resolve(status, &target.host).ok()) else {
-        return Default::default();
-    };
-    let below = evidence::gather(resolved.address, &resolved.peer.addresses, dialer);
-    let (look, below) = tokio::join!(look(&resolved, true, true, dialer), below);
-    (look, Some(below))
-}
-
-/// What the target's name stands for outside of the netmap.
-async fn names(target: &Target, status: Option<&Status>, place: &Place, dns: &MagicDns) -> Option<Names> {
-    let Host::Name(host) = &target.host else { return None };
-    let status = status?;
-    let resolved = resolve(status, &target.host).ok();
-    let v6 = resolved.as_ref().is_some_and(|resolved| resolved.address.is_ipv6());
-    let magic_dns = async {
-        let name = resolved.as_ref().filter(|_| status.tun)?.name.as_ref()?;
-        Some(dns.addresses(name, v6).await.map_err(|failure| failure.cause))
-    };
-    let pod = async {
-        let resolver = place.resolver.as_ref()?;
-        timeout(NAMES, resolver.look_up(host, v6)).await.ok()
-    };
-    let (magic_dns, pod) = tokio::join!(magic_dns, pod);
-    Some(Names { magic_dns, pod })
 }
 
 fn examined(target: &Target, node: &Node, status: Option<&Status>, found: Found, at: SystemTime) -> Examined {

@@ -1,19 +1,22 @@
 //! Whose fault it is, now: the ladder, climbed once for every target, and what else a person should know.
 
 mod advise;
+mod agent;
+mod ask;
 mod bundle;
 mod examine;
 mod json;
 mod print;
 mod redact;
 
+pub use agent::Agent;
+pub use ask::probed;
 pub use bundle::bundle;
-pub use examine::{Place, examine, probed};
+pub use examine::{Place, examine};
 
 use crate::advice::Advised;
 use crate::config::Target;
 use crate::diagnose::{Diagnosis, Timings};
-use crate::document::Document;
 use crate::next::{Home, Subject};
 use crate::node::Node;
 use crate::path::Sample;
@@ -45,15 +48,6 @@ pub struct Report {
     pub home: Home,
     /// What the running agent says; none where there is none.
     pub agent: Option<Agent>,
-}
-
-/// What a running agent says of itself.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Agent {
-    /// `/api/v1/status`
-    pub document: Document,
-    /// `/metrics`
-    pub metrics: String,
 }
 
 /// One target, examined.

@@ -1,6 +1,8 @@
 //! What a person should know beside the verdicts. No I/O.
 
-use super::{Examined, Names, Place};
+mod target;
+
+use super::{Examined, Place};
 use crate::advice::{Advice, Advised};
 use crate::config::Via;
 use crate::diagnose::rough;
@@ -9,7 +11,7 @@ use crate::node::Node;
 use crate::path::Sample;
 use crate::reason::escape;
 use crate::report::OLDEST_TESTED;
-use crate::tailscale::{Peer, Prefs, Route, Status, Warning, is_at_least};
+use crate::tailscale::{Prefs, Route, Status, Warning, is_at_least};
 use std::fmt::Display;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::SystemTime;
@@ -35,15 +37,15 @@ const RESTATED: [&str; 2] = ["wantrunning-false", "login-state"];
 pub(super) fn advise(node: &Node, targets: &[Examined], known: &Circumstances<'_>) -> Vec<Advised> {
     let mut advice = Vec::new();
     for one in targets {
-        advice.extend(name(one, known));
-        advice.extend(renamed(one, known));
-        advice.extend(peer_key(one, known.at));
+        advice.extend(target::name(one, known));
+        advice.extend(target::renamed(one, known));
+        advice.extend(target::peer_key(one, known.at));
     }
     advice.extend(way(node, targets));
     advice.extend(relays(targets, known));
     advice.extend(of_node(node, known));
     advice.extend(route(known));
-    advice.extend(rights(known.place));
+    advice.extend(known.status.and_then(|_| rights(known.place)));
     advice.extend(health(known));
     advice.sort_by_key(|one| one.advice);
     merged(advice)
@@ -72,56 +74,6 @@ fn about(advice: Advice, one: &Examined, cause: impl Display) -> Advised {
 
 fn of_pod(advice: Advice, cause: impl Display) -> Advised {
     Advised { advice, targets: Vec::new(), cause: escape(&cause.to_string()) }
-}
-
-fn list(addresses: &[IpAddr]) -> String {
-    addresses.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(", ")
-}
-
-/// What the worker itself would be told: a proxy that is named resolves for it.
-fn name(one: &Examined, known: &Circumstances<'_>) -> Option<Advised> {
-    let Names { pod, .. } = one.names.as_ref()?;
-    let (machine, answer) = (one.peer.as_ref()?, pod.as_ref()?);
-    match &answer.addresses {
-        Ok(addresses) if addresses.iter().any(|address| !machine.addresses.contains(address)) => {
-            let (given, meant) = (list(addresses), list(&machine.addresses));
-            let cause = format_args!("the pod's resolver answers {} with {given}; the target is {meant}", answer.name);
-            Some(about(Advice::NameShadowed, one, cause))
-        }
-        Ok(_) => None,
-        Err(_) if matches!(one.target.via, Via::Socks5(_)) => None,
-        Err(seen) => {
-            let why = match known.prefs.map(|prefs| prefs.accept_dns) {
-                Some(false) => "; accept-dns is off",
-                Some(true) => "; accept-dns is on, but this resolv.conf does not name 100.100.100.100",
-                None => "",
-            };
-            Some(about(Advice::NameNotResolved, one, format_args!("{}: {seen}{why}", one.target.host)))
-        }
-    }
-}
-
-/// A machine that joined anew gets the old one's name with a number, for the name still belongs to the old entry.
-fn renamed(one: &Examined, known: &Circumstances<'_>) -> Option<Advised> {
-    let failed = one.diagnosis.verdict.is_err();
-    if !failed || one.peer.as_ref().is_some_and(|machine| machine.online) {
-        return None;
-    }
-    let host = one.target.host.to_string();
-    let label = host.split('.').next()?;
-    let numbered = |peer: &&Peer| {
-        let name = peer.dns_name.split('.').next().unwrap_or_default();
-        let number = name.strip_prefix(label).and_then(|rest| rest.strip_prefix('-'));
-        number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
-    };
-    let twin = known.status?.peers.iter().find(|peer| peer.online && numbered(peer))?;
-    let state = if one.peer.is_some() { "is offline" } else { "is not in the netmap" };
-    Some(about(Advice::PeerRenamed, one, format_args!("{host} {state}, and {} is online", twin.dns_name)))
-}
-
-fn peer_key(one: &Examined, at: SystemTime) -> Option<Advised> {
-    let left = one.peer.as_ref()?.key_expiry?.duration_since(at).ok().filter(|left| *left <= WARNED_BEFORE)?;
-    Some(about(Advice::PeerKeyExpires, one, format_args!("it is valid for {} more", rough(left))))
 }
 
 /// In userspace mode the kernel knows no way to the tailnet.
