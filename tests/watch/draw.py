@@ -306,8 +306,8 @@ def draw(board, results, marks, folder):
     path = folder / f"{name}.png"
     figure.savefig(path, dpi=100)
     plt.close(figure)
-    # A few dozen colours are all there is, and a third of the size.
-    Image.open(path).convert("RGB").quantize(64, dither=Image.Dither.NONE).save(path, optimize=True)
+    # So many colours are enough, and a third of the size.
+    Image.open(path).convert("RGB").quantize(128, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 drill = json.loads((ROOT / "target/watch/drill.json").read_text())

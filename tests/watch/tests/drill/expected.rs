@@ -11,6 +11,8 @@ const SOMETIMES: &[(&str, &[State], &[State])] = &[
     ("telltail-fleet / Failing now", FAILING, &[]),
     ("telltail-fleet / Health warnings of tailscaled / A", &[RelayDown], &[NodeDown, Drained]),
     ("telltail-fleet / On DERP now", &[OnDerp], &[Drained]),
+    // The one pod in mode local is the one that ends.
+    ("telltail-fleet / Pods that a mode would take out / E", &[Healthy, OnDerp, ServiceDown, RelayDown, NodeDown], &[]),
     // The pod whose tailscaled is dead knows no control connection, home, round trip and key.
     ("telltail-pod / Control connection / A", &[Healthy, OnDerp, ServiceDown, RelayDown, Drained], &[]),
     ("telltail-pod / Home DERP / A", &[Healthy, OnDerp, ServiceDown, RelayDown, Drained], &[]),
@@ -22,7 +24,8 @@ const SOMETIMES: &[(&str, &[State], &[State])] = &[
     ("telltail-pod / Health warnings of tailscaled / A", &[RelayDown], &[Drained]),
     ("telltail-pod / Starts of telltail / ", &[Healthy], &[OnDerp, ServiceDown]),
     ("telltail-pod / The pod's story / E", &[ServiceDown, NodeDown], &[]),
-    ("telltail-target / Alerts", ALERTING, &[RelayDown]),
+    // That of the pod whose tailscaled is dead waits for longer than the one about its node.
+    ("telltail-target / Alerts", &[OnDerp, ServiceDown, NodeDown], &[RelayDown]),
     ("telltail-target / Failed probes per second, by reason / A", FAILING, &[OnDerp]),
     ("telltail-target / Pods with most failures / A", &[ServiceDown, RelayDown, NodeDown, Drained], &[OnDerp]),
     ("telltail-target / Why it fails, mostly / A", FAILING, &[]),
