@@ -15,6 +15,9 @@ pub struct Expiries {
 /// Days before the expiry at which a person is told, nearest first; 0 is the expiry itself.
 const MARKS: [u32; 4] = [0, 1, 3, 14];
 
+/// From when on a person is told.
+pub const WARNED_BEFORE: Duration = Duration::from_secs(14 * 24 * 60 * 60);
+
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Expiries {

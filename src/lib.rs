@@ -10,19 +10,26 @@
 //! * [`prober`], [`schedule`], [`watch`]: the loop, when whose turn is, and what wakes it in between
 //! * [`tailscale`], [`http`]: the few LocalAPI calls that are made, over a small HTTP client
 //! * [`probe`]: resolve, connect, protocol
-//! * [`node`], [`path`], [`health`], [`diagnose`], [`reason`]: decisions, without I/O and clock
+//! * [`node`], [`path`], [`health`], [`diagnose`]: decisions, without I/O and clock
+//! * [`reason`], [`advice`], [`next`]: the closed lists of what can be found, and the command to type then
+//! * [`doctor`]: the ladder, climbed once for every target, and what else a person should know
 //! * [`state`]: the one truth and its snapshot
 //! * [`report`], [`expiry`], [`metrics`], [`admin`]: what log, Prometheus and the kubelet are told
+//! * [`document`]: the snapshot as `/api/v1/status`, the status page and `telltail status` show it
 
 pub mod admin;
+pub mod advice;
 pub mod agent;
 pub mod cli;
 pub mod config;
 pub mod diagnose;
+pub mod doctor;
+pub mod document;
 pub mod expiry;
 pub mod health;
 pub mod http;
 pub mod metrics;
+pub mod next;
 pub mod node;
 pub mod path;
 pub mod probe;

@@ -3,13 +3,13 @@
 use clap::Parser;
 use clap::error::ErrorKind;
 use std::ffi::OsString;
-use std::io::{Write, stderr, stdout};
+use std::io::{IsTerminal, Write, stderr, stdout};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
 use telltail::admin::PORT;
 use telltail::cli::check::check;
 use telltail::cli::run::{Exit, run};
-use telltail::cli::{Cli, Command, EXIT_CONFIG, EXIT_INTERNAL, EXIT_USAGE, FileArgument, health};
+use telltail::cli::{Cli, Command, EXIT_CONFIG, EXIT_INTERNAL, EXIT_USAGE, FileArgument, doctor, health, status, wait};
 use telltail::config::{Config, Environment, Listen, Source};
 
 fn main() -> ExitCode {
@@ -51,6 +51,16 @@ async fn execute(command: Command) -> Result<u8, Exit> {
             }
             Ok(report.exit_code())
         }
+        Command::Doctor { json, bundle, file } => {
+            let config = load(environment(), file).map_err(|(_, problems)| (doctor::EXIT_NOT_RUN, problems))?;
+            let report = doctor::doctor(&config, reachable(config.listen)).await;
+            match bundle {
+                Some(file) => doctor::write_bundle(&report, &config, &file, &mut stdout())?,
+                None if json => print(&format!("{:#}\n", report.json()))?,
+                None => report.print(coloured(), &mut stdout()).map_err(unwritten)?,
+            }
+            Ok(report.exit_code())
+        }
         Command::Health { verbose, file } => {
             let config = load(environment(), file)?;
             let agent = reachable(config.listen);
@@ -62,8 +72,21 @@ async fn execute(command: Command) -> Result<u8, Exit> {
             }
             Ok(u8::from(!ready))
         }
+        Command::Status { form, file } => {
+            let agent = reachable(load(environment(), file)?.listen);
+            status::run(agent, form, &mut stdout()).await
+        }
+        Command::Wait { patience, file } => {
+            let agent = reachable(load(environment(), file)?.listen);
+            wait::run(agent, patience, &mut stdout()).await
+        }
         Command::Config(command) => command.run(environment(), &mut stdout(), &mut stderr()).map_err(unwritten),
     }
+}
+
+/// Colours are for terminals, and not for those who ask for none (no-color.org).
+fn coloured() -> bool {
+    stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 fn environment() -> Environment {
@@ -76,8 +99,9 @@ fn check_config(target: &str, file: FileArgument) -> Result<(Config, Option<&str
         return Ok((load(environment(), file)?, Some(target)));
     }
     // The file's targets are not asked for, but where tailscaled's socket is.
-    let socket = file.path.is_some().then(|| load(environment(), file)).transpose()?.and_then(|config| config.socket);
-    let others = std::env::vars_os().filter(|(name, _)| name != "TELLTAIL_TARGETS");
+    let file = file.path.or_else(|| environment().file()).map(|path| FileArgument { path: Some(path) });
+    let socket = file.map(|file| load(environment(), file)).transpose()?.and_then(|config| config.socket);
+    let others = std::env::vars_os().filter(|(name, _)| name != "TELLTAIL_TARGETS" && name != "TELLTAIL_CONFIG");
     let environment = others.chain([(OsString::from("TELLTAIL_TARGETS"), OsString::from(target))]).collect();
     let config = load(environment, FileArgument { path: None })?;
     Ok((Config { socket: config.socket.clone().or(socket), ..config }, None))

@@ -118,6 +118,11 @@ impl Tracker {
         self.path
     }
 
+    /// When it was taken.
+    pub fn since(&self) -> Instant {
+        self.since
+    }
+
     /// The DERP region in use; none unless the path is DERP.
     pub fn region(&self) -> Option<&Region> {
         self.region.as_ref()
@@ -144,13 +149,13 @@ impl Tracker {
 
     /// Takes a sample; answers the change that it caused.
     pub fn observe(&mut self, sample: Sample, now: Instant) -> Option<Change> {
+        let gone = sample == Sample::Gone;
         let (to, region) = match sample {
             Sample::Direct => (Path::Direct, None),
             Sample::PeerRelay => (Path::PeerRelay, None),
             Sample::Derp(region) => (Path::Derp, Some(region)),
             Sample::Idle => (Path::Idle, None),
-            Sample::Silent => (Path::Unknown, None),
-            Sample::Gone => return self.take(Path::Unknown, None, now),
+            Sample::Silent | Sample::Gone => (Path::Unknown, None),
         };
         if to == self.path {
             self.region = region;
@@ -164,7 +169,10 @@ impl Tracker {
             Path::PeerRelay => settled && to > self.path,
             Path::Direct | Path::Idle => false,
         };
-        if worse && !self.confirmed(now) { None } else { self.take(to, region, now) }
+        if worse && !gone && !self.confirmed(now) {
+            return None;
+        }
+        Some(self.take(to, region, now))
     }
 
     fn confirmed(&mut self, now: Instant) -> bool {
@@ -173,16 +181,15 @@ impl Tracker {
         doubt.samples >= AGREEING && now.saturating_duration_since(doubt.since) >= CONFIRM
     }
 
-    fn take(&mut self, to: Path, region: Option<Region>, now: Instant) -> Option<Change> {
+    fn take(&mut self, to: Path, region: Option<Region>, now: Instant) -> Change {
         let from = self.path;
         self.seconds = self.seconds(now);
         self.since = now;
         self.path = to;
         self.region = region;
         self.doubt = None;
-        let changed = from != to;
-        self.changes[to as usize] += u32::from(changed);
-        changed.then_some(Change { from, to })
+        self.changes[to as usize] += 1;
+        Change { from, to }
     }
 }
 

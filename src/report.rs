@@ -23,7 +23,7 @@ pub struct Reporter {
 }
 
 /// The oldest tailscaled that the tests run with (docs/compatibility.md).
-const OLDEST_TESTED: (u32, u32) = (1, 80);
+pub const OLDEST_TESTED: (u32, u32) = (1, 80);
 /// Time between two reminders of an outage.
 const REMIND_EVERY: Duration = Duration::from_secs(30 * 60);
 

@@ -1,23 +1,17 @@
 //! The reference pages under `docs/` say what the code says. `UPDATE_GOLDEN=1 cargo test --test docs` writes them anew.
 
+#[path = "support/golden.rs"]
+mod golden;
 #[path = "metrics/sample.rs"]
 mod sample;
 
+use golden::check;
 use prometheus::proto::{MetricFamily, MetricType};
+use serde_json::Value;
 use std::fmt::Write;
+use telltail::advice::Advice;
+use telltail::next::{At, Next};
 use telltail::reason::{Reason, Speaker};
-
-const BEGIN: &str = "<!-- generated: begin -->\n";
-const END: &str = "<!-- generated: end -->\n";
-
-/// Holds the generated part of a page against what was generated now.
-fn check(path: &str, generated: &str) {
-    let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
-    let page = std::fs::read_to_string(file).expect("the page is there");
-    let (before, rest) = page.split_once(BEGIN).expect("a mark where the generated part begins");
-    let (_, after) = rest.split_once(END).expect("a mark where the generated part ends");
-    sample::golden(path, &format!("{before}{BEGIN}\n{generated}\n{END}{after}"));
-}
 
 #[test]
 fn docs_metrics_lists_every_family() {
@@ -45,15 +39,96 @@ fn labels(family: &MetricFamily) -> String {
     if names.is_empty() { "–".to_owned() } else { names.join(", ") }
 }
 
+/// A section per code of the two closed lists.
 #[test]
-fn docs_reasons_lists_every_reason() {
-    let mut table = "| reason | scope | applies to | what happened | what to do |\n|---|---|---|---|---|\n".to_owned();
+fn docs_troubleshooting_has_a_section_for_every_code() {
+    let mut page = "## Reasons\n\n".to_owned();
     for reason in Reason::ALL {
-        let (slug, applies) = (reason.slug(), applies_to(reason.speaker()));
-        let (scope, sentence, next) = (reason.scope().slug(), reason.sentence(), reason.next_step());
-        writeln!(table, "| `{slug}` | {scope} | {applies} | {sentence} | {next} |").expect("a string grows");
+        let (scope, applies) = (reason.scope().slug(), applies_to(reason.speaker()));
+        let facts = format!("Fault of the **{scope}** · breaks the rung `{}` · {applies}", reason.rung().slug());
+        page += &section(reason.slug(), &facts, reason.sentence(), reason.next_step(), reason.next());
     }
-    check("docs/reasons.md", &table);
+    page += "## Advice\n\n";
+    for advice in Advice::ALL {
+        let facts = "No failure: it changes no exit code.";
+        page += &section(advice.slug(), facts, advice.sentence(), advice.next_step(), advice.next());
+    }
+    check("docs/troubleshooting.md", page.trim_end());
+}
+
+fn section(slug: &str, facts: &str, sentence: &str, step: &str, next: Next) -> String {
+    let command = match next.at {
+        At::Sidecar => format!("In the tailscale container: `{}`", gaps(next.words)),
+        At::Agent => format!("In the telltail container: `/telltail {}`", gaps(next.words)),
+        At::Machine if next.words == "{ask}" => {
+            "On the target's machine: `pg_isready -h localhost -p PORT` or `valkey-cli -p PORT ping`".to_owned()
+        }
+        At::Machine => format!("On the target's machine: `{}`", gaps(next.words)),
+        At::Log => "The log of the tailscale container: `kubectl logs POD -c tailscale --tail=50`".to_owned(),
+    };
+    format!("### {slug}\n\n{facts}\n\n{sentence}\n\n{step}\n\n{command}\n\n")
+}
+
+/// A command with its gaps as a reader fills them.
+fn gaps(words: &str) -> String {
+    let mut words = words.to_owned();
+    for gap in ["name", "host", "fqdn", "address", "port", "url", "socket"] {
+        words = words.replace(&format!("{{{gap}}}"), &gap.to_uppercase());
+    }
+    words
+}
+
+/// Whoever looks a code up by its link finds it, and every code that a page names is one.
+#[test]
+fn the_codes_that_pages_name_are_there() {
+    let codes: Vec<_> =
+        Reason::ALL.iter().map(|one| one.slug()).chain(Advice::ALL.iter().map(|one| one.slug())).collect();
+    let page =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/troubleshooting.md")).expect("a page");
+    for link in page.split("](#").skip(1).filter_map(|rest| rest.split_once(')')) {
+        assert!(codes.contains(&link.0), "{} is no code", link.0);
+    }
+    for code in codes {
+        assert!(page.contains(&format!("\n### {code}\n")), "{code}");
+    }
+}
+
+#[test]
+fn docs_status_lists_every_field() {
+    let schema: Value = serde_json::from_str(include_str!("../docs/status.schema.json")).expect("JSON");
+    let mut tables = fields("document", &schema);
+    for (name, part) in schema["$defs"].as_object().expect("definitions") {
+        if part["properties"].is_object() {
+            tables += &fields(name, part);
+        }
+    }
+    check("docs/status.md", tables.trim_end());
+}
+
+fn fields(name: &str, object: &Value) -> String {
+    let mut table = format!("### {name}\n\n| field | | says |\n|---|---|---|\n");
+    for (field, of) in object["properties"].as_object().expect("fields") {
+        let says = of["description"].as_str().unwrap_or_default();
+        writeln!(table, "| `{field}` | {} | {says} |", form(of)).expect("a string grows");
+    }
+    table + "\n"
+}
+
+/// What a field may be, in words.
+fn form(of: &Value) -> String {
+    if let Some(words) = of["enum"].as_array() {
+        return words.iter().map(|word| word.as_str().unwrap_or("null")).collect::<Vec<_>>().join(", ");
+    }
+    if let Some(part) = of["$ref"].as_str().and_then(|part| part.strip_prefix("#/$defs/")) {
+        return part.to_owned();
+    }
+    match (&of["type"], &of["anyOf"], &of["const"]) {
+        (Value::String(word), ..) if word == "array" => format!("list of {}", form(&of["items"])),
+        (Value::String(word), ..) => word.clone(),
+        (Value::Array(words), ..) => words.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" or "),
+        (_, Value::Array(forms), _) => forms.iter().map(form).collect::<Vec<_>>().join(" or "),
+        (.., constant) => constant.to_string(),
+    }
 }
 
 fn applies_to(speaker: Speaker) -> &'static str {

@@ -69,7 +69,8 @@ pub(super) fn round(node: Node, outcomes: &[(&str, Result<Detail, Reason>)]) -> 
         carrier: Carrier { id: (*name).to_owned(), address: [100, 64, 0, 7].into(), key_expiry: None },
         look: Look::default(),
     });
-    Round { node, probes: probes.collect(), sightings: sightings.collect(), lag: Duration::ZERO }
+    let (probes, sightings) = (probes.collect(), sightings.collect());
+    Round { at: SystemTime::now(), node, probes, sightings, lag: Duration::ZERO }
 }
 
 pub(super) fn running(tun: bool) -> Node {

@@ -3,9 +3,11 @@
 //! No address and no word of a peer is on these pages: names from the configuration, slugs, and sentences of our own.
 
 use super::check::{Check, Mark};
+use super::reply::Reply;
 use crate::config::{Mode, Via};
 use crate::state::{Snapshot, TargetView};
 use axum::http::{StatusCode, Uri};
+use std::time::SystemTime;
 use tokio::time::Instant;
 
 /// What a request asks for, beyond its route.
@@ -18,11 +20,13 @@ pub(super) struct Asked<'a> {
     excluded: Vec<&'a str>,
     /// When.
     pub(super) now: Instant,
+    /// The same moment as a date.
+    pub(super) wall: SystemTime,
 }
 
 impl<'a> Asked<'a> {
     /// Reads path and query. Nothing is decoded: a target's name needs no escape.
-    pub(super) fn of(uri: &'a Uri, now: Instant) -> Self {
+    pub(super) fn of(uri: &'a Uri, now: Instant, wall: SystemTime) -> Self {
         let query = uri.query().unwrap_or_default();
         let parameters = || query.split('&').map(|part| part.split_once('=').unwrap_or((part, "")));
         Self {
@@ -30,42 +34,29 @@ impl<'a> Asked<'a> {
             verbose: parameters().any(|(key, _)| key == "verbose"),
             excluded: parameters().filter(|(key, _)| *key == "exclude").map(|(_, name)| name).collect(),
             now,
+            wall,
         }
     }
 }
 
-/// An answer without its headers.
-pub(super) struct Page {
-    pub(super) status: StatusCode,
-    pub(super) body: String,
-}
-
-impl Page {
-    pub(super) fn text(status: StatusCode, body: &'static str) -> Self {
-        Self { status, body: body.to_owned() }
-    }
-
-    /// `ok` for machines; everything if asked or if something is wrong.
-    fn verdict(passed: bool, verbose: bool, explanation: &str) -> Self {
-        match passed {
-            true if !verbose => Self::text(StatusCode::OK, "ok\n"),
-            true => Self { status: StatusCode::OK, body: format!("{explanation}healthz check passed\n") },
-            false => {
-                Self { status: StatusCode::SERVICE_UNAVAILABLE, body: format!("{explanation}healthz check failed\n") }
-            }
-        }
+/// `ok` for machines; everything if asked or if something is wrong.
+fn verdict(passed: bool, verbose: bool, explanation: &str) -> Reply {
+    match passed {
+        true if !verbose => Reply::text(StatusCode::OK, "ok\n"),
+        true => Reply::text(StatusCode::OK, format!("{explanation}healthz check passed\n")),
+        false => Reply::text(StatusCode::SERVICE_UNAVAILABLE, format!("{explanation}healthz check failed\n")),
     }
 }
 
 /// `/healthz`.
-pub(super) fn readiness(snapshot: &Snapshot, asked: &Asked<'_>) -> Page {
+pub(super) fn readiness(snapshot: &Snapshot, asked: &Asked<'_>) -> Reply {
     let mode = snapshot.config.readiness;
-    let verdict = snapshot.verdict_without(mode, &asked.excluded);
+    let standing = snapshot.verdict_without(mode, &asked.excluded);
     let mut body = String::new();
     for check in Check::all(snapshot) {
         let mark = if asked.excluded.contains(&check.name) {
             Mark::Excluded
-        } else if verdict.blocking.iter().any(|name| name == check.name) {
+        } else if standing.blocking.iter().any(|name| name == check.name) {
             Mark::Blocks
         } else if !check.required {
             Mark::Optional
@@ -81,15 +72,15 @@ pub(super) fn readiness(snapshot: &Snapshot, asked: &Asked<'_>) -> Page {
     if asked.verbose {
         body += &remarks(snapshot, asked);
     }
-    Page::verdict(verdict.ready, asked.verbose, &body)
+    verdict(standing.ready, asked.verbose, &body)
 }
 
 /// `/healthz/NAME`: the state of that check, whatever the mode.
-pub(super) fn check(snapshot: &Snapshot, asked: &Asked<'_>) -> Page {
+pub(super) fn check(snapshot: &Snapshot, asked: &Asked<'_>) -> Reply {
     let Some(check) = Check::all(snapshot).find(|check| check.name == asked.name) else {
-        return Page::text(StatusCode::NOT_FOUND, "no such check\n");
+        return Reply::text(StatusCode::NOT_FOUND, "no such check\n");
     };
-    Page::verdict(check.is_up(), asked.verbose, &check.line(Mark::Blocks, asked.now))
+    verdict(check.is_up(), asked.verbose, &check.line(Mark::Blocks, asked.now))
 }
 
 /// What only a person wants to know.

@@ -3,6 +3,7 @@
 //!
 //! * `/healthz` (alias `/readyz`): readiness, 200 or 503; `?verbose`, `?exclude=NAME`. `/healthz/NAME`: one check alone.
 //! * `/livez`: the process answers. `/startupz`: the startup gate is open. `/metrics`: Prometheus' text format.
+//! * `/api/v1/status`: everything, as the JSON of [`crate::document`]. `/`: the same as a page for people.
 
 mod bind;
 mod check;
@@ -10,6 +11,8 @@ mod check;
 mod fixture;
 mod healthz;
 mod limits;
+mod page;
+mod reply;
 mod routes;
 mod serve;
 

@@ -1,14 +1,18 @@
 //! Which path gives which page, and the rules that hold for every request.
 
-use super::healthz::{self, Asked, Page};
+use super::healthz::{self, Asked};
+use super::page;
+use super::reply::{Form, Reply};
 use crate::config::Gate;
+use crate::document::Document;
 use crate::state::{Snapshot, State};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
+use axum::http::{HeaderMap, Method, Response, StatusCode, header};
 use axum::routing::any;
 use std::sync::Arc;
+use std::time::SystemTime;
 use tokio::time::Instant;
 
 /// What the pages are made from.
@@ -35,6 +39,8 @@ pub enum Route {
     Startupz,
     /// `/metrics`.
     Metrics,
+    /// `/api/v1/status`.
+    Status,
     /// `/`.
     Index,
     /// Anything else.
@@ -43,8 +49,16 @@ pub enum Route {
 
 impl Route {
     /// Every route.
-    pub const ALL: [Self; 7] =
-        [Self::Healthz, Self::Check, Self::Livez, Self::Startupz, Self::Metrics, Self::Index, Self::Other];
+    pub const ALL: [Self; 8] = [
+        Self::Healthz,
+        Self::Check,
+        Self::Livez,
+        Self::Startupz,
+        Self::Metrics,
+        Self::Status,
+        Self::Index,
+        Self::Other,
+    ];
 
     /// The label value.
     pub const fn slug(self) -> &'static str {
@@ -54,13 +68,14 @@ impl Route {
             Self::Livez => "livez",
             Self::Startupz => "startupz",
             Self::Metrics => "metrics",
+            Self::Status => "status",
             Self::Index => "index",
             Self::Other => "other",
         }
     }
 }
 
-type Answer = fn(&App, &Snapshot, &Asked<'_>) -> Page;
+type Answer = fn(&App, &Snapshot, &Asked<'_>) -> Reply;
 
 /// All pages.
 pub fn router(app: App) -> Router {
@@ -73,71 +88,55 @@ pub fn router(app: App) -> Router {
         .route("/readyz", on(Route::Healthz, |_, snapshot, asked| healthz::readiness(snapshot, asked)))
         .route("/healthz/{name}", on(Route::Check, |_, snapshot, asked| healthz::check(snapshot, asked)))
         .route("/readyz/{name}", on(Route::Check, |_, snapshot, asked| healthz::check(snapshot, asked)))
-        .route("/livez", on(Route::Livez, |_, _, _| Page::text(StatusCode::OK, "ok\n")))
+        .route("/livez", on(Route::Livez, |_, _, _| Reply::text(StatusCode::OK, "ok\n")))
         .route("/startupz", on(Route::Startupz, startupz))
         .route("/metrics", on(Route::Metrics, metrics))
-        .route("/", on(Route::Index, |_, _, _| Page::text(StatusCode::OK, INDEX)))
-        .fallback(on(Route::Other, |_, _, _| Page::text(StatusCode::NOT_FOUND, "not found\n")))
+        .route("/api/v1/status", on(Route::Status, status))
+        .route("/", on(Route::Index, index))
+        .fallback(on(Route::Other, |_, _, _| Reply::text(StatusCode::NOT_FOUND, "not found\n")))
 }
-
-const INDEX: &str = "\
-telltail tells whether this pod reaches its services over the tailnet.
-
-/healthz           ready or not (alias /readyz); ?verbose explains, ?exclude=NAME leaves a check out
-/healthz/NAME      one check alone: a target's name, or node
-/livez             the process answers
-/startupz          the startup gate is open
-/metrics           metrics for Prometheus
-";
-
-const TEXT: &str = "text/plain; charset=utf-8";
-/// The exposition format of the `prometheus` crate.
-const EXPOSITION: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 fn respond(app: &App, route: Route, answer: Answer, request: &Request) -> Response<Body> {
     let refused = refusal(request.method(), request.headers());
-    let page = refused.unwrap_or_else(|| {
-        let now = Instant::now();
+    let reply = refused.unwrap_or_else(|| {
+        let (now, wall) = (Instant::now(), SystemTime::now());
         let snapshot = app.state.snapshot(now);
-        answer(app, &snapshot, &Asked::of(request.uri(), now))
+        answer(app, &snapshot, &Asked::of(request.uri(), now, wall))
     });
-    (app.observe)(route, page.status);
-    let mut response = Response::new(Body::from(page.body));
-    *response.status_mut() = page.status;
-    let content_type = if route == Route::Metrics && page.status == StatusCode::OK { EXPOSITION } else { TEXT };
-    let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-    if page.status == StatusCode::METHOD_NOT_ALLOWED {
-        headers.insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
-    }
-    response
+    (app.observe)(route, reply.status);
+    reply.into_response()
 }
 
 /// Requests that no page takes. A body is refused unread: hyper closes the connection, for it is never kept alive.
-fn refusal(method: &Method, headers: &HeaderMap) -> Option<Page> {
+fn refusal(method: &Method, headers: &HeaderMap) -> Option<Reply> {
     let empty = headers.get_all(header::CONTENT_LENGTH).iter().all(|length| length == "0");
     if headers.contains_key(header::TRANSFER_ENCODING) || !empty {
-        return Some(Page::text(StatusCode::PAYLOAD_TOO_LARGE, "no request body is read\n"));
+        return Some(Reply::text(StatusCode::PAYLOAD_TOO_LARGE, "no request body is read\n"));
     }
     let known = method == Method::GET || method == Method::HEAD;
-    (!known).then(|| Page::text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n"))
+    (!known).then(|| Reply::text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n"))
 }
 
-fn metrics(app: &App, snapshot: &Snapshot, _: &Asked<'_>) -> Page {
-    Page { status: StatusCode::OK, body: (app.metrics)(snapshot) }
+fn metrics(app: &App, snapshot: &Snapshot, _: &Asked<'_>) -> Reply {
+    Reply::ok(Form::Metrics, (app.metrics)(snapshot))
 }
 
-fn startupz(_: &App, snapshot: &Snapshot, asked: &Asked<'_>) -> Page {
+fn status(_: &App, snapshot: &Snapshot, asked: &Asked<'_>) -> Reply {
+    Reply::ok(Form::Json, Document::of(snapshot, asked.wall).json() + "\n")
+}
+
+fn index(_: &App, snapshot: &Snapshot, asked: &Asked<'_>) -> Reply {
+    Reply::ok(Form::Page, page::render(&Document::of(snapshot, asked.wall)))
+}
+
+fn startupz(_: &App, snapshot: &Snapshot, asked: &Asked<'_>) -> Reply {
     let gate = snapshot.config.startup_gate;
     match snapshot.gate {
-        Some(release) if asked.verbose => Page {
-            status: StatusCode::OK,
-            body: format!("[+]gate {} open: {}\nstartupz check passed\n", gate.slug(), release.slug()),
-        },
-        Some(_) => Page::text(StatusCode::OK, "ok\n"),
+        Some(release) if asked.verbose => {
+            let body = format!("[+]gate {} open: {}\nstartupz check passed\n", gate.slug(), release.slug());
+            Reply::text(StatusCode::OK, body)
+        }
+        Some(_) => Reply::text(StatusCode::OK, "ok\n"),
         None => {
             let waits = match gate {
                 Gate::Tailnet => "waits until tailscaled runs and knows every required target",
@@ -145,7 +144,7 @@ fn startupz(_: &App, snapshot: &Snapshot, asked: &Asked<'_>) -> Page {
                 Gate::None => "opens at once",
             };
             let body = format!("[-]gate {} shut: {waits}\nstartupz check failed\n", gate.slug());
-            Page { status: StatusCode::SERVICE_UNAVAILABLE, body }
+            Reply::text(StatusCode::SERVICE_UNAVAILABLE, body)
         }
     }
 }
@@ -159,7 +158,7 @@ mod tests {
     use crate::reason::{Failure, Reason};
     use http_body_util::BodyExt;
     use proptest::prelude::*;
-    use std::time::{Duration, SystemTime};
+    use std::time::Duration;
     use tower::ServiceExt;
 
     struct Got {
@@ -186,7 +185,7 @@ mod tests {
     }
 
     /// The text with every duration cut out.
-    async fn page(state: &Arc<State>, target: &str) -> String {
+    async fn text_of(state: &Arc<State>, target: &str) -> String {
         let (_, text) = get(state, target).await;
         text.replace(" for 0s", "")
     }
@@ -197,7 +196,7 @@ mod tests {
         assert_eq!(get(&up, "/healthz").await, (200, "ok\n".to_owned()));
         assert_eq!(get(&up, "/readyz").await, (200, "ok\n".to_owned()));
         assert_eq!(
-            page(&up, "/healthz?verbose").await,
+            text_of(&up, "/healthz?verbose").await,
             "[+]node ok: up, running\n\
              [+]db ok: up, depth protocol, auth_required\n\
              [+]valkey ok: up, depth protocol, accepting\n\
@@ -209,7 +208,7 @@ mod tests {
         let refused = fixture::after(Mode::Strict, &VALKEY_REFUSES);
         assert_eq!(code(&refused, "/healthz").await, 503);
         assert_eq!(
-            page(&refused, "/healthz").await,
+            text_of(&refused, "/healthz").await,
             "[+]node ok: up, running\n\
              [+]db ok: up, depth protocol, auth_required\n\
              [-]valkey failed: connect_refused (scope service), down, depth protocol. The target's machine answers, but \
@@ -241,14 +240,14 @@ mod tests {
         let slow = crate::config::Config { fall: 3, rise: 3, ..fixture::config(Mode::Strict, Gate::Tailnet) };
         up.reconfigure(Arc::new(slow), Instant::now(), SystemTime::now());
         up.record(fixture::round(fixture::running(true), &VALKEY_REFUSES), Instant::now());
-        let text = page(&up, "/healthz?verbose").await;
+        let text = text_of(&up, "/healthz?verbose").await;
         let line = "[+]valkey ok: up, depth protocol, but failed last: connect_refused (scope service)\n";
         assert!(text.contains(line), "{text}");
         let down = fixture::after(Mode::Strict, &VALKEY_REFUSES);
         let slow = crate::config::Config { rise: 3, ..fixture::config(Mode::Strict, Gate::Tailnet) };
         down.reconfigure(Arc::new(slow), Instant::now(), SystemTime::now());
         down.record(fixture::round(fixture::running(true), &ALL_UP), Instant::now());
-        let text = page(&down, "/healthz").await;
+        let text = text_of(&down, "/healthz").await;
         assert!(text.contains("[-]valkey failed: down, depth protocol, but succeeded last: accepting\n"), "{text}");
     }
 
@@ -258,7 +257,7 @@ mod tests {
         assert_eq!(get(&state, "/healthz?exclude=valkey").await, (200, "ok\n".to_owned()));
         assert_eq!(code(&state, "/healthz?exclude=db").await, 503);
         assert_eq!(code(&state, "/healthz?exclude=db&exclude=valkey").await, 200);
-        let text = page(&state, "/healthz?verbose&exclude=valkey&exclude=db&exclude=s3cret&exclude=").await;
+        let text = text_of(&state, "/healthz?verbose&exclude=valkey&exclude=db&exclude=s3cret&exclude=").await;
         for part in [
             "[+]db excluded: up, depth protocol, auth_required\n",
             "[ ]valkey excluded: connect_refused (scope service), down,",
@@ -278,13 +277,13 @@ mod tests {
     async fn the_mode_in_force_decides_and_the_page_says_what_it_spares() {
         let observe = fixture::after(Mode::Observe, &VALKEY_REFUSES);
         assert_eq!(code(&observe, "/healthz").await, 200);
-        let text = page(&observe, "/healthz?verbose").await;
+        let text = text_of(&observe, "/healthz?verbose").await;
         assert!(text.contains("[ ]valkey failed, does not count in mode observe: connect_refused"), "{text}");
         assert!(text.contains("mode observe\nby mode: strict failed, local failed, observe passed\n"), "{text}");
         let local = fixture::after(Mode::Local, &ALL_UP);
         local.record(fixture::round(fixture::running(true), &VALKEY_REFUSES), Instant::now());
         assert_eq!(code(&local, "/healthz").await, 200);
-        let text = page(&local, "/healthz?verbose").await;
+        let text = text_of(&local, "/healthz?verbose").await;
         assert!(text.contains("by mode: strict failed, local passed, observe passed\n"), "{text}");
     }
 
@@ -321,10 +320,10 @@ mod tests {
         config.targets[1].via = Via::Socks5("127.0.0.1:1055".parse().unwrap());
         state.reconfigure(Arc::new(config), Instant::now(), SystemTime::now());
         state.record(fixture::round(fixture::running(false), &ALL_UP), Instant::now());
-        let text = page(&state, "/healthz?verbose").await;
+        let text = text_of(&state, "/healthz?verbose").await;
         assert!(text.contains("the way on which the worker itself reaches db is not tested until via="), "{text}");
         state.record(fixture::round(fixture::running(true), &ALL_UP), Instant::now());
-        assert!(!page(&state, "/healthz?verbose").await.contains("worker"));
+        assert!(!text_of(&state, "/healthz?verbose").await.contains("worker"));
     }
 
     #[tokio::test]
@@ -336,34 +335,46 @@ mod tests {
         );
         let open = fixture::after(Mode::Strict, &VALKEY_REFUSES);
         assert_eq!(get(&open, "/startupz").await, (200, "ok\n".to_owned()));
-        assert_eq!(page(&open, "/startupz?verbose").await, "[+]gate tailnet open: condition\nstartupz check passed\n");
+        assert_eq!(
+            text_of(&open, "/startupz?verbose").await,
+            "[+]gate tailnet open: condition\nstartupz check passed\n"
+        );
         tokio::time::pause();
         tokio::time::advance(Duration::from_secs(90)).await;
-        assert_eq!(page(&shut, "/startupz?verbose").await, "[+]gate targets open: timeout\nstartupz check passed\n");
+        assert_eq!(text_of(&shut, "/startupz?verbose").await, "[+]gate targets open: timeout\nstartupz check passed\n");
     }
 
     #[tokio::test]
     async fn every_answer_forbids_sniffing_and_caching_and_ends_the_connection() {
-        for (method, target, status, kind) in [
-            ("GET", "/", 200, TEXT),
-            ("GET", "/healthz", 503, TEXT),
-            ("HEAD", "/metrics", 200, EXPOSITION),
-            ("GET", "/metrics", 200, EXPOSITION),
-            ("GET", "/nowhere", 404, TEXT),
-            ("DELETE", "/metrics", 405, TEXT),
-            ("OPTIONS", "/nowhere", 405, TEXT),
+        for (method, target, status, form) in [
+            ("GET", "/", 200, Form::Page),
+            ("GET", "/healthz", 503, Form::Text),
+            ("HEAD", "/metrics", 200, Form::Metrics),
+            ("GET", "/metrics", 200, Form::Metrics),
+            ("GET", "/api/v1/status", 200, Form::Json),
+            ("POST", "/api/v1/status", 405, Form::Text),
+            ("GET", "/api/v1/", 404, Form::Text),
+            ("GET", "/nowhere", 404, Form::Text),
+            ("DELETE", "/metrics", 405, Form::Text),
+            ("OPTIONS", "/nowhere", 405, Form::Text),
         ] {
             let (app, _) = fixture::app(fixture::after(Mode::Strict, &VALKEY_REFUSES));
             let got = send(app, method, target).await;
             assert_eq!(got.status.as_u16(), status, "{method} {target}");
             for (name, value) in [
-                ("content-type", kind),
+                ("content-type", form.content_type()),
                 ("x-content-type-options", "nosniff"),
                 ("cache-control", "no-store"),
+                ("referrer-policy", "no-referrer"),
                 ("connection", "close"),
             ] {
                 assert_eq!(got.headers.get(name).unwrap(), value, "{method} {target}");
             }
+            let policy = got.headers["content-security-policy"].to_str().unwrap();
+            assert!(
+                policy.starts_with("default-src 'none'; ") && policy.contains("frame-ancestors 'none'"),
+                "{policy}"
+            );
             assert_eq!(got.headers.get("allow").is_some(), status == 405, "{method} {target}");
             assert_eq!(got.body.is_empty(), method == "HEAD", "{method} {target}");
         }
@@ -379,7 +390,7 @@ mod tests {
             .header("accept-encoding", "gzip, br, zstd")
             .body(Body::empty());
         let response = router(app).oneshot(request.unwrap()).await.unwrap();
-        assert_eq!(response.headers().get("content-type").unwrap(), EXPOSITION);
+        assert_eq!(response.headers().get("content-type").unwrap(), Form::Metrics.content_type());
         assert!(!response.headers().contains_key("content-encoding"));
         assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "telltail_ready 1\n");
         assert_eq!(*counted.lock().unwrap(), [(Route::Metrics, StatusCode::OK)]);
@@ -391,7 +402,7 @@ mod tests {
             method in prop_oneof![Just("GET".to_owned()), "[A-Z]{1,12}"],
             path in prop_oneof![
                 "/[a-zA-Z0-9/%._~!*()-]{0,40}",
-                "/(healthz|readyz|livez|startupz|metrics)(/[a-z0-9%._/-]{0,20})?",
+                "/(healthz|readyz|livez|startupz|metrics|api/v1/status)?(/[a-z0-9%._/-]{0,20})?",
                 Just("*".to_owned()),
                 "http://[a-z]{1,9}/(healthz|livez|zzz)",
             ],
@@ -419,7 +430,10 @@ mod tests {
                 assert!(probe || !status.is_server_error(), "{status} for {path}");
                 let body = response.into_body().collect().await.unwrap().to_bytes();
                 let body = String::from_utf8(body.to_vec()).unwrap();
-                assert!(body.is_ascii() && !body.contains("100.64.0.7") && !body.contains("secret"), "{body}");
+                // Evidence is for whoever looks for it; the kubelet copies the answers of its probes into events.
+                let evidence = matches!(counted[0].0, Route::Status | Route::Index);
+                assert!(body.is_ascii(), "{body}");
+                assert!(evidence || !body.contains("100.64.0.7") && !body.contains("secret"), "{body}");
             });
         }
     }

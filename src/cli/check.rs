@@ -2,14 +2,13 @@
 
 use crate::agent::MAGIC_DNS;
 use crate::config::{Depth, Target, Via};
-use crate::diagnose::diagnose;
+use crate::doctor::probed;
 use crate::node::Node;
+use crate::probe::Probe;
 use crate::probe::dns::MagicDns;
-use crate::probe::evidence;
-use crate::probe::resolve::{Interest, resolve};
-use crate::probe::{self, Context, Probe};
+use crate::probe::resolve::Interest;
 use crate::reason::{Failure, Reason, Scope};
-use crate::tailscale::{Dialer, LocalApi, Status};
+use crate::tailscale::{LocalApi, Status};
 use serde_json::json;
 use std::io::Write;
 use std::path::PathBuf;
@@ -34,32 +33,13 @@ const NO_ATTEMPT: u8 = 3;
 pub async fn check(target: Target, socket: Option<PathBuf>) -> Report {
     let mut local = LocalApi::new(socket, Arc::new(|_, _| {}));
     let interest = Interest::of([&target]);
-    let failed = |failure| Probe { outcome: Err(failure), timings: Default::default(), elapsed: Duration::ZERO };
-    let status = match local.status(true, &|peer| interest.wants(peer)).await {
-        Ok(status) => status,
-        Err(failure) => return Report { target, status: None, probe: failed(failure) },
+    let (node, status) = match local.status(true, &|peer| interest.wants(peer)).await {
+        Ok(status) => (Node::of(&status, SystemTime::now()), Some(status)),
+        Err(failure) => (Node::unreachable(failure), None),
     };
-    let probe = match Node::of(&status, SystemTime::now()).fault {
-        Some(fault) => failed(fault),
-        None => {
-            let context = Context { status: &status, dialer: local.dialer(), dns: &MagicDns::new(MAGIC_DNS) };
-            let probe = probe::run(&target, &mut None, context).await;
-            examined(probe, &target, &status, local.dialer()).await
-        }
-    };
-    Report { target, status: Some(status), probe }
-}
-
-/// Names a silence by what the layers below answer.
-async fn examined(mut probe: Probe, target: &Target, status: &Status, dialer: &Dialer) -> Probe {
-    if let Err(failure) = &probe.outcome
-        && failure.reason.is_silence()
-        && let Ok(resolved) = resolve(status, &target.host)
-    {
-        let evidence = evidence::gather(resolved.address, &resolved.peer.addresses, dialer).await;
-        probe.outcome = Err(diagnose(failure.clone(), evidence));
-    }
-    probe
+    let dns = MagicDns::new(MAGIC_DNS);
+    let probe = probed(&target, &node, status.as_ref(), local.dialer(), &dns).await;
+    Report { target, status, probe }
 }
 
 impl Report {

@@ -8,6 +8,7 @@ use std::io::{self, Write};
 /// The variables, for the help of every command that reads them.
 pub const VARIABLES: &str = "\
 Environment (each overrides the key of the same name in the file):
+  TELLTAIL_CONFIG           the file, where --config names none
   TELLTAIL_TARGETS          what to probe: URLs separated by commas or spaces, such as
                             postgres://db:5432,valkey://cache:6379?required=false
   TELLTAIL_SOCKET           tailscaled's socket [else TS_SOCKET, else the two usual places]

@@ -1,9 +1,13 @@
 //! The command line: one file per subcommand.
 
+mod ask;
 pub mod check;
 pub mod config;
+pub mod doctor;
 pub mod health;
 pub mod run;
+pub mod status;
+pub mod wait;
 
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
@@ -52,6 +56,22 @@ pub enum Command {
         #[command(flatten)]
         file: FileArgument,
     },
+    /// Find out whose fault it is: climb the ladder from tailscaled to each service's answer, now
+    ///
+    /// Needs no running agent. Exit status: 0 all targets are up, 1 a required one is down, 2 only optional ones are, 3 the
+    /// doctor could not run.
+    #[command(after_help = config::VARIABLES)]
+    Doctor {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+        /// Write everything that belongs to a ticket to FILE, or to stdout if it is `-`, without what others need not see
+        #[arg(long, value_name = "FILE", conflicts_with = "json")]
+        bundle: Option<PathBuf>,
+        /// Where the configuration is
+        #[command(flatten)]
+        file: FileArgument,
+    },
     /// Ask the running agent whether it is ready
     ///
     /// Exit status: 0 ready, 1 not ready or no answer.
@@ -64,6 +84,30 @@ pub enum Command {
         #[command(flatten)]
         file: FileArgument,
     },
+    /// Show what the running agent knows: verdict, targets, node and the last changes
+    ///
+    /// Exit status: 0 ready, 1 not ready or no answer.
+    #[command(after_help = config::VARIABLES)]
+    Status {
+        /// What to print
+        #[command(flatten)]
+        form: status::Form,
+        /// Where the configuration is
+        #[command(flatten)]
+        file: FileArgument,
+    },
+    /// Wait until the running agent is ready, or one target is up
+    ///
+    /// Exit status: 0 it is, 1 it was not in time; 64 no target has that name.
+    #[command(after_help = config::VARIABLES)]
+    Wait {
+        /// For what and how long
+        #[command(flatten)]
+        patience: wait::Patience,
+        /// Where the configuration is
+        #[command(flatten)]
+        file: FileArgument,
+    },
     /// Check, show or describe the configuration
     Config(config::ConfigArgs),
 }
@@ -71,7 +115,7 @@ pub enum Command {
 /// Where the configuration is.
 #[derive(Clone, Debug, clap::Args)]
 pub struct FileArgument {
-    /// YAML file to read beside the environment
+    /// YAML file to read beside the environment [else TELLTAIL_CONFIG]
     #[arg(long = "config", value_name = "FILE")]
     pub path: Option<PathBuf>,
 }

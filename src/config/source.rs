@@ -19,8 +19,9 @@ pub struct Source {
 const READ_LIMIT: u64 = super::MAX_FILE_BYTES as u64 + 1;
 
 impl Source {
-    /// A source that was not read yet.
+    /// A source that was not read yet; where no file is named, it is the one that `TELLTAIL_CONFIG` names.
     pub fn new(environment: Environment, file: Option<PathBuf>) -> Self {
+        let file = file.or_else(|| environment.file());
         Self { environment, file, seen: None }
     }
 

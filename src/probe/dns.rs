@@ -1,4 +1,4 @@
-//! One question to MagicDNS, in TUN mode.
+//! One question to a name server: to MagicDNS, in TUN mode, and for the doctor to the pod's own.
 //!
 //! hickory's `Resolver` is left aside for its transport beneath. With every setting turned down the `Resolver` still
 //! asks more than once: `attempts` counts repetitions, so that 1 means two questions (after SERVFAIL, too), UDP packets
@@ -13,7 +13,7 @@ use hickory_resolver::net::udp::UdpClientStream;
 use hickory_resolver::net::xfer::{DnsHandle, FirstAnswer};
 use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::op::{DnsRequestOptions, DnsResponse, Query, ResponseCode};
-use hickory_resolver::proto::rr::{DNSClass, Name, RecordType};
+use hickory_resolver::proto::rr::{DNSClass, Name, Record, RecordType};
 
 use crate::reason::{Failure, Reason};
 
@@ -38,46 +38,64 @@ impl MagicDns {
 
     /// The IPv4 (or IPv6) addresses of a fully qualified name; never an empty list.
     pub async fn addresses(&self, fqdn: &str, v6: bool) -> Result<Vec<IpAddr>, Failure> {
-        let mut name = Name::from_ascii(fqdn).map_err(|error| failed(format_args!("not a DNS name: {error}")))?;
-        name.set_fqdn(true);
-        let kind = if v6 { RecordType::AAAA } else { RecordType::A };
-        let mut options = DnsRequestOptions::default();
-        // Helps against forgers off the path, of whom a server in the same pod has none.
-        options.case_randomization = false;
-
-        // The task behind the exchange belongs to this provider and ends with it.
-        let runtime = TokioRuntimeProvider::new();
-        let exchange = UdpClientStream::builder(self.server, runtime.clone())
-            .with_timeout(Some(TIMEOUT))
-            .with_max_retries(1)
-            // A port of our own choice could be one that another program of the pod is about to take.
-            .with_os_port_selection(true)
-            .exchange();
-        let answer = exchange.lookup(Query::query(name.clone(), kind), options).first_answer().await;
-        read(answer.and_then(|answer| Ok(DnsError::from_response(answer)?)), &name)
+        let name = absolute(fqdn).map_err(failed)?;
+        let answer = question(self.server, &name, v6).await.map_err(failed)?;
+        let own = |record: &&Record| record.name == name;
+        let addresses: Vec<IpAddr> = addresses(answer.answers.iter().filter(own)).collect();
+        if addresses.is_empty() {
+            return Err(failed("the answer holds no address of this name"));
+        }
+        Ok(addresses)
     }
 }
 
-/// The addresses in an answer that belong to the name itself.
-fn read(answer: Result<DnsResponse, NetError>, name: &Name) -> Result<Vec<IpAddr>, Failure> {
-    let answer = answer.map_err(|error| failed(observed(&error)))?;
+/// The addresses that any server gives for a name, by whatever aliases: what another program of the pod would be told.
+pub(super) async fn ask(server: SocketAddr, name: &str, v6: bool) -> Result<Vec<IpAddr>, String> {
+    let answer = question(server, &absolute(name)?, v6).await?;
+    let addresses: Vec<IpAddr> = addresses(answer.answers.iter()).collect();
+    if addresses.is_empty() { Err("the answer is empty".to_owned()) } else { Ok(addresses) }
+}
+
+fn absolute(name: &str) -> Result<Name, String> {
+    let mut name = Name::from_ascii(name).map_err(|error| format!("not a DNS name: {error}"))?;
+    name.set_fqdn(true);
+    Ok(name)
+}
+
+/// One question, and the answer to it; an error says what was seen instead of one.
+async fn question(server: SocketAddr, name: &Name, v6: bool) -> Result<DnsResponse, String> {
+    let kind = if v6 { RecordType::AAAA } else { RecordType::A };
+    let mut options = DnsRequestOptions::default();
+    // Helps against forgers off the path, of whom a server in the same pod has none.
+    options.case_randomization = false;
+
+    // The task behind the exchange belongs to this provider and ends with it.
+    let runtime = TokioRuntimeProvider::new();
+    let exchange = UdpClientStream::builder(server, runtime.clone())
+        .with_timeout(Some(TIMEOUT))
+        .with_max_retries(1)
+        // A port of our own choice could be one that another program of the pod is about to take.
+        .with_os_port_selection(true)
+        .exchange();
+    let answer = exchange.lookup(Query::query(name.clone(), kind), options).first_answer().await;
+    whole(answer.and_then(|answer| Ok(DnsError::from_response(answer)?)))
+}
+
+/// An answer without error, all of it.
+fn whole(answer: Result<DnsResponse, NetError>) -> Result<DnsResponse, String> {
+    let answer = answer.map_err(|error| observed(&error))?;
     if answer.truncation {
-        return Err(failed("the answer is truncated"));
+        return Err("the answer is truncated".to_owned());
     }
     if answer.response_code != ResponseCode::NoError {
-        return Err(failed(words(answer.response_code)));
+        return Err(words(answer.response_code));
     }
-    let addresses: Vec<IpAddr> = answer
-        .answers
-        .iter()
-        .filter(|record| record.name == *name && record.dns_class == DNSClass::IN)
-        .filter_map(|record| record.data.ip_addr())
-        .take(MAX_ADDRESSES)
-        .collect();
-    if addresses.is_empty() {
-        return Err(failed("the answer holds no address of this name"));
-    }
-    Ok(addresses)
+    Ok(answer)
+}
+
+fn addresses<'a>(records: impl Iterator<Item = &'a Record>) -> impl Iterator<Item = IpAddr> {
+    let of_the_internet = records.filter(|record| record.dns_class == DNSClass::IN);
+    of_the_internet.filter_map(|record| record.data.ip_addr()).take(MAX_ADDRESSES)
 }
 
 /// What was seen instead of an answer.
@@ -340,13 +358,15 @@ mod tests {
                 let at = at.index(close_to_right.len());
                 close_to_right[at] = byte;
             }
-            let name = Name::from_ascii("db.ts.net.").expect("a name");
             for bytes in [close_to_right, junk] {
                 let answer = DnsResponse::from_buffer(bytes).map_err(NetError::from);
-                let result = read(answer.and_then(|answer| Ok(DnsError::from_response(answer)?)), &name);
-                match result {
-                    Ok(addresses) => prop_assert!(!addresses.is_empty() && addresses.len() <= MAX_ADDRESSES),
-                    Err(failure) => prop_assert!(failure.cause.is_ascii() && failure.cause.len() <= 200),
+                let answer = whole(answer.and_then(|answer| Ok(DnsError::from_response(answer)?)));
+                match answer {
+                    Ok(answer) => prop_assert!(addresses(answer.answers.iter()).count() <= MAX_ADDRESSES),
+                    Err(cause) => {
+                        let failure = failed(cause);
+                        prop_assert!(failure.cause.is_ascii() && failure.cause.len() <= 200);
+                    }
                 }
             }
         }

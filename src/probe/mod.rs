@@ -6,9 +6,12 @@ pub mod evidence;
 pub mod look;
 pub mod postgres;
 pub mod resolve;
+pub mod resolver;
 pub mod socks5;
 pub mod valkey;
 mod wire;
+
+pub use crate::diagnose::Timings;
 
 use crate::config::{Depth, Kind, Target};
 use crate::reason::{Failure, Reason};
@@ -28,17 +31,6 @@ pub struct Context<'a> {
     pub dialer: &'a Dialer,
     /// For TUN mode.
     pub dns: &'a MagicDns,
-}
-
-/// How long each stage took; none for a stage that was not needed or did not succeed.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Timings {
-    /// Name to address.
-    pub resolve: Option<Duration>,
-    /// Address to connection.
-    pub connect: Option<Duration>,
-    /// Question to answer.
-    pub protocol: Option<Duration>,
 }
 
 /// What a service that lives has shown of itself, and no more than that.

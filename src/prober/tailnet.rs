@@ -2,7 +2,7 @@
 
 use super::World;
 use crate::config::Target;
-use crate::diagnose::Evidence;
+use crate::diagnose::Below;
 use crate::probe::dns::MagicDns;
 use crate::probe::look::{Look, look};
 use crate::probe::resolve::{Interest, Resolved};
@@ -87,7 +87,7 @@ impl World for Tailnet {
         look(resolved, sample_wanted, round_trip_wanted, dialer)
     }
 
-    fn evidence(&self, resolved: &Resolved<'_>) -> impl Future<Output = Evidence> + Send {
+    fn evidence(&self, resolved: &Resolved<'_>) -> impl Future<Output = Below> + Send {
         evidence::gather(resolved.address, &resolved.peer.addresses, self.local.dialer())
     }
 }

@@ -1,7 +1,9 @@
 //! The one truth. The loop writes it, every reader takes a [`Snapshot`].
 
+mod history;
 mod target;
 
+pub use history::{History, KEPT, Rerouting, Turn};
 pub use target::{Carrier, Probed, RoundTrip, TargetView, same_service};
 
 use crate::config::{Config, Gate, Mode};
@@ -36,6 +38,8 @@ pub struct Snapshot {
     pub node: Node,
     /// The node's own track.
     pub node_track: Track,
+    /// The node's last changes.
+    pub node_history: Arc<History>,
     /// Was tailscaled ever Running? Before, nothing is counted.
     pub was_running: bool,
     /// The targets, in the configuration's order.
@@ -122,6 +126,8 @@ impl Snapshot {
 /// What one round found out.
 #[derive(Clone, Debug)]
 pub struct Round {
+    /// When it ended.
+    pub at: SystemTime,
     /// The local tailscaled.
     pub node: Node,
     /// The targets whose turn it was.
@@ -176,6 +182,7 @@ impl State {
             reload: Reload { at: wall, problem: None },
             node: Node::unasked(),
             node_track: Track::new(now),
+            node_history: Arc::default(),
             was_running: false,
             targets,
             reached: false,
@@ -217,6 +224,9 @@ impl State {
         for view in &mut inner.targets {
             let sighting = round.sightings.iter().find(|sighting| sighting.target == view.target.name);
             changes.extend(view.sight(sighting, now));
+        }
+        for change in &changes {
+            inner.remember(change, round.at, now);
         }
         let reached = inner.required().all(|view| view.reached);
         inner.reached |= reached;

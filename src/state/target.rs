@@ -1,5 +1,6 @@
 //! One target's part of the state.
 
+use super::history::History;
 use super::{Change, Sighting};
 use crate::config::{Expect, Target};
 use crate::health::{Standing, Thresholds, Track, TrackState, Transition};
@@ -9,6 +10,7 @@ use crate::probe::{Detail, Timings};
 use crate::reason::Failure;
 use crate::schedule::Pace;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
@@ -35,6 +37,8 @@ pub struct TargetView {
     pub last_success: Option<SystemTime>,
     /// Time to the next probe.
     pub pace: Pace,
+    /// Its last changes.
+    pub history: Arc<History>,
 }
 
 /// The node that carries a target.
@@ -97,6 +101,7 @@ impl TargetView {
             last: None,
             last_success: None,
             pace,
+            history: Arc::default(),
         }
     }
 

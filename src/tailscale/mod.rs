@@ -6,6 +6,7 @@ mod derpmap;
 mod dial;
 mod observe;
 mod ping;
+mod prefs;
 mod socket;
 mod split;
 mod status;
@@ -15,6 +16,8 @@ pub use backoff::Backoff;
 pub use bus::{Bus, Event, MASK, MASK_WITH_PEERS};
 pub use observe::{Answer, Call, Observe};
 pub use ping::{FULL_SIZE, PingKind, Pong, Refusal, Reply, Way, Why};
+pub use prefs::Prefs;
+pub use socket::SOCKETS;
 pub use status::{ExtraRecord, Own, Peer, Route, Status, is_at_least};
 pub use warning::{Severity, Warning};
 
@@ -52,7 +55,7 @@ impl LocalApi {
     pub fn new(socket: Option<PathBuf>, observe: Observe) -> Self {
         let sockets = match socket {
             Some(socket) => vec![socket],
-            None => socket::DEFAULTS.iter().map(PathBuf::from).collect(),
+            None => socket::SOCKETS.iter().map(PathBuf::from).collect(),
         };
         Self { dialer: Dialer { sockets, observe }, kept: None }
     }

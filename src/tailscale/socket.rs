@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use tokio::net::UnixStream;
 
 /// Where tailscaled's socket usually is: tailscaled's own default, and containerboot's.
-pub const DEFAULTS: [&str; 2] = ["/var/run/tailscale/tailscaled.sock", "/tmp/tailscaled.sock"];
+pub const SOCKETS: [&str; 2] = ["/var/run/tailscale/tailscaled.sock", "/tmp/tailscaled.sock"];
 
 /// Connects to the first of `sockets` that answers. Where none does, a socket that is there but fails says more than
 /// one that is missing.

@@ -60,8 +60,7 @@ pub struct ExtraRecord {
     pub address: IpAddr,
 }
 
-/// Another node. Its home DERP region and whether the control plane shows it online are left out: neither says over which
-/// path packets go, or whether any do.
+/// Another node. Its home DERP region is left out: it does not say over which path packets go.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
 pub struct Peer {
@@ -77,6 +76,8 @@ pub struct Peer {
     /// What is routed to it: its own addresses, those of Tailscale Services it hosts, approved subnets.
     #[serde(rename = "AllowedIPs", deserialize_with = "parsed")]
     pub routes: Vec<Route>,
+    /// Does the control plane show it online? A hint for people: it says nothing of whether packets pass.
+    pub online: bool,
     /// Has its key expired?
     pub expired: bool,
     /// When its key expires; none where it never does.

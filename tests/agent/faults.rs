@@ -1,8 +1,11 @@
 //! Plays the table of faults, each row in a world of its own, several side by side.
 
+use crate::elsewhere;
+use crate::golden;
 use crate::page::Page;
 use crate::rig::{Agent, PATIENCE, Rig};
 use crate::table::{Row, Seen, rows};
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -10,6 +13,9 @@ use tokio::time::{Instant, sleep};
 
 /// Rows at once. Most of a row is waiting.
 const SIDE_BY_SIDE: usize = 24;
+
+/// A mute proxy and a mute name server are given up after a second, which has to be less than the whole probe's time.
+const PACE: &[(&str, &str)] = &[("TELLTAIL_INTERVAL", "2600ms"), ("TELLTAIL_TIMEOUT", "1250ms")];
 
 #[test]
 fn every_fault_is_seen_as_the_table_says() {
@@ -42,14 +48,14 @@ fn play(row: &Row) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let rig = Rig::new(row.way);
-        // A mute proxy and a mute name server are given up after a second, which has to be less than the whole probe's.
-        let agent = rig.agent(&[("TELLTAIL_INTERVAL", "2600ms"), ("TELLTAIL_TIMEOUT", "1250ms")]).await;
+        let agent = rig.agent(PACE).await;
         let before = agent.ready().await;
         (row.make)(&rig);
         match row.seen {
-            Seen::Up { target } => stays_up(row, &agent, target).await,
+            Seen::Up { target, .. } => stays_up(row, &agent, target).await,
             Seen::Down { target, reason, scope } => goes_down(row, &agent, &before, target, reason, scope).await,
         }
+        doctor_agrees(row, &rig).await;
         // A row may leave tailscaled in a state in which it cannot even say what it was asked.
         rig.nothing_unexpected();
         agent.stop().await.lines();
@@ -103,7 +109,79 @@ async fn goes_down(row: &Row, agent: &Agent, before: &Page, target: &str, reason
     assert_eq!((&of_target[0]["reason"], &of_target[0]["scope"]), (&reason.into(), &scope.into()), "{}", title(row));
 }
 
+/// The doctor's code is the agent's reason, and what it advises is no fault.
+async fn doctor_agrees(row: &Row, rig: &Rig) {
+    let report = rig.doctor(PACE, None).await;
+    let (said, title) = (report.json(), title(row));
+    let codes = |list: &str| {
+        let all = said[list].as_array().cloned().unwrap_or_default();
+        all.iter().filter_map(|one| one["code"].as_str().map(str::to_owned)).collect::<Vec<_>>()
+    };
+    match row.seen {
+        Seen::Up { target, advice } => {
+            let found = said["targets"].as_array().and_then(|all| all.iter().find(|one| one["name"] == target));
+            assert!(found.is_some_and(|found| found["up"] == true), "{title}: {said:#}");
+            assert!(advice.is_none_or(|advice| codes("advice").iter().any(|code| code == advice)), "{title}: {said:#}");
+        }
+        Seen::Down { target, reason, scope } => {
+            assert_eq!(report.exit_code(), 1, "{title}: {said:#}");
+            let found = said["targets"].as_array().and_then(|all| all.iter().find(|one| one["name"] == target));
+            let found = found.unwrap_or_else(|| panic!("{title}: {said:#}"));
+            assert_eq!((&found["reason"], &found["scope"]), (&reason.into(), &scope.into()), "{title}: {said:#}");
+            assert!(codes("findings").iter().any(|code| code == reason), "{title}: {said:#}");
+        }
+    }
+    let mut page = Vec::new();
+    report.print(false, &mut page).expect("memory");
+    let page = String::from_utf8(page).expect("text");
+    assert!(page.lines().all(|line| line.bytes().all(|byte| (b' '..=b'~').contains(&byte))), "{title}: {page}");
+    assert!(!page.contains("login.tailscale.com") && !said.to_string().contains("login.tailscale.com"), "{title}");
+}
+
 /// Ready in strict, local and observe?
 fn ready(page: &Page) -> [bool; 3] {
     ["strict", "local", "observe"].map(|mode| page.is("telltail_ready_by_mode", &[("mode", mode)]))
+}
+
+const COUNT: usize = 155;
+
+/// `docs/faults.md` is made from the table. `UPDATE_GOLDEN=1 cargo test --test agent docs` writes it anew.
+#[test]
+fn docs_faults_lists_every_number_once_and_where_it_is_proven() {
+    let rows = rows();
+    let played: BTreeSet<usize> = rows.iter().flat_map(|row| row.numbers).map(|number| usize::from(*number)).collect();
+    let numbers = |uncovered: bool| {
+        let some = elsewhere::ROWS.iter().filter(move |(.., place)| place.starts_with("not covered") == uncovered);
+        some.flat_map(|(numbers, ..)| *numbers).map(|number| usize::from(*number)).collect::<BTreeSet<_>>()
+    };
+    let (proven, uncovered) = (numbers(false), numbers(true));
+    let all: BTreeSet<usize> = played.iter().chain(&proven).chain(&uncovered).copied().collect();
+    assert_eq!(all, (1..=COUNT).collect(), "every number is somewhere");
+    assert_eq!(played.len() + proven.len() + uncovered.len(), COUNT, "and in one place only");
+
+    let mut page = format!(
+        "Of {COUNT} faults {} are covered: {} by the table below, in {} rows, and {} elsewhere. {} are not.\n\n",
+        played.len() + proven.len(),
+        played.len(),
+        rows.len(),
+        proven.len(),
+        uncovered.len()
+    );
+    page += "| # | way | fault | ready in strict, local, observe | reason, and the doctor's code | scope |\n|---|---|---|---|---|---|\n";
+    for row in &rows {
+        let numbers: Vec<_> = row.numbers.iter().map(u8::to_string).collect();
+        let ready = row.seen.ready().map(|ready| if ready { "yes" } else { "no" }).join(", ");
+        let (reason, scope) = match row.seen {
+            Seen::Up { advice, .. } => (advice.map_or("–".to_owned(), |advice| format!("up; advice `{advice}`")), "–"),
+            Seen::Down { reason, scope, .. } => (format!("`{reason}`"), scope),
+        };
+        let way = format!("{:?}", row.way).to_lowercase();
+        page += &format!("| {} | {way} | {} | {ready} | {reason} | {scope} |\n", numbers.join(", "), row.fault);
+    }
+    page += "\n## Elsewhere, or not\n\n| # | fault | where |\n|---|---|---|\n";
+    for (numbers, fault, place) in elsewhere::ROWS {
+        let numbers: Vec<_> = numbers.iter().map(u8::to_string).collect();
+        page += &format!("| {} | {fault} | {place} |\n", numbers.join(", "));
+    }
+    golden::check("docs/faults.md", &page);
 }

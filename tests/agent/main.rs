@@ -3,7 +3,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod bus;
+mod doctor;
+mod elsewhere;
 mod faults;
+#[path = "../support/golden.rs"]
+mod golden;
 mod held;
 mod life;
 mod log;
@@ -11,6 +16,7 @@ mod page;
 mod paths;
 mod reload;
 mod rig;
+mod status;
 #[path = "../support/mod.rs"]
 mod support;
 mod table;

@@ -9,20 +9,20 @@ use std::path::PathBuf;
 use telltail::agent::Signal;
 
 /// A file in a folder that ends with it.
-struct File {
+pub struct File {
     _folder: tempfile::TempDir,
-    path: PathBuf,
+    pub path: PathBuf,
 }
 
 impl File {
-    fn new(text: &str) -> Self {
+    pub fn new(text: &str) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let path = folder.path().join("telltail.yaml");
         fs::write(&path, text).expect("a file");
         Self { _folder: folder, path }
     }
 
-    fn write(&self, text: &str) {
+    pub fn write(&self, text: &str) {
         // As an editor does it: the new content is there at once.
         let new = self.path.with_extension("new");
         fs::write(&new, text).expect("a file");
@@ -31,7 +31,7 @@ impl File {
 }
 
 /// What the file says is not to be overridden.
-const FROM_FILE: [(&str, &str); 2] = [("TELLTAIL_INTERVAL", ""), ("TELLTAIL_TIMEOUT", "")];
+pub const FROM_FILE: [(&str, &str); 2] = [("TELLTAIL_INTERVAL", ""), ("TELLTAIL_TIMEOUT", "")];
 const BOTH: &str =
     "interval: 1600ms\ntimeout: 790ms\ntargets:\n  - postgres://db:5432?name=db\n  - valkey://cache:6379?name=cache\n";
 

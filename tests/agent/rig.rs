@@ -10,6 +10,9 @@ use tailscaled_sim::services::{Dns, Postgres, Server, Socks5, Valkey};
 use tailscaled_sim::{Mode, Peer, Tailscaled};
 use telltail::agent::{self, Broken, Place, Signal};
 use telltail::config::{Environment, Source};
+use telltail::doctor::{self, Report};
+use telltail::next::Home;
+use telltail::probe::resolver::Resolver;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -110,6 +113,10 @@ impl Rig {
 
     /// An agent that also reads a file. Who names targets, here or there, names them all.
     pub async fn agent_with(&self, settings: &[(&str, &str)], file: Option<&Path>) -> Agent {
+        Agent::start(self.environment(settings, file), file, self.dns.addr()).await
+    }
+
+    fn environment(&self, settings: &[(&str, &str)], file: Option<&Path>) -> Environment {
         let targets = self.targets("", "");
         let usual = [
             ("TELLTAIL_TARGETS", if file.is_some() { "" } else { &targets }),
@@ -119,8 +126,22 @@ impl Rig {
             ("TELLTAIL_SOCKET", self.tailscaled.socket().to_str().unwrap()),
         ];
         let usual = usual.into_iter().filter(|(name, _)| !settings.iter().any(|(other, _)| name == other));
-        let environment = usual.chain(settings.iter().copied()).collect();
-        Agent::start(environment, file, self.dns.addr()).await
+        usual.chain(settings.iter().copied()).collect()
+    }
+
+    /// What the doctor finds here and now, as the agent with these settings is configured.
+    pub async fn doctor(&self, settings: &[(&str, &str)], resolver: Option<Resolver>) -> Report {
+        let environment = self.environment(settings, None);
+        let config = Source::new(environment, None).load().expect("a configuration that holds").config;
+        let home = Home { socket: config.socket.clone(), ..Home::default() };
+        let (uid, socket_owner) = (65532, Some(65533));
+        let place = doctor::Place { magic_dns: self.dns.addr(), resolver, uid, socket_owner, home };
+        doctor::examine(&config, &place, None).await
+    }
+
+    /// How often tailscaled was asked for this, say `status`.
+    pub fn calls(&self, call: &str) -> usize {
+        self.tailscaled.requests().iter().filter(|request| request.path.ends_with(call)).count()
     }
 
     /// Nothing was asked of tailscaled but what it is there for.
@@ -128,7 +149,7 @@ impl Rig {
         assert_eq!(self.tailscaled.unexpected_requests(), Vec::<String>::new());
         for request in self.tailscaled.requests() {
             let (method, path) = (request.method.as_str(), request.path.trim_start_matches("/localapi/v0/"));
-            let reads = matches!((method, path), ("GET", "status" | "derpmap" | "watch-ipn-bus"));
+            let reads = matches!((method, path), ("GET", "status" | "derpmap" | "watch-ipn-bus" | "prefs"));
             assert!(reads || matches!((method, path), ("POST", "dial" | "ping")), "{request:?}");
         }
     }

@@ -4,9 +4,9 @@
 use crate::rig::{Rig, Way};
 use bytes::Bytes;
 use std::net::IpAddr;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tailscaled_sim::services::{DnsConduct, Postgres, Script, Socks5Conduct, Valkey, banners, messages};
-use tailscaled_sim::{Backend, BackendState, Call, Crowd, Misbehaviour, Peer, Place};
+use tailscaled_sim::{Backend, BackendState, Call, Crowd, Misbehaviour, Peer, Place, Warning};
 
 /// A fault and its look.
 pub struct Row {
@@ -23,8 +23,8 @@ pub struct Row {
 /// What is seen of a fault.
 #[derive(Clone, Copy, Debug)]
 pub enum Seen {
-    /// The target stays up: no probe fails.
-    Up { target: &'static str },
+    /// The target stays up: no probe fails. The doctor may have an advice.
+    Up { target: &'static str, advice: Option<&'static str> },
     /// The target goes down. Readiness in strict, local and observe follows from the scope.
     Down { target: &'static str, reason: &'static str, scope: &'static str },
 }
@@ -33,16 +33,23 @@ impl Seen {
     /// Ready in strict, local and observe?
     pub fn ready(self) -> [bool; 3] {
         match self {
-            Self::Up { .. } => [true, true, true],
+            Self::Up { .. } => [true; 3],
             Self::Down { scope, .. } => [false, scope != "pod", true],
         }
     }
 }
 
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
 const DB: &str = "db";
 const CACHE: &str = "cache";
-const DB_UP: Seen = Seen::Up { target: DB };
-const CACHE_UP: Seen = Seen::Up { target: CACHE };
+const DB_UP: Seen = Seen::Up { target: DB, advice: None };
+const CACHE_UP: Seen = Seen::Up { target: CACHE, advice: None };
+
+/// The target stays up, but a person is told something.
+const fn advised(advice: &'static str) -> Seen {
+    Seen::Up { target: DB, advice: Some(advice) }
+}
 
 /// The whole pod is at fault.
 const fn pod(reason: &'static str) -> Seen {
@@ -196,8 +203,44 @@ fn node() -> Vec<Row> {
                 },
                 path("resolve_not_in_netmap"),
             ),
-            (&[26], "no connection to control", |rig| rig.tailscaled.set_control_online(false), DB_UP),
-            (&[28], "health warnings", |rig| rig.tailscaled.set_health(&["UDP is blocked\n{}", "no DERP"]), DB_UP),
+            (
+                &[26],
+                "no connection to control",
+                |rig| rig.tailscaled.set_control_online(false),
+                advised("control_unreachable"),
+            ),
+            (&[28], "health texts", |rig| rig.tailscaled.set_health(&["UDP is blocked\n{}", "no DERP"]), DB_UP),
+            (
+                &[28],
+                "health warnings",
+                |rig| rig.tailscaled.warn("no-derp-connection", Warning::new("no 'nyc'\n{}")),
+                advised("health_warning"),
+            ),
+            (
+                &[27],
+                "locked out by tailnet lock: peers vanish",
+                |rig| {
+                    rig.tailscaled.warn("tailnet-lock-locked-out", Warning::new("this node is locked out"));
+                    rig.tailscaled.remove_peer("db");
+                    rig.tailscaled.remove_peer("cache");
+                },
+                path("resolve_not_in_netmap"),
+            ),
+            (
+                &[22],
+                "the own key expires tomorrow",
+                |rig| rig.tailscaled.world(|world| world.key_expiry = Some(SystemTime::now() + DAY)),
+                advised("own_key_expires"),
+            ),
+            (
+                &[30],
+                "the stream of news says nothing any more",
+                |rig| {
+                    rig.tailscaled.misbehave_at(Call::Bus, Misbehaviour::Silent);
+                    rig.tailscaled.kill_connections();
+                },
+                DB_UP,
+            ),
         ],
     )
 }
@@ -236,6 +279,21 @@ fn names() -> Vec<Row> {
                 DB_UP,
             ),
             (&[56], "control calls the peer offline", |rig| rig.tailscaled.set_peer_online("db", false), DB_UP),
+            (
+                &[94],
+                "another machine carries the name",
+                |rig| {
+                    rig.tailscaled.remove_peer("db");
+                    rig.tailscaled.add_peer(Peer::new("db").ip("100.64.0.30"));
+                },
+                DB_UP,
+            ),
+            (
+                &[57],
+                "the peer's key expires tomorrow",
+                |rig| rig.tailscaled.update_peer("db", |db| db.key_expiry = Some(SystemTime::now() + DAY)),
+                advised("peer_key_expires"),
+            ),
             (
                 &[57],
                 "the peer's key has expired",
@@ -290,7 +348,7 @@ fn dialling() -> Vec<Row> {
                 &[59, 60],
                 "the path falls back to DERP",
                 |rig| rig.tailscaled.update_peer("db", |db| db.go_derp("fra")),
-                DB_UP,
+                advised("path_over_derp"),
             ),
             (
                 &[62, 63],
@@ -624,8 +682,8 @@ fn shallow() -> Vec<Row> {
     of(
         Way::Shallow,
         [
-            (&[107], "accepts without speaking", |rig| says(rig, &Script::silence()), DB_UP),
-            (&[107], "accepts, then closes", |rig| says(rig, &Script::new().close()), DB_UP),
+            (&[107, 108], "accepts without speaking", |rig| says(rig, &Script::silence()), DB_UP),
+            (&[107, 109], "accepts, then closes", |rig| says(rig, &Script::new().close()), DB_UP),
             (&[52], "nothing listens", |rig| rig.db.stop(), service(DB, "connect_refused")),
         ],
     )

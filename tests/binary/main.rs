@@ -44,13 +44,23 @@ async fn an_answer_that_cannot_be_written_ends_with_70() {
 
 #[tokio::test]
 async fn every_help_names_the_variable_that_is_a_whole_configuration() {
-    for command in [&[][..], &["run"], &["check"], &["health"], &["config", "check"], &["config", "show"]] {
+    for command in [
+        &[][..],
+        &["run"],
+        &["check"],
+        &["doctor"],
+        &["health"],
+        &["status"],
+        &["wait"],
+        &["config", "check"],
+        &["config", "show"],
+    ] {
         let output = output(telltail(&[command, &["--help"]].concat())).await;
         let help = text(&output.stdout);
         assert!(output.status.success() && help.contains("TELLTAIL_TARGETS"), "{command:?}: {help}");
         assert!(help.lines().all(|line| line.len() <= 200), "{command:?}: {help}");
     }
-    for command in ["config", "check", "health", "run"] {
+    for command in ["config", "check", "doctor", "health", "run", "status", "wait"] {
         assert!(text(&output(telltail(&["--help"])).await.stdout).contains(command));
     }
 }
@@ -81,6 +91,33 @@ async fn a_wrong_configuration_ends_with_78_and_every_problem() {
     }
     let said = output_of(&[], &["run", "--config", "/nonexistent/telltail.yaml"]).await;
     assert!(said.contains("/nonexistent/telltail.yaml"), "{said}");
+}
+
+#[tokio::test]
+async fn a_variable_names_the_file_for_every_command() {
+    let world = World::new();
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (file, other) = (folder.path().join("telltail.yaml"), folder.path().join("other.yaml"));
+    fs::write(&file, format!("socket: {:?}\ntargets: [\"valkey://cache\"]\n", world.tailscaled.socket()))
+        .expect("a file");
+    fs::write(&other, "targets: [\"valkey://other\"]\n").expect("a file");
+    let run = async |arguments: &[&str], variables: &[(&str, &str)]| {
+        let mut command = telltail(arguments);
+        command.env("TELLTAIL_CONFIG", &file).envs(variables.iter().copied());
+        let output = output(command).await;
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    };
+    let (code, said, warned) = run(&["config", "check"], &[]).await;
+    assert!(code == Some(0) && said.contains("valkey://cache:6379") && warned.is_empty(), "{said}{warned}");
+    let (_, said, _) = run(&["config", "show", "--config", other.to_str().expect("text")], &[]).await;
+    assert!(said.contains("valkey://other:6379"), "the argument is asked first: {said}");
+    let empty = [("TELLTAIL_CONFIG", ""), ("TELLTAIL_TARGETS", "valkey://third")];
+    assert!(run(&["config", "show"], &empty).await.1.contains("valkey://third:6379"), "an empty variable names none");
+    // A URL needs nothing of the file but the socket, whoever names the file.
+    for target in ["cache", "postgres://db:5432"] {
+        let (code, said, warned) = run(&["check", target], &[]).await;
+        assert_eq!(code, Some(0), "{said}{warned}");
+    }
 }
 
 #[tokio::test]
@@ -248,6 +285,90 @@ async fn check_ends_like_pg_isready_and_tells_why() {
     let said = text(&person.stdout);
     assert!(said.contains("node_socket_missing") && said.contains("next:"), "{said}");
     assert_eq!(output(world.telltail(&["check", "nobody"])).await.status.code(), Some(64));
+}
+
+#[tokio::test]
+async fn status_shows_and_wait_waits_for_what_the_running_agent_knows() {
+    let world = World::new();
+    let mut agent = world.run(|_| {});
+    let address = agent.address().await.to_string();
+    let ask = async |arguments: &[&str]| {
+        let mut command = world.telltail(arguments);
+        command.env("TELLTAIL_LISTEN", &address);
+        let output = output(command).await;
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    };
+    let (code, said, _) = ask(&["wait", "--timeout", "50s"]).await;
+    assert_eq!((code, &*said), (Some(0), "Ready: all 2 targets are up.\n"));
+    assert_eq!(ask(&["wait", "--target", "cache"]).await.1, "cache is up\n");
+    assert_eq!(ask(&["wait", "--target", "nobody"]).await.0, Some(64));
+
+    let (code, said, _) = ask(&["status"]).await;
+    assert_eq!(code, Some(0));
+    for part in ["Ready: all 2 targets are up.\n", "\ndb ", "\ncache (optional)  up ", "answering", "unknown -> up"] {
+        assert!(said.contains(part), "{part:?} in {said}");
+    }
+    assert!(said.is_ascii() && !said.contains('\u{1b}'), "no colour into a file: {said}");
+    let (_, json, _) = ask(&["status", "--json"]).await;
+    let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    assert_eq!((&json["version"], &json["ready"]), (&1.into(), &true.into()));
+
+    world.db.stop();
+    agent.until("/healthz/db", 503).await;
+    let (code, said, _) = ask(&["status"]).await;
+    assert_eq!(code, Some(1));
+    assert!(
+        said.starts_with("Not ready: db is down, and the fault is with the service (connect_refused).\n"),
+        "{said}"
+    );
+    assert!(said.contains("  evidence: ") && said.contains("  next: See whether the service runs"), "{said}");
+    let (code, _, said) = ask(&["wait", "--timeout", "700ms", "--target", "db"]).await;
+    assert_eq!(code, Some(1));
+    assert!(said.contains("waited 700ms in vain: db is down: connect_refused: "), "{said}");
+    assert_eq!(ask(&["wait", "--target", "cache"]).await.0, Some(0));
+
+    agent.signal("TERM", 1);
+    assert_eq!(agent.ended().await.code(), Some(0));
+    let (code, _, said) = ask(&["status"]).await;
+    assert!(code == Some(1) && said.contains(&address), "{said}");
+    assert_eq!(ask(&["wait", "--timeout", "0s"]).await.0, Some(1), "nobody answers");
+    assert_eq!(ask(&["status", "--json", "--watch", "--loud"]).await.0, Some(64));
+}
+
+#[tokio::test]
+async fn doctor_ends_with_what_is_down_and_finds_the_agent_beside_it() {
+    let world = World::new();
+    let doctor = async |arguments: &[&str], variables: &[(&str, &str)]| {
+        let mut command = world.telltail(&[&["doctor"], arguments].concat());
+        command.envs(variables.iter().copied());
+        let output = output(command).await;
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    };
+    let (code, said, warned) = doctor(&[], &[]).await;
+    assert!(code == Some(0) && said.starts_with("OK  2 of 2 targets up") && warned.is_empty(), "{said}{warned}");
+    assert!(said.contains("none answers here"), "{said}");
+    let mut agent = world.run(|_| {});
+    agent.until("/healthz", 200).await;
+    let address = agent.address().await.to_string();
+    world.db.stop();
+    agent.until("/healthz/db", 503).await;
+    let beside = [("TELLTAIL_LISTEN", address.as_str())];
+    let (code, said, _) = doctor(&[], &beside).await;
+    assert!(code == Some(1) && said.starts_with("DOWN  1 of 2 targets down"), "{said}");
+    assert!(said.contains("connect_refused (fault of the service): db"), "{said}");
+    assert!(said.contains("up -> down for connect_refused"), "what the agent remembers: {said}");
+    assert!(said.contains("next on db: ss -ltn sport = :5432"), "{said}");
+    let (code, json, _) = doctor(&["--json"], &beside).await;
+    let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    assert_eq!((code, &json["exit_code"], &json["agent"]["version"]), (Some(1), &1.into(), &1.into()), "{json}");
+    let optional = [("TELLTAIL_TARGETS", "postgres://db:5432?required=false,valkey://cache:6379")];
+    assert_eq!(doctor(&[], &optional).await.0, Some(2));
+    let (code, said, problems) = doctor(&[], &[("TELLTAIL_TARGETS", "mysql://db")]).await;
+    assert!(code == Some(3) && said.is_empty() && problems.contains("scheme"), "{problems}");
+    let (code, _, problems) = doctor(&["--bundle", "/nonexistent/ticket"], &[]).await;
+    assert!(code == Some(70) && problems.contains("--bundle -"), "{problems}");
+    agent.signal("TERM", 1);
+    assert_eq!(agent.ended().await.code(), Some(0));
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ mod bus;
 mod child;
 mod dial;
 mod ping;
+mod prefs;
 mod raw;
 mod rules;
 mod status;

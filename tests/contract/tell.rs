@@ -1,6 +1,6 @@
 //! Which statements hold in which state.
 
-use super::{State, World, bus, dial, ping, rules, status, user};
+use super::{State, World, bus, dial, ping, prefs, rules, status, user};
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
@@ -98,6 +98,7 @@ async fn tell_healthy(world: &impl World) -> Vec<String> {
         status::leaves_peers_out_when_told,
         status::serves_many_requests_on_a_connection,
         status::has_no_records_without_services,
+        prefs::tell_what_the_node_was_told_to_do,
         rules::only_the_right_host_passes,
         rules::pages_of_the_web_do_not_pass,
         rules::an_unknown_path_is_not_found,

@@ -48,6 +48,7 @@ pub async fn speak_as_another_user() {
         let reply = timeout(SOON, client.dialer().ping(peer, &[peer], kind)).await.unwrap().unwrap();
         assert!(matches!(reply, Reply::Pong(_)), "{reply:?}");
     }
+    assert!(client.prefs().await.is_ok());
     for mask in [MASK, MASK_WITH_PEERS] {
         let mut bus = client.dialer().watch(mask).await.unwrap();
         assert!(timeout(SOON, bus.next()).await.unwrap().unwrap().unwrap().wake);

@@ -59,8 +59,13 @@ impl<'a> Agent<'a> {
         agent
     }
 
-    /// Where other nodes reach its pages, beside the tailnet.
+    /// Where it answers.
     pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Where other nodes reach its pages, beside the tailnet.
+    pub fn outside_address(&self) -> String {
         format!("{}:{}", self.node.host_ip(), self.port)
     }
 
@@ -222,8 +227,16 @@ pub fn check(node: &Node, target: &str) -> Command {
     command
 }
 
+/// Runs `telltail doctor` beside a node's tailscaled, as if the node were a pod of its name in Kubernetes.
+pub fn doctor(node: &Node, targets: &str, args: &[&str]) -> Command {
+    let mut command = Command::new(telltail());
+    command.arg("doctor").args(args).env("TELLTAIL_TARGETS", targets).env("TELLTAIL_SOCKET", node.socket());
+    command.env("KUBERNETES_SERVICE_HOST", "10.96.0.1").env("POD_NAMESPACE", "prd").env("POD_NAME", node.name());
+    command
+}
+
 /// The debug build of telltail. Cargo does not make it for the tests of another package, and an old one proves nothing.
-fn telltail() -> PathBuf {
+pub fn telltail() -> PathBuf {
     let program = target_folder().join("debug/telltail");
     let built = fs::metadata(&program).and_then(|meta| meta.modified());
     let built = built.unwrap_or_else(|error| panic!("{}: {error}; run cargo build --bin telltail", program.display()));

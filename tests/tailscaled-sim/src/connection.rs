@@ -12,6 +12,7 @@ use crate::dial::dial;
 use crate::listening::Counter;
 use crate::misbehaviour::Conduct;
 use crate::ping::{Ping, ping};
+use crate::prefs::prefs;
 use crate::status::Status;
 use crate::wire::{Gone, Pace, Wire};
 use crate::{Call, Misbehaviour, Request, World, locked};
@@ -73,14 +74,7 @@ pub(crate) async fn serve(daemon: Arc<Daemon>, stream: UnixStream, number: u64) 
 }
 
 async fn answer(daemon: &Daemon, wire: &mut Wire, request: &Request) -> Result<(), Gone> {
-    let call = match request.path.as_str() {
-        "/localapi/v0/status" => Call::Status,
-        "/localapi/v0/dial" => Call::Dial,
-        "/localapi/v0/ping" => Call::Ping,
-        "/localapi/v0/watch-ipn-bus" => Call::Bus,
-        "/localapi/v0/derpmap" => Call::DerpMap,
-        _ => Call::Other,
-    };
+    let call = Call::of(&request.path);
     let spoilt = locked(&daemon.conduct).of(call);
     if let Some(misbehaviour) = &spoilt {
         wire.pace = misbehaviour.pace();
@@ -124,10 +118,13 @@ async fn answer(daemon: &Daemon, wire: &mut Wire, request: &Request) -> Result<(
         },
         (_, Call::DerpMap) => {
             wire.skip(request.body_length()).await?;
-            match derpmap(&locked(&daemon.world), request) {
-                Ok(body) => Answer::json(Body::Whole(body.into_bytes())).signed(version),
-                Err(text) => Answer::error(400, text).signed(version),
-            }
+            let map = derpmap(&locked(&daemon.world), request);
+            map.map_or_else(|text| Answer::error(400, text), |map| Answer::json(Body::Whole(map.into_bytes())))
+                .signed(version)
+        }
+        (_, Call::Prefs) => {
+            wire.skip(request.body_length()).await?;
+            prefs(&locked(&daemon.world), request).signed(version)
         }
         (_, Call::Other) => {
             daemon.unexpected(format!("{} {}", request.method, request.path));

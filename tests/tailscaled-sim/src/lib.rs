@@ -1,6 +1,6 @@
 //! A simulated tailscaled, at a real unix socket, and the services behind its tailnet.
 //!
-//! [`Tailscaled`] answers the LocalAPI calls `status`, `dial`, `ping`, `watch-ipn-bus` and `derpmap` by the real daemon's
+//! [`Tailscaled`] answers the LocalAPI calls `status`, `dial`, `ping`, `watch-ipn-bus`, `derpmap` and `prefs` by the real daemon's
 //! rules, from a [`World`] that a test changes while it runs; a call it does not know is a 404 as in reality and is kept for the test
 //! to see ([`Tailscaled::unexpected_requests`]). [`Misbehaviour`] replaces or damages its answers. [`services`] holds
 //! servers which speak, or refuse to speak, the protocols of the targets.
@@ -24,6 +24,7 @@ mod node;
 mod peer;
 mod ping;
 mod plan;
+mod prefs;
 mod request;
 pub mod services;
 mod socket;

@@ -1,12 +1,15 @@
-//! Plays a small tailnet until it is told to end: two peers, a PostgreSQL and a Valkey behind them.
+//! Plays a small tailnet until it is told to end: two peers, a PostgreSQL and a Valkey behind them. What happens in it is
+//! told on its input.
+
+mod orders;
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use tailscaled_sim::services::{Postgres, Server, Valkey};
 use tailscaled_sim::{Peer, Tailscaled};
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::signal::unix::{SignalKind, signal};
 
 fn main() -> ExitCode {
@@ -29,7 +32,8 @@ fn main() -> ExitCode {
 fn usage() -> ExitCode {
     let _ = writeln!(
         io::stderr(),
-        "usage: tailscaled-sim --socket PATH\nEnds at SIGTERM, SIGINT, or the end of its input."
+        "usage: tailscaled-sim --socket PATH\nEnds at SIGTERM, SIGINT, or the end of its input.\n\n{}",
+        orders::HELP
     );
     ExitCode::from(64)
 }
@@ -42,27 +46,48 @@ fn run(socket: PathBuf) -> io::Result<()> {
     ended
 }
 
+/// PostgreSQL's machine.
+const DATABASE: &str = "stackeye-db-prd";
+
+/// What is played.
+struct Stage {
+    tailscaled: Tailscaled,
+    postgres: Server<Postgres>,
+    valkey: Server<Valkey>,
+}
+
+impl Stage {
+    fn set_up(socket: &Path) -> io::Result<Self> {
+        let tailscaled = Tailscaled::at(socket);
+        let postgres = Server::start(Postgres::asking_for_password());
+        let valkey = Server::start(Valkey::healthy());
+        let stage = Self { tailscaled, postgres, valkey };
+        for (name, ip, port, addr) in [
+            (DATABASE, "100.64.0.2", 5432, stage.postgres.addr()),
+            ("stackeye-valkey-prd", "100.64.0.3", 6379, stage.valkey.addr()),
+        ] {
+            stage.tailscaled.add_peer(Peer::new(name).ip(ip).tag("tag:service"));
+            stage.tailscaled.forward(name, port, addr);
+            writeln!(io::stdout(), "{name} {ip}:{port} is served at {addr}")?;
+        }
+        Ok(stage)
+    }
+}
+
 async fn play(socket: PathBuf) -> io::Result<()> {
     let (mut terminated, mut interrupted) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let tailscaled = Tailscaled::at(&socket);
-    let postgres = Server::start(Postgres::asking_for_password());
-    let valkey = Server::start(Valkey::healthy());
-    for (name, ip, port, addr) in [
-        ("stackeye-db-prd", "100.64.0.2", 5432, postgres.addr()),
-        ("stackeye-valkey-prd", "100.64.0.3", 6379, valkey.addr()),
-    ] {
-        tailscaled.add_peer(Peer::new(name).ip(ip).tag("tag:service"));
-        tailscaled.forward(name, port, addr);
-        writeln!(io::stdout(), "{name} {ip}:{port} is served at {addr}")?;
-    }
+    let stage = Stage::set_up(&socket)?;
     writeln!(io::stdout(), "LocalAPI at {}", socket.display())?;
-    let mut input = [0; 256];
-    let mut stdin = tokio::io::stdin();
+    let mut lines = BufReader::new(tokio::io::stdin()).lines();
     loop {
         tokio::select! {
             _ = terminated.recv() => return Ok(()),
             _ = interrupted.recv() => return Ok(()),
-            read = stdin.read(&mut input) => if read? == 0 { return Ok(()) },
+            line = lines.next_line() => match line? {
+                None => return Ok(()),
+                Some(line) if orders::obey(&line, &stage) => writeln!(io::stdout(), "done: {line}")?,
+                Some(line) => writeln!(io::stderr(), "no order: {line}\n{}", orders::HELP)?,
+            },
         }
     }
 }

@@ -26,6 +26,10 @@ pub struct World {
     /// By code.
     pub warnings: BTreeMap<String, Warning>,
     pub auth_url: String,
+    /// `tailscale set --accept-dns`
+    pub accept_dns: bool,
+    /// `tailscale set --accept-routes`
+    pub accept_routes: bool,
     pub magic_dns_suffix: String,
     pub magic_dns: bool,
     /// Code of our home DERP region.
@@ -68,6 +72,8 @@ impl Default for World {
             health: Vec::new(),
             warnings: BTreeMap::new(),
             auth_url: String::new(),
+            accept_dns: false,
+            accept_routes: false,
             magic_dns_suffix: "tail1234.ts.net".to_owned(),
             magic_dns: true,
             relay: "nyc".to_owned(),

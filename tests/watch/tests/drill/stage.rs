@@ -107,7 +107,7 @@ impl<'a> Stage<'a> {
         let targets = pods.iter().map(|&index| {
             let (pod, cluster) = PODS[index];
             let labels = json!({"cluster": cluster, "environment": "prd", "namespace": "stackeye", "pod": pod});
-            json!({"targets": [self.agents[index].address()], "labels": labels})
+            json!({"targets": [self.agents[index].outside_address()], "labels": labels})
         });
         let folder = self.nodes.tailnet.folder();
         // Renamed into place, so that nobody reads half a file.

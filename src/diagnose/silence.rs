@@ -4,7 +4,7 @@ use crate::reason::{Failure, Reason};
 
 /// What the layers below TCP answered after a probe had met silence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Evidence {
+pub struct Below {
     /// A disco ping: the far tailscaled, by UDP or over DERP.
     pub disco: Seen,
     /// A TSMP ping: the tunnel, both ways, in front of the far side's packet filter.
@@ -43,19 +43,17 @@ impl Reason {
 }
 
 /// Names a silence by what the layers below answered. Where they tell nothing it stays what it was.
-pub fn diagnose(failure: Failure, evidence: Evidence) -> Failure {
-    let reason = match (failure.reason, evidence.tunnel) {
+pub fn name_silence(failure: Failure, below: Below) -> Failure {
+    let reason = match (failure.reason, below.tunnel) {
         (Reason::ConnectTimeout, Seen::Silence) => Reason::ConnectTunnelDead,
         (Reason::ConnectTimeout, Seen::Answer) => Reason::ConnectDropped,
         (Reason::ProtocolTimeout, Seen::Silence) => Reason::ProtocolTunnelDead,
-        (Reason::ProtocolTimeout, Seen::Answer)
-            if evidence.disco == Seen::Answer && evidence.full_size == Seen::Silence =>
-        {
+        (Reason::ProtocolTimeout, Seen::Answer) if below.disco == Seen::Answer && below.full_size == Seen::Silence => {
             Reason::ProtocolMtu
         }
         _ => return failure,
     };
-    let words = [evidence.disco, evidence.tunnel, evidence.full_size].map(Seen::word);
+    let words = [below.disco, below.tunnel, below.full_size].map(Seen::word);
     let [disco, tunnel, full_size] = words;
     let cause = format_args!("{}; disco {disco}, tunnel {tunnel}, full-size packet {full_size}", failure.cause);
     Failure::new(reason, cause)
@@ -67,7 +65,7 @@ mod tests {
     use super::*;
 
     fn named(reason: Reason, disco: Seen, tunnel: Seen, full_size: Seen) -> Reason {
-        diagnose(Failure::new(reason, "3s"), Evidence { disco, tunnel, full_size }).reason
+        name_silence(Failure::new(reason, "3s"), Below { disco, tunnel, full_size }).reason
     }
 
     #[test]

@@ -1,0 +1,119 @@
+//! What is not, or not yet, why a target fails, but what a person should know: a closed list like [`crate::reason`]'s.
+
+use crate::next::{At, Next};
+
+macro_rules! advices {
+    ($($variant:ident $slug:literal: $sentence:literal, $step:literal, $at:ident $words:literal;)*) => {
+        /// What the doctor finds beside failures.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Advice {
+            $(#[doc = $sentence] $variant,)*
+        }
+
+        impl Advice {
+            /// Every advice.
+            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+
+            /// The stable name.
+            pub const fn slug(self) -> &'static str {
+                match self { $(Self::$variant => $slug,)* }
+            }
+
+            /// What was found, for a person.
+            pub const fn sentence(self) -> &'static str {
+                match self { $(Self::$variant => $sentence,)* }
+            }
+
+            /// What to do next, for a person.
+            pub const fn next_step(self) -> &'static str {
+                match self { $(Self::$variant => $step,)* }
+            }
+
+            /// The next command to type.
+            pub const fn next(self) -> Next {
+                match self { $(Self::$variant => Next { at: At::$at, words: $words },)* }
+            }
+        }
+    };
+}
+
+advices! {
+    NameShadowed "name_shadowed":
+        "The pod's own resolver answers this name with an address that is not the target's: your worker talks to something else.",
+        "Give the worker the full MagicDNS name with a dot at its end, or rename the cluster's Service that has the same name.",
+        Sidecar "getent hosts {host}";
+    NameNotResolved "name_not_resolved":
+        "Your worker cannot resolve this name: the pod's own resolver does not know it.",
+        "Switch accept-dns on (TS_ACCEPT_DNS=true), let the worker's proxy resolve (socks5h), or give the worker the address.",
+        Sidecar "cat /etc/resolv.conf";
+    WorkerWayUntested "worker_way_untested":
+        "In userspace mode a worker cannot reach the tailnet but through a proxy, and the target names none: the worker's own way is not tested.",
+        "Set TS_SOCKS5_SERVER in the tailscale container, let the worker use it, and name it for the target with via=socks5://HOST:PORT.",
+        Sidecar "printenv TS_SOCKS5_SERVER";
+    PeerRenamed "peer_renamed":
+        "The target's machine is away, and one of nearly the same name is online: it has probably joined the tailnet anew, and the name still belongs to the old entry.",
+        "Remove the old machine in the admin console and give its name to the new one.",
+        Sidecar "tailscale status";
+    UdpBlocked "udp_blocked":
+        "Every machine is reached through relay servers (DERP): UDP does not get out of this pod.",
+        "See whether a NetworkPolicy or the cluster's NAT stops UDP from port 41641; it works meanwhile, but slowly.",
+        Sidecar "tailscale netcheck";
+    PathOverDerp "path_over_derp":
+        "This machine is reached through a relay server (DERP), not directly: it works, but slowly.",
+        "See whether UDP passes between the two networks; where other machines are reached directly, look at this one's end.",
+        Sidecar "tailscale ping --c=3 --timeout=2s {host}";
+    ControlUnreachable "control_unreachable":
+        "tailscaled has no connection to the control plane: connections live on, but what it knows of the tailnet may be old.",
+        "See whether the pod reaches the control plane over TCP 443, and whether the machine is still listed in the admin console.",
+        Sidecar "tailscale netcheck";
+    HealthWarning "health_warning":
+        "tailscaled warns of something itself.",
+        "Read its own words.",
+        Sidecar "tailscale status";
+    RouteOverlapsTailnet "route_overlaps_tailnet":
+        "This node accepts a subnet route that covers tailnet addresses: what is sent to a machine that is gone reaches a router instead, and pings of it succeed.",
+        "Withdraw the route from its router, or switch accept-routes off here.",
+        Sidecar "tailscale debug prefs";
+    SocketMayWrite "socket_may_write":
+        "telltail has more rights on tailscaled's socket than it needs: it could log this node out.",
+        "Run telltail as a user of its own (65532), which is neither root nor the one that tailscaled runs as.",
+        Sidecar "ls -ln {socket}";
+    OwnKeyExpires "own_key_expires":
+        "This node's own key expires soon.",
+        "Log the node in again, or tag it so that its key does not expire.",
+        Sidecar "tailscale status --peers=false --json";
+    PeerKeyExpires "peer_key_expires":
+        "The key of the target's machine expires soon.",
+        "Log that machine in again, or switch key expiry off for it.",
+        Sidecar "tailscale status --json";
+    VersionUntested "version_untested":
+        "telltail was not tested with a tailscaled of this version.",
+        "Use a version that docs/compatibility.md names.",
+        Sidecar "tailscale version";
+}
+
+/// An advice with what it is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Advised {
+    /// Which.
+    pub advice: Advice,
+    /// Names of the targets it is about; none where it is about the node.
+    pub targets: Vec<String>,
+    /// What was seen; escaped.
+    pub cause: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reason::Reason;
+    use std::collections::HashSet;
+
+    #[test]
+    fn a_slug_is_unique_among_reasons_too() {
+        let reasons = Reason::ALL.iter().map(|reason| reason.slug());
+        let slugs: Vec<_> = Advice::ALL.iter().map(|advice| advice.slug()).chain(reasons).collect();
+        assert_eq!(slugs.iter().collect::<HashSet<_>>().len(), slugs.len());
+        assert!(slugs.iter().all(|slug| slug.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')));
+    }
+}

@@ -1,0 +1,132 @@
+//! Evidence in, diagnosis out: the lowest broken rung of the ladder from the local tailscaled to the service's answer. No
+//! I/O; wall time is told, because a key's expiry is a date.
+
+mod rung;
+mod silence;
+
+pub use rung::{Rung, ms, rough};
+pub use silence::{Below, Seen, name_silence};
+
+use crate::node::Node;
+use crate::path::Sample;
+use crate::reason::{Failure, Reason, escape};
+use std::net::IpAddr;
+use std::time::{Duration, SystemTime};
+
+/// What was seen of one target.
+#[derive(Clone, Debug)]
+pub struct Evidence<'a> {
+    /// The local tailscaled.
+    pub node: &'a Node,
+    /// Who the target is in the netmap; none where it is nobody there, or was not looked up.
+    pub peer: Option<Named<'a>>,
+    /// What the probe proved, in a word, or why it failed. A silence may still be unnamed.
+    pub outcome: Result<&'a str, &'a Failure>,
+    /// How long each stage of the probe took, where it succeeded.
+    pub timings: Timings,
+    /// The way of the connect stage.
+    pub via: &'a str,
+    /// The path to the target's machine, where it was looked for and can be told.
+    pub path: Option<&'a Sample>,
+    /// Round trip of a disco ping, where one was answered.
+    pub round_trip: Option<Duration>,
+    /// What the layers below TCP said, where they were asked.
+    pub below: Option<Below>,
+    /// Now.
+    pub wall: SystemTime,
+}
+
+/// Who a target is in the netmap.
+#[derive(Clone, Copy, Debug)]
+pub struct Named<'a> {
+    /// Full name of the machine.
+    pub machine: &'a str,
+    /// The target's address.
+    pub address: IpAddr,
+    /// When the machine's key expires; none where it never does.
+    pub key_expiry: Option<SystemTime>,
+}
+
+/// How long each stage of a probe took; none for a stage that was not needed or did not succeed.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Timings {
+    /// Name to address.
+    pub resolve: Option<Duration>,
+    /// Address to connection.
+    pub connect: Option<Duration>,
+    /// Question to answer.
+    pub protocol: Option<Duration>,
+}
+
+/// What is the matter with a target, and what shows it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Diagnosis {
+    /// What was proven, or why it failed, with a silence named.
+    pub verdict: Result<String, Failure>,
+    /// Every rung, from the lowest to the highest.
+    pub steps: Vec<Step>,
+}
+
+/// One rung of a ladder.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Step {
+    /// Which.
+    pub rung: Rung,
+    /// Does it hold?
+    pub state: Held,
+    /// What shows it, or why it was not tried; for a person, escaped.
+    pub evidence: String,
+}
+
+/// Does a rung hold?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Held {
+    /// Yes.
+    Holds,
+    /// No, and those below it do.
+    Broken,
+    /// Nobody asked, or nobody could tell.
+    NotTried,
+}
+
+impl Held {
+    /// The word in output.
+    pub const fn slug(self) -> &'static str {
+        match self {
+            Self::Holds => "ok",
+            Self::Broken => "broken",
+            Self::NotTried => "not_tried",
+        }
+    }
+}
+
+/// Names the lowest broken rung, and what was seen of each.
+pub fn diagnose(evidence: &Evidence<'_>) -> Diagnosis {
+    let verdict = match (evidence.outcome, evidence.below) {
+        (Ok(proven), _) => Ok(proven.to_owned()),
+        (Err(failure), Some(below)) => Err(name_silence(failure.clone(), below)),
+        (Err(failure), None) => Err(failure.clone()),
+    };
+    let broken = verdict.as_ref().err().map(|failure| (broken_rung(failure.reason, evidence.below), failure));
+    let step = |rung: Rung| {
+        let (state, evidence) = match (broken, rung.shown(evidence)) {
+            (Some((lowest, failure)), _) if lowest == rung => (Held::Broken, failure.cause.clone()),
+            (_, Some(shown)) => (Held::Holds, escape(&shown)),
+            (Some((lowest, _)), None) if lowest < rung => (Held::NotTried, lowest.bars().to_owned()),
+            (_, None) => (Held::NotTried, rung.untold(evidence).to_owned()),
+        };
+        Step { rung, state, evidence }
+    };
+    let steps = Rung::ALL.into_iter().map(step).collect();
+    Diagnosis { verdict, steps }
+}
+
+/// A dead tunnel is the path's fault where not even the question beside the tunnel was answered.
+fn broken_rung(reason: Reason, below: Option<Below>) -> Rung {
+    let silent = below.is_some_and(|below| below.disco == Seen::Silence);
+    let rung = reason.rung();
+    if rung == Rung::Tunnel && silent { Rung::Path } else { rung }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,114 @@
+//! What the ladder says of each kind of evidence.
+
+use super::*;
+use crate::node::{Facts, NodeState};
+use std::net::Ipv4Addr;
+
+const PEER: Named<'static> =
+    Named { machine: "db.tail1234.ts.net", address: IpAddr::V4(Ipv4Addr::new(100, 64, 0, 2)), key_expiry: None };
+const TIMINGS: Timings = Timings {
+    resolve: Some(Duration::from_micros(20)),
+    connect: Some(Duration::from_millis(3)),
+    protocol: Some(Duration::from_millis(1)),
+};
+const SILENT: Below = Below { disco: Seen::Silence, tunnel: Seen::Silence, full_size: Seen::Silence };
+const ANSWERED: Below = Below { disco: Seen::Answer, tunnel: Seen::Answer, full_size: Seen::Answer };
+
+fn running() -> Node {
+    let facts = Facts { version: "1.102.5".to_owned(), ..Facts::default() };
+    Node { state: NodeState::Running, fault: None, facts: Some(facts) }
+}
+
+fn fine(node: &Node) -> Evidence<'_> {
+    Evidence {
+        node,
+        peer: Some(PEER),
+        outcome: Ok("accepting"),
+        timings: TIMINGS,
+        via: "localapi",
+        path: Some(&Sample::Direct),
+        round_trip: Some(Duration::from_micros(600)),
+        below: Some(ANSWERED),
+        wall: SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000),
+    }
+}
+
+fn states(diagnosis: &Diagnosis) -> String {
+    let letter = |step: &Step| match step.state {
+        Held::Holds => 'o',
+        Held::Broken => 'X',
+        Held::NotTried => '-',
+    };
+    diagnosis.steps.iter().map(letter).collect()
+}
+
+#[test]
+fn what_is_well_shows_evidence_on_every_rung() {
+    let node = running();
+    let diagnosis = diagnose(&fine(&node));
+    assert_eq!((states(&diagnosis).as_str(), diagnosis.verdict), ("ooooooooooo", Ok("accepting".to_owned())));
+    assert!(diagnosis.steps.iter().all(|step| !step.evidence.is_empty()));
+    assert_eq!(diagnosis.steps[7].evidence, "direct, 0.6 ms there and back");
+}
+
+#[test]
+fn each_reason_breaks_its_rung_and_those_above_are_not_tried() {
+    for reason in Reason::ALL {
+        let failure = Failure::new(*reason, "a cause");
+        let node = if reason.is_nodes() { Node::unreachable(failure.clone()) } else { running() };
+        let evidence = Evidence {
+            peer: (reason.rung() > Rung::Netmap).then_some(PEER),
+            outcome: Err(&failure),
+            timings: Timings::default(),
+            path: None,
+            round_trip: None,
+            below: None,
+            ..fine(&node)
+        };
+        let diagnosis = diagnose(&evidence);
+        let broken: Vec<_> = diagnosis.steps.iter().filter(|step| step.state == Held::Broken).collect();
+        assert_eq!(broken.iter().map(|step| step.rung).collect::<Vec<_>>(), [reason.rung()], "{reason:?}");
+        assert_eq!(broken[0].evidence, "a cause");
+        for step in diagnosis.steps.iter().filter(|step| step.rung > reason.rung()) {
+            assert!(step.evidence.starts_with("not tried: "), "{reason:?}: {step:?}");
+        }
+    }
+}
+
+#[test]
+fn a_silence_is_named_and_placed_by_what_the_layers_below_say() {
+    let node = running();
+    let failure = Failure::new(Reason::ConnectTimeout, "no connection within 3s");
+    let silent = |below, path| {
+        let timings = Timings { connect: None, protocol: None, ..TIMINGS };
+        let evidence = Evidence { outcome: Err(&failure), timings, below: Some(below), path, ..fine(&node) };
+        let diagnosis = diagnose(&evidence);
+        (states(&diagnosis), diagnosis.verdict.expect_err("silence").reason)
+    };
+    let dropped = silent(ANSWERED, Some(&Sample::Direct));
+    assert_eq!(dropped, ("oooooooooX-".to_owned(), Reason::ConnectDropped));
+    let frozen = silent(SILENT, Some(&Sample::Silent));
+    assert_eq!(frozen, ("oooooooX---".to_owned(), Reason::ConnectTunnelDead));
+    let half = Below { disco: Seen::Answer, ..SILENT };
+    assert_eq!(silent(half, Some(&Sample::Direct)), ("ooooooooX--".to_owned(), Reason::ConnectTunnelDead));
+}
+
+#[test]
+fn a_lost_packet_size_is_the_paths_although_the_connection_stands() {
+    let node = running();
+    let failure = Failure::new(Reason::ProtocolTimeout, "connected, but no answer");
+    let below = Below { full_size: Seen::Silence, ..ANSWERED };
+    let timings = Timings { protocol: None, ..TIMINGS };
+    let diagnosis = diagnose(&Evidence { outcome: Err(&failure), timings, below: Some(below), ..fine(&node) });
+    assert_eq!(states(&diagnosis), "oooooooXoo-");
+}
+
+#[test]
+fn a_key_about_to_expire_still_holds_and_says_for_how_long() {
+    let mut node = running();
+    let wall = fine(&running()).wall;
+    node.facts =
+        node.facts.map(|facts| Facts { key_expiry: Some(wall + Duration::from_secs(5 * 86_400 + 5)), ..facts });
+    let diagnosis = diagnose(&Evidence { wall, ..fine(&node) });
+    assert_eq!(diagnosis.steps[3].evidence, "valid for 5 days more");
+}

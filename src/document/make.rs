@@ -1,0 +1,201 @@
+//! From a snapshot to the document.
+
+use super::{
+    Config, Document, Failure, Gate, Node, Path, PathChange, Peer, Probe, Readiness, Region, Stages, Target, Text,
+    Transition, VERSION, Warning, sentence,
+};
+use crate::config::Mode;
+use crate::path;
+use crate::probe::Timings;
+use crate::reason;
+use crate::reason::escape;
+use crate::state::{Probed, Rerouting, Snapshot, TargetView, Turn};
+use humantime::format_rfc3339_millis;
+use std::time::{Duration, SystemTime};
+use tokio::time::Instant;
+
+impl Document {
+    /// What the snapshot says; it was taken at `wall`.
+    pub fn of(snapshot: &Snapshot, wall: SystemTime) -> Self {
+        let clock = Clock { now: snapshot.at, wall };
+        let config = &snapshot.config;
+        let verdict = snapshot.readiness();
+        let by_mode = Mode::ALL.map(|mode| (Text::from(mode.slug()), snapshot.verdict(mode).ready));
+        let mut document = Self {
+            version: VERSION,
+            at: time(wall),
+            telltail: env!("CARGO_PKG_VERSION").into(),
+            ready: verdict.ready,
+            verdict: String::new(),
+            readiness: Readiness {
+                mode: config.readiness.slug().into(),
+                blocking: verdict.blocking,
+                draining: snapshot.draining,
+                by_mode: by_mode.into(),
+            },
+            startup_gate: Gate {
+                waits_for: config.startup_gate.slug().into(),
+                open: snapshot.gate.is_some(),
+                cause: snapshot.gate.map(|cause| cause.slug().into()),
+            },
+            node: node(snapshot, clock),
+            targets: snapshot.targets.iter().map(|view| target(view, snapshot, clock)).collect(),
+            config: Config {
+                hash: config.hash.clone(),
+                last_reload: time(snapshot.reload.at),
+                problems: snapshot.reload.problem.iter().flat_map(|text| text.lines()).map(escape).collect(),
+            },
+            lag_ms: ms(snapshot.lag),
+        };
+        document.verdict = sentence::verdict(&document);
+        document
+    }
+}
+
+/// Turns the loop's moments into dates.
+#[derive(Clone, Copy)]
+struct Clock {
+    now: Instant,
+    wall: SystemTime,
+}
+
+impl Clock {
+    fn date(self, moment: Instant) -> String {
+        let ago = self.now.saturating_duration_since(moment);
+        time(self.wall.checked_sub(ago).unwrap_or(SystemTime::UNIX_EPOCH))
+    }
+}
+
+fn time(moment: SystemTime) -> String {
+    format_rfc3339_millis(moment).to_string()
+}
+
+/// In milliseconds, to the microsecond.
+fn ms(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1_000_000.0).round() / 1000.0
+}
+
+/// In seconds, to the millisecond.
+fn seconds(duration: Duration) -> f64 {
+    ms(duration).round() / 1000.0
+}
+
+fn node(snapshot: &Snapshot, clock: Clock) -> Node {
+    let node = &snapshot.node;
+    let facts = node.facts.as_ref();
+    let home = facts.filter(|facts| !facts.home_region.is_empty());
+    Node {
+        state: snapshot.node_track.state().slug().into(),
+        since: clock.date(snapshot.node_track.since()),
+        tailscaled: node.state.slug().into(),
+        failure: node.fault.as_ref().map(failure),
+        tailscaled_version: facts.map(|facts| escape(&facts.version)),
+        mode: facts.map(|facts| if facts.tun { "tun" } else { "userspace" }.into()),
+        hostname: facts.map(|facts| escape(&facts.hostname)),
+        online: facts.map(|facts| facts.online),
+        key_expiry: facts.and_then(|facts| facts.key_expiry).map(time),
+        home_region: home.map(|facts| Region { code: escape(&facts.home_region), id: facts.home_region_id }),
+        warnings: snapshot.warnings.iter().map(warning).collect(),
+        transitions: snapshot.node_history.turns().map(|turn| transition(turn, None)).collect(),
+    }
+}
+
+fn warning(warning: &crate::tailscale::Warning) -> Warning {
+    Warning {
+        code: warning.code.clone(),
+        severity: warning.severity.slug().into(),
+        impacts_connectivity: warning.impacts_connectivity,
+    }
+}
+
+fn target(view: &TargetView, snapshot: &Snapshot, clock: Clock) -> Target {
+    let target = &view.target;
+    let via = snapshot.node.facts.as_ref().map_or(target.via, |facts| target.via.in_mode(facts.tun));
+    Target {
+        name: target.name.clone(),
+        kind: target.kind.slug().into(),
+        host: target.host.to_string(),
+        port: target.port,
+        required: target.required,
+        depth: target.depth.slug().into(),
+        via: via.to_string(),
+        worker_way_untested: snapshot.way_untested().any(|other| other.target.name == target.name),
+        state: view.track.state().slug().into(),
+        since: clock.date(view.track.since()),
+        failure: view.failure().map(failure),
+        last_probe: view.last.as_ref().map(probe),
+        last_success: view.last_success.map(time),
+        interval_seconds: seconds(view.pace.duration()),
+        path: Path {
+            kind: view.path.path().slug().into(),
+            since: clock.date(view.path.since()),
+            region: view.path.region().map(region),
+            expect: target.expect.slug().into(),
+            unexpected: view.path_is_unexpected(),
+            rtt_ms: view.round_trip.get().map(ms),
+        },
+        peer: Peer {
+            seen: view.peer.is_some(),
+            key_expiry: view.peer.as_ref().and_then(|peer| peer.key_expiry).map(time),
+            changes: view.peer_changes,
+            last_change: view.history.moved.map(time),
+        },
+        transitions: view.history.turns().map(|turn| transition(turn, Some(stages(turn.timings)))).collect(),
+        path_changes: view.history.reroutings().map(path_change).collect(),
+    }
+}
+
+fn failure(failure: &reason::Failure) -> Failure {
+    let reason = failure.reason;
+    Failure {
+        reason: reason.slug().into(),
+        scope: reason.scope().slug().into(),
+        cause: failure.cause.clone(),
+        sentence: reason.sentence().into(),
+        next_step: reason.next_step().into(),
+    }
+}
+
+fn probe(probed: &Probed) -> Probe {
+    Probe {
+        at: time(probed.at),
+        detail: probed.outcome.as_ref().ok().map(|detail| detail.slug().into()),
+        stages: stages(probed.timings),
+    }
+}
+
+fn stages(timings: Timings) -> Stages {
+    Stages {
+        resolve_ms: timings.resolve.map(ms),
+        connect_ms: timings.connect.map(ms),
+        protocol_ms: timings.protocol.map(ms),
+    }
+}
+
+fn region(region: &path::Region) -> Region {
+    Region { code: escape(&region.code), id: Some(region.id) }
+}
+
+fn transition(turn: &Turn, stages: Option<Stages>) -> Transition {
+    let failure = turn.failure.as_ref();
+    Transition {
+        at: time(turn.at),
+        from: turn.from.slug().into(),
+        to: turn.to.slug().into(),
+        lasted_seconds: seconds(turn.lasted),
+        reason: failure.map(|failure| failure.reason.slug().into()),
+        scope: failure.map(|failure| failure.reason.scope().slug().into()),
+        cause: failure.map(|failure| failure.cause.clone()),
+        path: turn.path.map(|path| path.slug().into()),
+        stages,
+    }
+}
+
+fn path_change(change: &Rerouting) -> PathChange {
+    PathChange {
+        at: time(change.at),
+        from: change.from.slug().into(),
+        to: change.to.slug().into(),
+        region: change.region.as_ref().map(region),
+    }
+}

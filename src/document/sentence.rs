@@ -1,0 +1,78 @@
+//! The verdict in one sentence.
+
+use super::{Document, Failure, Target};
+use crate::health::NODE_CHECK;
+
+/// What a person reads first. A fault of the node is said once, whatever it takes down.
+pub(super) fn verdict(document: &Document) -> String {
+    if document.readiness.draining {
+        return "Not ready: telltail was told to stop.".to_owned();
+    }
+    let node_is_at_fault = document.node.state == "down" || blocks(document, NODE_CHECK);
+    let trouble = if node_is_at_fault { Some(node(document)) } else { targets(document) };
+    match (trouble, document.ready) {
+        (Some(trouble), true) => format!("Ready in mode {}, but {trouble}.", document.readiness.mode),
+        (Some(trouble), false) => format!("Not ready: {trouble}."),
+        (None, _) => format!("Ready: {}.", fine(document)),
+    }
+}
+
+fn blocks(document: &Document, check: &str) -> bool {
+    document.readiness.blocking.iter().any(|name| name == check)
+}
+
+fn node(document: &Document) -> String {
+    match (&document.node.failure, &*document.node.state) {
+        (Some(failure), _) => {
+            format!("this pod's tailscaled is at fault ({}), without which no target can be reached", failure.reason)
+        }
+        (None, "unknown") => "tailscaled has not answered yet".to_owned(),
+        (None, _) => "tailscaled has only just come back".to_owned(),
+    }
+}
+
+/// The targets that are not up: those that block, else those that are down.
+fn targets(document: &Document) -> Option<String> {
+    let of = |counts: &dyn Fn(&Target) -> bool| document.targets.iter().filter(|one| counts(one)).collect::<Vec<_>>();
+    let blocking = of(&|target| blocks(document, &target.name));
+    let troubled = if blocking.is_empty() { of(&|target| target.state == "down") } else { blocking };
+    let first = troubled.first()?;
+    let names: Vec<_> = troubled.iter().map(|target| target.name.as_str()).collect();
+    let are = if names.len() == 1 { "is" } else { "are" };
+    if troubled.iter().all(|target| target.state == "unknown") {
+        return Some(format!("{} {are} not known to be up yet", listed(&names)));
+    }
+    let reason = |target: &Target| target.failure.as_ref().map(|failure| failure.reason.clone());
+    let same = troubled.iter().all(|target| reason(target) == reason(first));
+    let why = first.failure.as_ref().filter(|_| same).map(whose).unwrap_or_default();
+    let optional = if first.required { "" } else { "optional " };
+    Some(format!("{optional}{} {are} down{why}", listed(&names)))
+}
+
+fn whose(failure: &Failure) -> String {
+    let whose = match &*failure.scope {
+        "pod" => "this pod",
+        "path" => "the path",
+        _ => "the service",
+    };
+    format!(", and the fault is with {whose} ({})", failure.reason)
+}
+
+fn fine(document: &Document) -> String {
+    match &document.targets[..] {
+        [only] if only.state == "up" => format!("{} is up", only.name),
+        all if all.iter().all(|target| target.state == "up") => format!("all {} targets are up", all.len()),
+        _ => "every required target is up".to_owned(),
+    }
+}
+
+/// At most three names, for the sentence shall stay short.
+fn listed(names: &[&str]) -> String {
+    match names {
+        [one] => (*one).to_owned(),
+        [one, two] => format!("{one} and {two}"),
+        [one, two, three] => format!("{one}, {two} and {three}"),
+        [one, two, rest @ ..] => format!("{one}, {two} and {} more", rest.len()),
+        [] => String::new(),
+    }
+}

@@ -1,0 +1,161 @@
+//! The flight recorder: the last changes of the node or of a target, in memory.
+//!
+//! Changes of state and of path are kept apart, so that a path that flaps does not push out when and why a target went
+//! down.
+
+use super::{Change, Snapshot, TargetView};
+use crate::health::{TrackState, Transition};
+use crate::path::{Path, Region};
+use crate::probe::Timings;
+use crate::reason::Failure;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+use tokio::time::Instant;
+
+/// Changes of each kind that are kept. 16: eight outages and their ends, in at most 7 KiB per target.
+pub const KEPT: usize = 16;
+
+/// The last changes, oldest first.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct History {
+    turns: VecDeque<Turn>,
+    reroutings: VecDeque<Rerouting>,
+    /// When another node last came to carry the target.
+    pub moved: Option<SystemTime>,
+}
+
+/// A change of state.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Turn {
+    /// When.
+    pub at: SystemTime,
+    /// The state left behind.
+    pub from: TrackState,
+    /// The state entered.
+    pub to: TrackState,
+    /// How long `from` had lasted.
+    pub lasted: Duration,
+    /// Why the probe that decided failed; none if it succeeded.
+    pub failure: Option<Failure>,
+    /// How long its stages took; nothing for the node.
+    pub timings: Timings,
+    /// The path at that moment; none for the node.
+    pub path: Option<Path>,
+}
+
+/// A change of path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rerouting {
+    /// When.
+    pub at: SystemTime,
+    /// The path left behind.
+    pub from: Path,
+    /// The path taken.
+    pub to: Path,
+    /// Its DERP region; none unless `to` is DERP.
+    pub region: Option<Region>,
+}
+
+impl Turn {
+    /// A change about which no more is known.
+    pub(super) fn new(transition: Transition, at: SystemTime, now: Instant) -> Self {
+        let Transition { from, to, since } = transition;
+        let lasted = now.saturating_duration_since(since);
+        Self { at, from, to, lasted, failure: None, timings: Timings::default(), path: None }
+    }
+}
+
+impl History {
+    /// Changes of state, newest first.
+    pub fn turns(&self) -> impl Iterator<Item = &Turn> {
+        self.turns.iter().rev()
+    }
+
+    /// Changes of path, newest first.
+    pub fn reroutings(&self) -> impl Iterator<Item = &Rerouting> {
+        self.reroutings.iter().rev()
+    }
+
+    pub(super) fn turned(&mut self, turn: Turn) {
+        keep(&mut self.turns, turn);
+    }
+
+    pub(super) fn rerouted(&mut self, rerouting: Rerouting) {
+        keep(&mut self.reroutings, rerouting);
+    }
+}
+
+impl Snapshot {
+    /// Takes a change into the history of whom it concerns, with what is known of it by now.
+    pub(super) fn remember(&mut self, change: &Change, at: SystemTime, now: Instant) {
+        match change {
+            Change::Node(transition) => {
+                let turn = Turn { failure: self.node.fault.clone(), ..Turn::new(*transition, at, now) };
+                Arc::make_mut(&mut self.node_history).turned(turn);
+            }
+            Change::Target(target, _) | Change::Path(target, _) | Change::Carrier(target, ..) => {
+                if let Some(view) = self.targets.iter_mut().find(|view| view.target.name == *target) {
+                    view.remember(change, at, now);
+                }
+            }
+        }
+    }
+}
+
+impl TargetView {
+    fn remember(&mut self, change: &Change, at: SystemTime, now: Instant) {
+        let history = Arc::make_mut(&mut self.history);
+        match change {
+            Change::Target(_, transition) => {
+                let timings = self.last.as_ref().map(|probed| probed.timings).unwrap_or_default();
+                let failure = self.last.as_ref().and_then(|probed| probed.outcome.as_ref().err().cloned());
+                let path = Some(self.path.path());
+                history.turned(Turn { failure, timings, path, ..Turn::new(*transition, at, now) });
+            }
+            Change::Path(_, change) => {
+                let region = self.path.region().cloned();
+                history.rerouted(Rerouting { at, from: change.from, to: change.to, region });
+            }
+            Change::Carrier(..) => history.moved = Some(at),
+            Change::Node(_) => {}
+        }
+    }
+}
+
+fn keep<T>(changes: &mut VecDeque<T>, change: T) {
+    if changes.len() == KEPT {
+        changes.pop_front();
+    }
+    changes.push_back(change);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn turn(second: u64) -> Turn {
+        let now = Instant::now();
+        let at = SystemTime::UNIX_EPOCH + Duration::from_secs(second);
+        Turn::new(Transition { from: TrackState::Up, to: TrackState::Down, since: now }, at, now)
+    }
+
+    #[test]
+    fn the_newest_changes_stay_and_a_path_that_flaps_pushes_out_no_state() {
+        let mut history = History::default();
+        history.turned(turn(1));
+        for second in 0..100 {
+            let at = SystemTime::UNIX_EPOCH + Duration::from_secs(second);
+            history.rerouted(Rerouting { at, from: Path::Direct, to: Path::Idle, region: None });
+        }
+        assert_eq!(history.turns().count(), 1);
+        let seconds = |at: SystemTime| at.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+        let kept: Vec<_> = history.reroutings().map(|change| seconds(change.at)).collect();
+        assert_eq!(kept, (84..100).rev().collect::<Vec<_>>());
+        (2..40).for_each(|second| history.turned(turn(second)));
+        assert_eq!(
+            history.turns().map(|turn| seconds(turn.at)).collect::<Vec<_>>(),
+            (24..40).rev().collect::<Vec<_>>()
+        );
+    }
+}

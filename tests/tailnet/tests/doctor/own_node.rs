@@ -1,0 +1,54 @@
+//! Rungs of the pod's own tailscaled.
+
+use std::{fs, os::unix::fs::PermissionsExt};
+use tokio::join;
+
+use super::*;
+use telltail_tailnet::eventually;
+
+const BOTH: &str = "postgres://stackeye-db-prd:5432,valkey://stackeye-valkey-prd:6379?required=false";
+
+/// A worker per fault. Nothing is dialled then, so the targets need not exist.
+#[tokio::test]
+async fn every_rung_of_the_own_node_is_named_once_and_its_command_works() {
+    let tailnet = Tailnet::start().await;
+    let (stopped, expired, killed, ended, frozen, closed, out) = join!(
+        node(&tailnet, "stopped", Mode::Userspace),
+        node(&tailnet, "expired", Mode::Tun),
+        node(&tailnet, "killed", Mode::Userspace),
+        node(&tailnet, "ended", Mode::Userspace),
+        node(&tailnet, "frozen", Mode::Userspace),
+        node(&tailnet, "closed", Mode::Userspace),
+        node(&tailnet, "out", Mode::Userspace),
+    );
+    join!(stopped.down(), expired.expire_own_key(), killed.kill(), frozen.freeze());
+    ended.daemon().terminate().await;
+    fs::set_permissions(closed.socket(), PermissionsExt::from_mode(0o600)).expect("an own file");
+    out.tailscale(["logout"]).await.expect_success("tailscale logout");
+    let asleep = async || expired.status().await["BackendState"] == "NeedsLogin";
+    eventually("expired", SOON, asleep).await;
+    show(&stopped, "tailscaled stopped", BOTH).await;
+
+    join!(
+        is_named(&stopped, "node_stopped", "backend_state", ""),
+        is_named(&expired, "node_key_expired", "own_key", "KeyExpiry"),
+        is_named(&killed, "node_socket_refused", "socket", "magicsock"),
+        is_named(&ended, "node_socket_missing", "socket", "magicsock"),
+        is_named(&frozen, "node_localapi_timeout", "backend_state", "magicsock"),
+        is_named(&closed, "node_socket_forbidden", "permission", "srw-------"),
+        is_named(&out, "node_needs_login", "backend_state", "magicsock"),
+    );
+    // The command of a stopped node is the cure.
+    eventually("up again", SOON, async || stopped.status().await["BackendState"] == "Running").await;
+}
+
+async fn is_named(worker: &Node, reason: &str, rung: &str, prints: &str) {
+    let said = ask(worker, BOTH).await;
+    assert_eq!(said.code, 1, "{reason}");
+    for target in [DB, CACHE] {
+        said.is_broken(target, reason, rung);
+    }
+    let findings = said.json["findings"].as_array().expect("findings");
+    assert_eq!(findings.len(), 1, "one root is said once: {findings:?}");
+    next_works(&said, "findings", reason, &[worker], prints).await;
+}
