@@ -61,8 +61,7 @@ pub struct Prober<W> {
     world: W,
     schedule: Schedule,
     slots: Vec<Slot>,
-    /// The home DERP region's code and number, looked up when it changes.
-    home: Option<(String, Option<u32>)>,
+    home: Option<Home>,
     /// When the last round began.
     round_began: Instant,
     /// When the node's turn is at the latest, for targets that are down are seldom due.
@@ -71,6 +70,16 @@ pub struct Prober<W> {
     reporter: Reporter,
 }
 
+/// The home DERP region.
+struct Home {
+    code: String,
+    /// Its number, if it could be had when it was last asked for.
+    id: Option<u32>,
+    asked: Instant,
+}
+
+/// A region's number that could not be had is asked for again after this time: nothing depends on it.
+const REGION_AGAIN: Duration = Duration::from_secs(60);
 /// Until tailscaled is Running for the first time it is asked this often: the startup gate waits for it.
 const UNTIL_RUNNING: Duration = Duration::from_secs(1);
 /// Shortest time from a round's begin to one that tailscaled's news ask for: in a large tailnet there is always news.
@@ -200,11 +209,13 @@ impl<W: World> Prober<W> {
     /// Adds the number of the home DERP region, which the status does not tell.
     async fn look_up_home(&mut self, node: &mut Node) {
         let Some(facts) = node.facts.as_mut().filter(|facts| !facts.home_region.is_empty()) else { return };
-        if self.home.as_ref().is_none_or(|(code, _)| *code != facts.home_region) {
-            // Without an answer the number stays unknown until the region changes: nothing depends on it.
-            self.home = Some((facts.home_region.clone(), self.world.region_id(&facts.home_region).await));
+        let known =
+            |home: &Home| home.code == facts.home_region && (home.id.is_some() || home.asked.elapsed() < REGION_AGAIN);
+        if !self.home.as_ref().is_some_and(known) {
+            let id = self.world.region_id(&facts.home_region).await;
+            self.home = Some(Home { code: facts.home_region.clone(), id, asked: Instant::now() });
         }
-        facts.home_region_id = self.home.as_ref().and_then(|(_, id)| *id);
+        facts.home_region_id = self.home.as_ref().and_then(|home| home.id);
     }
 
     /// Probes the targets that are due, and looks at every target's path meanwhile.

@@ -4,6 +4,7 @@ use super::World;
 use crate::config::Target;
 use crate::diagnose::{Below, name_silence};
 use crate::probe::{Held, Probe, resolve};
+use crate::reason::Reason;
 use crate::state::{Carrier, Sighting};
 use crate::tailscale::Status;
 use std::time::Duration;
@@ -21,21 +22,34 @@ pub(super) struct Slot {
     held: Option<Held>,
     /// Failures in a row.
     failed: u32,
-    /// What the layers below TCP said of the silence, and when.
-    evidence: Option<(Instant, Below)>,
+    /// What the last probe met, if it was mere silence.
+    silence: Option<Silence>,
     pub probing: bool,
+}
+
+/// A silence that lasts: as soon as a probe meets anything else, what is known of it says nothing any more.
+struct Silence {
+    reason: Reason,
+    /// What the layers below TCP said, and when.
+    evidence: Option<(Instant, Below)>,
+}
+
+impl Silence {
+    fn asks_for_evidence(&self) -> bool {
+        self.evidence.is_none_or(|(at, _)| at.elapsed() >= EVIDENCE_FOR)
+    }
 }
 
 /// A probe that took this much longer than its timeout was cut short by our own stall.
 pub(super) const STALL: Duration = Duration::from_secs(1);
-/// What the layers below TCP said of a silence is asked again after this time, if the target is still down.
+/// What the layers below TCP said of a silence is asked again after this time, if it still lasts.
 const EVIDENCE_FOR: Duration = Duration::from_secs(300);
 /// A disco ping tells the round trip this often; nearer ones only decide on a path.
 const ROUND_TRIP_EVERY: Duration = Duration::from_secs(60);
 
 impl Slot {
     pub fn new(target: Target, due: Instant) -> Self {
-        Self { target, due, look_due: None, pinged: None, held: None, failed: 0, evidence: None, probing: false }
+        Self { target, due, look_due: None, pinged: None, held: None, failed: 0, silence: None, probing: false }
     }
 
     /// Keeps what is known of the same service; another interval begins at `new_due`.
@@ -53,45 +67,59 @@ impl Slot {
         world: &impl World,
     ) -> (Option<Probe>, Option<Sighting>) {
         let wanted = self.probing || self.look_due.is_some_and(|due| due <= now);
+        // Asked while the probe waits, or a silence would be found out the later for being named.
+        let last = self.silence.as_ref().filter(|_| self.failed + 1 >= fall);
+        let evidence_wanted = last.is_some_and(Silence::asks_for_evidence);
         let Self { target, pinged, held, probing, .. } = self;
         let sighting = sight(target, wanted, pinged, status, world);
         if !*probing {
             return (None, sighting.await);
         }
-        let (probe, sighting) = tokio::join!(world.probe(target, held, status), sighting);
+        let meanwhile = async { if evidence_wanted { ask_below(target, status, world).await } else { None } };
+        let (probe, sighting, evidence) = tokio::join!(world.probe(target, held, status), sighting, meanwhile);
         if is_void(target, &probe) {
             return (Some(probe), sighting);
         }
-        (Some(self.examine(probe, fall, status, world).await), sighting)
+        (Some(self.examine(probe, evidence, fall, status, world).await), sighting)
     }
 
     /// Takes part in a fault of the node, by which nothing was dialled.
     pub fn fail(&mut self) {
-        self.held = None;
+        (self.held, self.silence) = (None, None);
         self.failed += 1;
     }
 
-    /// Names a silence by what the layers below answer, once it is about to take the target down and then rarely.
-    async fn examine(&mut self, mut probe: Probe, fall: u32, status: &Status, world: &impl World) -> Probe {
+    /// Names a silence by what the layers below answer, once it takes the target down and then rarely.
+    async fn examine(
+        &mut self,
+        mut probe: Probe,
+        evidence: Option<Below>,
+        fall: u32,
+        status: &Status,
+        world: &impl World,
+    ) -> Probe {
+        let before = self.silence.take();
         let Err(failure) = probe.outcome else {
-            (self.failed, self.evidence) = (0, None);
+            self.failed = 0;
             return probe;
         };
         self.failed += 1;
-        let resolved = resolve::resolve(status, &self.target.host);
-        let stale = self.evidence.is_none_or(|(at, _)| at.elapsed() >= EVIDENCE_FOR);
-        if let Ok(resolved) = resolved
-            && failure.reason.is_silence()
-            && self.failed >= fall
-            && stale
-        {
-            let evidence = world.evidence(&resolved).await;
-            self.evidence = Some((Instant::now(), evidence));
+        if !failure.reason.is_silence() {
+            probe.outcome = Err(failure);
+            return probe;
         }
-        probe.outcome = Err(match self.evidence {
+        let lasts = before.filter(|silence| silence.reason == failure.reason);
+        let mut silence = lasts.unwrap_or(Silence { reason: failure.reason, evidence: None });
+        let evidence = match evidence {
+            None if self.failed >= fall && silence.asks_for_evidence() => ask_below(&self.target, status, world).await,
+            asked => asked,
+        };
+        silence.evidence = evidence.map(|evidence| (Instant::now(), evidence)).or(silence.evidence);
+        probe.outcome = Err(match silence.evidence {
             Some((_, evidence)) => name_silence(failure, evidence),
             None => failure,
         });
+        self.silence = Some(silence);
         probe
     }
 
@@ -103,6 +131,12 @@ impl Slot {
 /// Was a probe cut short by our own stall, so that it proves nothing?
 pub(super) fn is_void(target: &Target, probe: &Probe) -> bool {
     probe.elapsed > target.timeout + STALL
+}
+
+/// What the layers below TCP say of a target's silence; none if the netmap knows no node that carries it.
+async fn ask_below(target: &Target, status: &Status, world: &impl World) -> Option<Below> {
+    let resolved = resolve::resolve(status, &target.host).ok()?;
+    Some(world.evidence(&resolved).await)
 }
 
 /// What is seen of the node that carries a target; none if the netmap knows none.

@@ -229,6 +229,25 @@ async fn a_failure_is_found_out_in_the_time_that_the_design_promises() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_silent_target_delays_what_is_found_out_of_another_by_its_timeout_at_most() {
+    for other in ["10s", "7s", "25s"] {
+        let targets = format!("postgres://db:5432,postgres://other:5432?interval={other}");
+        let mut worst = 0.0_f64;
+        for uid in uids(100) {
+            for good_ones in [1, 7, 9] {
+                let script =
+                    move |name: &str, before, _| if name == "db" && before < good_ones { good() } else { silent() };
+                let played = play(&uid, &[("TELLTAIL_TARGETS", &targets)], |_| running(), script, MINUTES).await;
+                assert_eq!(played.track("db").state(), TrackState::Down);
+                worst = worst.max(played.changed("db") - played.turns("db")[good_ones - 1].ended);
+            }
+        }
+        println!("beside a silent target of {other}: found out after {worst:.2} s at worst");
+        assert!(worst <= 26.1, "found out after {worst} s");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn while_a_change_is_decided_there_are_at_most_fall_minus_one_retries_and_none_of_a_server_that_asks_for_patience()
  {
     for uid in uids(50) {

@@ -1,10 +1,10 @@
-//! Paths, the peers that carry targets, and what tailscaled tells of its own accord.
+//! Paths, and the peers that carry targets.
 
 use crate::page::Page;
 use crate::rig::{Agent, Rig, Way};
 use std::time::{Duration, SystemTime};
-use tailscaled_sim::{BackendState, Peer, Warning};
-use tokio::time::{Instant, sleep};
+use tailscaled_sim::Peer;
+use tokio::time::Instant;
 
 fn takes(page: &Page, target: &str, path: &str) -> bool {
     page.is("telltail_path", &[("target", target), ("path", path)])
@@ -14,10 +14,6 @@ async fn until_db_takes(agent: &Agent, path: &str) -> Page {
     let page = agent.until(path, |page| takes(page, "db", path)).await;
     assert_eq!(page.sum("telltail_path", &[("target", "db")]), 1.0, "one path at a time");
     page
-}
-
-fn calls(rig: &Rig, call: &str) -> usize {
-    rig.tailscaled.requests().iter().filter(|request| request.path.ends_with(call)).count()
 }
 
 #[tokio::test]
@@ -49,9 +45,9 @@ async fn each_path_is_shown_with_its_region_and_an_idle_peer_is_never_pinged() {
     rig.tailscaled.update_peer("db", Peer::go_idle);
     until_db_takes(&agent, "idle").await;
     agent.probes("db", 1).await;
-    let pings = calls(&rig, "ping");
+    let pings = rig.calls("ping");
     agent.probes("db", 4).await;
-    assert_eq!(calls(&rig, "ping"), pings, "a ping would wake the peer");
+    assert_eq!(rig.calls("ping"), pings, "a ping would wake the peer");
 
     let page = agent.metrics().await;
     let watched = |target| page.sum("telltail_path_seconds_total", &[("target", target)]);
@@ -87,78 +83,6 @@ async fn a_path_that_is_not_expected_is_told_and_leaves_readiness_alone() {
     assert_eq!((&said[0]["target"], &said[0]["region"]), (&"db".into(), &"nyc".into()));
     rig.tailscaled.update_peer("db", |db| db.go_direct("192.0.2.7:41641"));
     agent.until("expected", |page| !page.is("telltail_path_unexpected", &[("target", "db")])).await;
-}
-
-#[tokio::test]
-async fn warnings_of_the_bus_come_and_go() {
-    let rig = Rig::new(Way::Userspace);
-    let agent = rig.agent(&[]).await;
-    let page = agent.ready().await;
-    assert_eq!(page.sum("telltail_node_health_warning", &[]), 0.0);
-    assert!(page.is("telltail_node_derp_info", &[("region", "nyc"), ("region_id", "1")]));
-    let warn = |code: &str| {
-        rig.tailscaled.world(|world| world.warnings.insert(code.to_owned(), Warning::new("a text")));
-    };
-    warn("no-derp-connection");
-    let known = [("code", "no-derp-connection"), ("severity", "medium")];
-    agent.until("a warning", |page| page.is("telltail_node_health_warning", &known)).await;
-    warn("made-up-by-control");
-    let page = agent.until("two", |page| page.sum("telltail_node_health_warning", &[]) == 2.0).await;
-    assert!(page.is("telltail_node_health_warning", &[("code", "other")]), "a code is never a label of its own");
-    assert!(page.is("telltail_ready", &[]));
-    // A stream that is opened anew tells them all again.
-    rig.tailscaled.end_buses();
-    agent.until("opened anew", |_| calls(&rig, "watch-ipn-bus") == 2).await;
-    agent.until("told again", |page| page.sum("telltail_node_health_warning", &[]) == 2.0).await;
-    rig.tailscaled.world(|world| world.warnings.clear());
-    agent.until("none", |page| page.sum("telltail_node_health_warning", &[]) == 0.0).await;
-
-    rig.tailscaled.world(|world| "sfo".clone_into(&mut world.relay));
-    let sfo = [("region", "sfo"), ("region_id", "2")];
-    let page = agent.until("another home", |page| page.is("telltail_node_derp_info", &sfo)).await;
-    assert_eq!(page.sum("telltail_node_derp_info", &[]), 1.0);
-    rig.nothing_unexpected();
-}
-
-#[tokio::test]
-async fn tailscaleds_news_are_not_left_until_the_next_interval() {
-    let rig = Rig::new(Way::Userspace);
-    let agent = rig.agent(&[("TELLTAIL_INTERVAL", "30s")]).await;
-    agent.ready().await;
-    agent.until("a bus", |_| calls(&rig, "watch-ipn-bus") == 1).await;
-    // Not within the time that is left between two rounds, lest it be the first round that sees it.
-    sleep(Duration::from_secs(3)).await;
-    let began = Instant::now();
-    rig.tailscaled.set_backend_state(BackendState::Stopped);
-    agent.until("stopped", |page| page.is("telltail_node_state", &[("state", "stopped")])).await;
-    let down = [("target", "db"), ("state", "down")];
-    agent.until("down", |page| page.is("telltail_target_state", &down)).await;
-    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
-    assert_eq!(agent.get("/healthz").await.0, 503);
-    rig.nothing_unexpected();
-}
-
-#[tokio::test]
-async fn a_bus_that_keeps_ending_is_opened_later_and_later() {
-    let rig = Rig::new(Way::Userspace);
-    let agent = rig.agent(&[("TELLTAIL_INTERVAL", "30s")]).await;
-    agent.ready().await;
-    agent.until("a bus", |_| calls(&rig, "watch-ipn-bus") == 1).await;
-    let rounds = calls(&rig, "status");
-    let began = Instant::now();
-    while began.elapsed() < Duration::from_secs(6) {
-        rig.tailscaled.end_buses();
-        sleep(Duration::from_millis(50)).await;
-    }
-    // After 1 s and 2 s, give or take a fifth, and a third time after 4 s.
-    let opened = calls(&rig, "watch-ipn-bus");
-    assert!((2..=4).contains(&opened), "opened {opened} times");
-    // Each end and each first line may wake the loop, but not more than once in 2 s.
-    let rounds = calls(&rig, "status") - rounds;
-    assert!(rounds <= 5, "{rounds} rounds");
-    agent.until("opened again", |_| calls(&rig, "watch-ipn-bus") > opened).await;
-    assert!(agent.metrics().await.is("telltail_ready", &[]));
-    rig.nothing_unexpected();
 }
 
 #[tokio::test]

@@ -139,6 +139,11 @@ impl Rig {
         doctor::examine(&config, &place, None).await
     }
 
+    /// How often tailscaled was asked for this, say `status`.
+    pub fn calls(&self, call: &str) -> usize {
+        self.tailscaled.requests().iter().filter(|request| request.path.ends_with(call)).count()
+    }
+
     /// Nothing was asked of tailscaled but what it is there for.
     pub fn nothing_unexpected(&self) {
         assert_eq!(self.tailscaled.unexpected_requests(), Vec::<String>::new());

@@ -47,10 +47,14 @@ fn trouble(html: &mut Html, document: &Document) {
     if let Some(failure) = &document.node.failure {
         explain(html, "this pod's tailscaled", failure);
     }
-    for target in targets {
+    for target in &targets {
         if let Some(failure) = &target.failure {
             explain(html, &target.name, failure);
         }
+    }
+    if document.node.failure.is_some() || !targets.is_empty() {
+        put!(html, "<p class=\"hint\">To try every rung anew: ");
+        put!(html, "<code>kubectl exec POD -c telltail -- /telltail doctor</code></p>\n");
     }
     if !document.config.problems.is_empty() {
         put!(html, "<article class=\"card note\"><h3>A new configuration was refused</h3>\n<p>At ");

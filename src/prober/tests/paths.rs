@@ -13,6 +13,7 @@ struct Notes {
     probes: Vec<f64>,
     pings: Vec<f64>,
     evidence: Vec<f64>,
+    regions: Vec<f64>,
 }
 
 /// The time since the start, and since the last probe began.
@@ -25,11 +26,15 @@ struct Trail {
     state: ByTime<&'static str>,
     told: ByTime<Told>,
     probe: ByTime<Outcome>,
+    home: ByTime<(&'static str, Option<u32>)>,
+    tunnel: ByTime<Seen>,
     notes: Arc<Mutex<Notes>>,
 }
 
 /// Time from a ping to its pong.
 const PONG: Duration = Duration::from_millis(50);
+/// Time after which the layers below are known to be silent.
+const HUSH: Duration = Duration::from_secs(2);
 
 fn sfo() -> Region {
     Region { id: 2, code: "sfo".to_owned() }
@@ -43,6 +48,8 @@ impl Trail {
             state: Box::new(|_| "Running"),
             told: Box::new(|_| Told::Direct),
             probe: Box::new(|_| good()),
+            home: Box::new(|_| ("", None)),
+            tunnel: Box::new(|_| Seen::Answer),
             notes: Arc::default(),
         }
     }
@@ -71,12 +78,14 @@ impl World for Trail {
             active: told != Told::Idle,
             ..Peer::default()
         };
-        let status = in_state((self.state)(self.moment()))?;
+        let mut status = in_state((self.state)(self.moment()))?;
+        (self.home)(self.moment()).0.clone_into(&mut status.own.home_region);
         Ok(Status { suffix: Some("tail1234.ts.net".to_owned()), peers: vec![peer], ..status })
     }
 
     async fn region_id(&mut self, _: &str) -> Option<u32> {
-        None
+        self.note(|notes| &mut notes.regions);
+        (self.home)(self.moment()).1
     }
 
     async fn probe(&self, _: &Target, _: &mut Option<Held>, _: &Status) -> Probe {
@@ -105,7 +114,11 @@ impl World for Trail {
 
     async fn evidence(&self, _: &Resolved<'_>) -> Below {
         self.note(|notes| &mut notes.evidence);
-        Below { disco: Seen::Answer, tunnel: Seen::Answer, full_size: Seen::Answer }
+        let tunnel = (self.tunnel)(self.moment());
+        if tunnel == Seen::Silence {
+            sleep(HUSH).await;
+        }
+        Below { disco: Seen::Answer, tunnel, full_size: Seen::Answer }
     }
 }
 
@@ -202,7 +215,7 @@ async fn evidence_is_gathered_with_the_fall_and_then_once_in_five_minutes() {
     let trail = Trail { probe: Box::new(probe), ..Trail::new() };
     let walked = walk(&[], trail, 4 * MINUTES, nothing).await;
     let (evidence, failed) = (&walked.notes.evidence, after(&walked.notes.probes, 60.0));
-    assert!((evidence[0] - failed[2] - 3.0).abs() < 0.01, "with the third failure: {evidence:?}, {failed:?}");
+    assert_eq!(evidence[0], failed[2], "with the third failure: {evidence:?}, {failed:?}");
     let waits: Vec<_> = evidence.windows(2).map(|pair| pair[1] - pair[0]).collect();
     assert!(waits.len() >= 2 && waits.iter().all(|wait| (300.0..=340.0).contains(wait)), "{waits:?}");
     assert_eq!(walked.view.track.state(), TrackState::Down);
@@ -216,6 +229,61 @@ async fn evidence_is_gathered_with_the_fall_and_then_once_in_five_minutes() {
     assert_eq!((walked.notes.evidence, walked.view.track.state()), (vec![], TrackState::Up));
     let trail = Trail { probe: Box::new(|_| refused()), ..Trail::new() };
     assert_eq!(walk(&[], trail, MINUTES, nothing).await.notes.evidence, [0.0; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silence_is_found_out_no_later_for_being_named() {
+    let silent_from = Duration::from_secs(60);
+    // Named with the third failure, or with the first where one is enough and nobody could know before.
+    for (fall, named_after) in [("3", 0.0), ("1", 2.0)] {
+        let probe = move |(now, _): Moment| if now < silent_from { good() } else { silent() };
+        let trail = Trail { probe: Box::new(probe), tunnel: Box::new(|_| Seen::Silence), ..Trail::new() };
+        let walked = walk(&[("TELLTAIL_FALL", fall)], trail, Duration::from_secs(100), nothing).await;
+        assert_eq!(walked.view.failure().map(|failure| failure.reason), Some(Reason::ConnectTunnelDead));
+        let failed = after(&walked.notes.probes, 60.0);
+        let down = (walked.view.track.since() - walked.begun).as_secs_f64();
+        let last = failed[fall.parse::<usize>().unwrap() - 1];
+        assert!((down - last - 3.0 - named_after).abs() < 0.01, "fall {fall}: down at {down}, probes {failed:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_said_of_one_silence_names_no_other() {
+    // A frozen machine; then it lives again, and the service on it is frozen.
+    let at = |second| Duration::from_secs(second);
+    let probe = move |(now, _): Moment| match now {
+        now if now < at(60) => good(),
+        now if now < at(120) => silent(),
+        _ => (TIMEOUT, Err(Reason::ProtocolTimeout)),
+    };
+    let tunnel = move |(now, _): Moment| if now < at(120) { Seen::Silence } else { Seen::Answer };
+    let reason = async |length| {
+        let trail = Trail { probe: Box::new(probe), tunnel: Box::new(tunnel), ..Trail::new() };
+        let walked = walk(&[], trail, length, nothing).await;
+        (walked.view.failure().map(|failure| failure.reason), walked.notes.evidence.len())
+    };
+    assert_eq!(reason(at(115)).await, (Some(Reason::ConnectTunnelDead), 1));
+    assert_eq!(reason(at(175)).await, (Some(Reason::ProtocolTimeout), 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_number_of_the_home_region_is_asked_for_once_and_each_minute_until_it_can_be_had() {
+    let home = |(now, _): Moment| match now.as_secs() {
+        0..150 => ("nyc", None),
+        150..400 => ("nyc", Some(1)),
+        _ => ("sfo", Some(2)),
+    };
+    let id = async |length| {
+        let walked = walk(&[], Trail { home: Box::new(home), ..Trail::new() }, length, nothing).await;
+        let node = walked.state.snapshot(Instant::now()).node;
+        (node.facts.and_then(|facts| facts.home_region_id), walked.notes.regions)
+    };
+    let (number, asked) = id(Duration::from_secs(390)).await;
+    assert_eq!(number, Some(1));
+    let waits: Vec<_> = asked.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    assert!(waits.len() == 3 && waits.iter().all(|wait| (60.0..=71.0).contains(wait)), "{asked:?}");
+    let (number, asked) = id(2 * MINUTES).await;
+    assert_eq!((number, asked.len()), (Some(2), 5), "{asked:?}");
 }
 
 #[tokio::test(start_paused = true)]

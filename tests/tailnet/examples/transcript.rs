@@ -28,7 +28,7 @@ async fn main() {
     eventually("direct", Duration::from_secs(15), async || agent.page().await.path(DB) == "direct").await;
 
     println!(
-        "{:>4}  {:<26} {:<34} {:<28} bytes since the row before",
+        "{:>4}  {:<26} {:<34} {:<28} bytes received since the row before",
         "s", "telltail_path", "ready, seconds on each path", "tailscale ping"
     );
     let begun = Instant::now();
@@ -62,13 +62,13 @@ async fn rows(worker: &Node, db: &Node, agent: &Agent<'_>, begun: Instant, secon
         // Rarely: a ping is itself a reason for tailscaled to look for paths.
         let pong = if row % 3 == 0 { format!("{:?}", worker.ping(db).await) } else { String::new() };
         let now = worker.bytes().await;
-        let sent = now - before;
+        let received = now - before;
         before = now;
         println!(
             "{:>4.0}  {path:<26} {seconds:<34} {pong:<28} direct {} derp {}",
             begun.elapsed().as_secs_f64(),
-            sent.direct,
-            sent.derp,
+            received.direct,
+            received.derp,
         );
         sleep_until(start + Duration::from_secs(2)).await;
     }

@@ -19,15 +19,46 @@ func fetch(url string) error {
 	if err != nil {
 		return err
 	}
-	res, err := http.DefaultTransport.RoundTrip(req)
+	result, err := answerTo(req, http.DefaultTransport)
 	if err != nil {
 		return err
 	}
+	return json.NewEncoder(os.Stdout).Encode(result)
+}
+
+type probeArgs struct {
+	URL       string `json:"url"`
+	TimeoutMS int64  `json:"timeout_ms"`
+}
+
+// probe asks a pod as the kubelet does: from the machine below it, on a connection of its own.
+func probe(a probeArgs) (any, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(a.TimeoutMS)*time.Millisecond)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, "GET", a.URL, nil)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("User-Agent", "kube-probe/1.33")
+	req.Header.Set("Accept", "*/*")
+	result, err := answerTo(req, &http.Transport{DisableKeepAlives: true})
+	if err != nil {
+		return map[string]any{"error": err.Error()}, nil
+	}
+	return result, nil
+}
+
+func answerTo(req *http.Request, transport http.RoundTripper) (map[string]any, error) {
+	res, err := transport.RoundTrip(req)
+	if err != nil {
+		return nil, err
+	}
+	defer res.Body.Close()
 	body, err := io.ReadAll(res.Body)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return json.NewEncoder(os.Stdout).Encode(map[string]any{"status": res.StatusCode, "body": string(body)})
+	return map[string]any{"status": res.StatusCode, "body": string(body)}, nil
 }
 
 // hold keeps connections to an address open until it is killed, to fill a server with clients.

@@ -148,6 +148,8 @@ func (l *lab) do(op string, line []byte) (any, error) {
 		return with(line, l.wait)
 	case "usage":
 		return with(line, l.usage)
+	case "probe":
+		return with(line, probe)
 	}
 	return nil, fmt.Errorf("no such command")
 }

@@ -33,6 +33,8 @@ type commandArgs struct {
 	Env  []string `json:"env"`
 	Log  string   `json:"log"` // file for both outputs
 	User string   `json:"user"`
+	// Container makes it the first process of a PID namespace, with a host name of its own, as in a pod.
+	Container bool `json:"container"`
 }
 
 // command runs with a bare environment, so that a test does not depend on who started it.
@@ -45,6 +47,9 @@ func command(a commandArgs) *exec.Cmd {
 	cmd.Env = append([]string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/", "LC_ALL=C"}, a.Env...)
 	cmd.Dir = "/"
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if a.Container {
+		cmd.SysProcAttr.Cloneflags = syscall.CLONE_NEWPID | syscall.CLONE_NEWUTS | syscall.CLONE_NEWIPC
+	}
 	return cmd
 }
 

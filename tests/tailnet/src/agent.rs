@@ -45,7 +45,7 @@ impl<'a> Agent<'a> {
         let port = LAST_PORT.fetch_add(1, Ordering::Relaxed);
         let mut command = Command::new(program);
         command.arg("run").env("TELLTAIL_TARGETS", targets).env("TELLTAIL_SOCKET", node.socket());
-        command.env("TELLTAIL_LISTEN", format!("127.0.0.1:{port}"));
+        command.env("TELLTAIL_LISTEN", format!("0.0.0.0:{port}"));
         for (name, value) in settings {
             command.env(format!("TELLTAIL_{name}"), value);
         }
@@ -62,6 +62,11 @@ impl<'a> Agent<'a> {
     /// Where it answers.
     pub fn address(&self) -> String {
         format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Where other nodes reach its pages, beside the tailnet.
+    pub fn outside_address(&self) -> String {
+        format!("{}:{}", self.node.host_ip(), self.port)
     }
 
     /// Asks for a page.

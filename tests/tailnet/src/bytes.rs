@@ -1,10 +1,12 @@
-//! tailscaled's own count of what it sent over which path: the judge of every claim about paths.
+//! tailscaled's own count of what arrived over which path: the judge of every claim about paths.
 
 use std::ops::Sub;
 
 use crate::node::Node;
 
-/// Bytes that a node's tailscaled has sent to its peers, by path. Disco is not among them.
+/// Bytes that a node's tailscaled has received from its peers, by path. Disco is not among them.
+///
+/// Not what it has sent: where it doubts a path it sends over DERP as well, and that says nothing of what arrives.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the paths have these names everywhere")]
 pub struct Bytes {
@@ -14,11 +16,11 @@ pub struct Bytes {
 }
 
 impl Node {
-    /// The node's count now.
+    /// The node's count now, of all its peers.
     pub async fn bytes(&self) -> Bytes {
         let page = self.localapi("GET", "usermetrics").await.body;
         let sum = |way: &str| {
-            let start = format!("tailscaled_outbound_bytes_total{{path=\"{way}");
+            let start = format!("tailscaled_inbound_bytes_total{{path=\"{way}");
             let rows = page.lines().filter_map(|line| line.strip_prefix(&start));
             rows.filter_map(|row| row.rsplit(' ').next()?.parse::<f64>().ok()).sum::<f64>() as u64
         };
@@ -27,6 +29,11 @@ impl Node {
 }
 
 impl Bytes {
+    /// Bytes over all paths.
+    pub fn total(self) -> u64 {
+        self.direct + self.peer_relay + self.derp
+    }
+
     /// The path that carried the most, as telltail names it; `idle` if none carried anything.
     pub fn path(self) -> &'static str {
         match [(self.derp, "derp"), (self.peer_relay, "peer_relay"), (self.direct, "direct")].into_iter().max() {

@@ -195,8 +195,8 @@ fn target() -> PathBuf {
     root.join("target/tailnet")
 }
 
-/// The path of a program that `build` has made.
-pub(crate) fn program(name: &str) -> PathBuf {
+/// The path of a program, or of a folder of them, that `build` has made.
+pub fn program(name: &str) -> PathBuf {
     let bin = std::env::var_os("TELLTAIL_TAILNET_BIN").map_or_else(|| target().join("bin"), PathBuf::from);
     let path = bin.join(name);
     path.canonicalize().unwrap_or_else(|error| panic!("{}: {error}; run tests/tailnet/build", path.display()))

@@ -61,7 +61,16 @@ pub enum Signal {
 
 impl Process {
     pub(crate) async fn spawn(lab: &Arc<Lab>, node: &str, user: Option<&str>, command: &Command, log: PathBuf) -> Self {
-        let mut args = describe(node, user, command);
+        Self::start(lab, describe(node, user, command), log).await
+    }
+
+    pub(crate) async fn spawn_container(lab: &Arc<Lab>, node: &str, command: &Command, log: PathBuf) -> Self {
+        let mut args = describe(node, None, command);
+        args["container"] = json!(true);
+        Self::start(lab, args, log).await
+    }
+
+    async fn start(lab: &Arc<Lab>, mut args: Value, log: PathBuf) -> Self {
         args["log"] = json!(log);
         let answer = lab.ask("spawn", args).await;
         Self { lab: Arc::clone(lab), id: answer["process"].as_u64().expect("spawn answers a number"), log }

@@ -7,7 +7,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use crate::{Agent, Mode, Tailnet, Version, eventually};
+use crate::{Agent, Mode, Pong, Tailnet, Version, eventually};
 
 /// What happened and what was seen.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -29,6 +29,9 @@ const LONG: Duration = Duration::from_secs(21);
 const SHORT: Duration = Duration::from_secs(10);
 /// Within this time after the end of a block the path has to be direct again: a round of 5 s, and a margin.
 const BACK: Duration = Duration::from_secs(8);
+
+/// Over this time at the end of a long block tailscaled's own count of bytes is looked at: a round, and a margin.
+const LAST: Duration = Duration::from_secs(6);
 
 /// Toggles for so long, and panics if a toggle that lasts is not seen exactly once, or one is seen that was none.
 #[expect(clippy::print_stdout, reason = "whoever runs it for ten minutes wants to see something")]
@@ -55,7 +58,12 @@ pub async fn run(time: Duration, seed: u64) -> Counts {
         let length = if long { LONG + random.up_to(8.0) } else { Duration::from_secs(2) + random.up_to(7.5) };
         worker.block_udp(&db).await;
         let blocked = Instant::now();
+        let last = blocked + length - LAST;
+        sleep_until(last.max(blocked)).await;
+        let before_last = worker.bytes().await;
         sleep_until(blocked + length).await;
+        let carried = worker.bytes().await - before_last;
+        assert!(!long || carried.derp > 0 && carried.direct == 0, "{carried:?}");
         let blocked = both().await;
         worker.unblock_udp().await;
         counts.blocked += 1;
@@ -74,7 +82,8 @@ pub async fn run(time: Duration, seed: u64) -> Counts {
         counts.direct_seen += difference(after.1, before.1);
         println!("blocked for {:>4.1} s: DERP seen {derps} times", length.as_secs_f64());
     }
-    let page = agent.page().await;
+    let (pong, page) = (worker.ping(&db).await, agent.page().await);
+    assert!(matches!(pong, Pong::Direct(_)), "{pong:?}");
     assert_eq!(page.total("telltail_target_transitions_total", &[("to", "down")]), 0.0, "{}", agent.log());
     println!("{counts:?}");
     counts

@@ -5,6 +5,7 @@ use serde_json::json;
 use crate::{
     lab::Lab,
     node::{Mode, Node, Version},
+    sandbox::Sandbox,
 };
 
 /// What the MagicDNS names of a test tailnet end with.
@@ -35,6 +36,11 @@ impl Tailnet {
     /// Adds a node and waits until it is Running. Its name is its MagicDNS name and its namespace's.
     pub async fn node(&self, name: &str, version: Version, mode: Mode) -> Node {
         Node::start(Arc::clone(&self.lab), name, version, mode).await
+    }
+
+    /// Adds the sandbox of a pod: a namespace without a tailscaled.
+    pub async fn sandbox(&self, name: &str) -> Sandbox {
+        Sandbox::start(Arc::clone(&self.lab), name).await
     }
 
     /// Where all files of this tailnet are. Gone with it.

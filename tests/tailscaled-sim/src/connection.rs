@@ -73,20 +73,8 @@ pub(crate) async fn serve(daemon: Arc<Daemon>, stream: UnixStream, number: u64) 
     }
 }
 
-fn call(path: &str) -> Call {
-    match path {
-        "/localapi/v0/status" => Call::Status,
-        "/localapi/v0/dial" => Call::Dial,
-        "/localapi/v0/ping" => Call::Ping,
-        "/localapi/v0/watch-ipn-bus" => Call::Bus,
-        "/localapi/v0/derpmap" => Call::DerpMap,
-        "/localapi/v0/prefs" => Call::Prefs,
-        _ => Call::Other,
-    }
-}
-
 async fn answer(daemon: &Daemon, wire: &mut Wire, request: &Request) -> Result<(), Gone> {
-    let call = call(&request.path);
+    let call = Call::of(&request.path);
     let spoilt = locked(&daemon.conduct).of(call);
     if let Some(misbehaviour) = &spoilt {
         wire.pace = misbehaviour.pace();

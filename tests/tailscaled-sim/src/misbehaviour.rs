@@ -25,6 +25,21 @@ pub enum Call {
     Other,
 }
 
+impl Call {
+    /// The call that a request's path names.
+    pub(crate) fn of(path: &str) -> Self {
+        match path {
+            "/localapi/v0/status" => Self::Status,
+            "/localapi/v0/dial" => Self::Dial,
+            "/localapi/v0/ping" => Self::Ping,
+            "/localapi/v0/watch-ipn-bus" => Self::Bus,
+            "/localapi/v0/derpmap" => Self::DerpMap,
+            "/localapi/v0/prefs" => Self::Prefs,
+            _ => Self::Other,
+        }
+    }
+}
+
 /// Something that takes the place of a right answer, or spoils it.
 #[derive(Clone, Debug)]
 pub enum Misbehaviour {

@@ -121,36 +121,48 @@ impl Node {
     pub async fn hard_nat(&self) {
         let rules = "chain out { type nat hook postrouting priority 100; meta l4proto udp masquerade fully-random; }; \
                      chain in { type filter hook input priority 0; meta l4proto udp iif eth0 ct state new drop; };";
-        self.nft("lab_nat", rules).await;
+        self.nft(&format!("table ip lab_nat {{ {rules} }}")).await;
     }
 
     /// Drops tailscaled's UDP to and from a peer where the IP packet is longer than this, both ways.
     pub async fn drop_udp_longer_than(&self, bytes: u16, peer: &Node) {
         let ip = peer.host_ip;
-        let rules = format!(
-            "chain out {{ type filter hook output priority 0; ip daddr {ip} udp dport 41641 meta length > {bytes} drop; }}; \
-             chain in {{ type filter hook input priority 0; ip saddr {ip} udp sport 41641 meta length > {bytes} drop; }};"
-        );
-        self.nft("lab_length", &rules).await;
+        let (out, back) = (format!("ip daddr {ip} udp dport 41641"), format!("ip saddr {ip} udp sport 41641"));
+        self.drop_on_the_wire("lab_length", &out, &back, &format!("ip length > {bytes}")).await;
     }
 
     /// Drops this share of tailscaled's UDP, both ways and by chance.
     pub async fn lose_udp(&self, percent: u8) {
-        let rules = format!(
-            "chain out {{ type filter hook output priority 0; udp sport 41641 numgen random mod 100 < {percent} drop; }}; \
-             chain in {{ type filter hook input priority 0; udp dport 41641 numgen random mod 100 < {percent} drop; }};"
-        );
-        self.nft("lab_loss", &rules).await;
+        let chance = format!("numgen random mod 100 < {percent}");
+        self.drop_on_the_wire("lab_loss", "udp sport 41641", "udp dport 41641", &chance).await;
+    }
+
+    /// Undoes [`Node::lose_udp`].
+    pub async fn lose_no_udp(&self) {
+        self.pass_on_the_wire("lab_loss").await;
     }
 
     /// Undoes [`Node::drop_udp_longer_than`].
     pub async fn pass_udp_of_any_length(&self) {
-        self.nft("lab_length", "").await;
+        self.pass_on_the_wire("lab_length").await;
     }
 
-    /// A table of its own in this node's namespace, in place of the one before.
-    async fn nft(&self, table: &str, chains: &str) {
-        let rules = format!("table ip {table} {{}}; delete table ip {table}; table ip {table} {{ {chains} }}");
+    /// Drops where a network would: a packet dropped in the output chain fails `send` with EPERM, and tailscaled then binds
+    /// its socket anew and for a moment trusts no path.
+    async fn drop_on_the_wire(&self, table: &str, out: &str, back: &str, which: &str) {
+        let chain = |hook, what| {
+            format!("chain {hook} {{ type filter hook {hook} device \"eth0\" priority 0; {what} {which} drop; }};")
+        };
+        self.nft(&format!("table netdev {table} {{ {} {} }}", chain("egress", out), chain("ingress", back))).await;
+    }
+
+    /// Undoes [`Node::drop_on_the_wire`], if there is something to undo.
+    async fn pass_on_the_wire(&self, table: &str) {
+        self.nft(&format!("table netdev {table} {{}}; delete table netdev {table}")).await;
+    }
+
+    /// Adds to what there is in this node's namespace.
+    async fn nft(&self, rules: &str) {
         self.run(Command::new("nft").arg(rules)).await.expect_success("nft");
     }
 

@@ -1,9 +1,7 @@
 //! UDP blocked and unblocked, and relays that go away.
 
-use telltail_tailnet::{Mode, Node, Region, Tailnet, Version, eventually};
-use tokio::{join, time::Instant};
-
 use super::*;
+use telltail_tailnet::{Mode, Node, Region, Tailnet, Version, eventually};
 
 #[tokio::test]
 async fn a_path_and_its_relays_come_and_go() {
@@ -16,13 +14,8 @@ async fn a_path_and_its_relays_come_and_go() {
 /// Three workers at once: userspace and TUN, and the oldest tailscaled that can be tested.
 async fn udp_blocked_is_derp_and_unblocked_is_direct_again() {
     let tailnet = Tailnet::start().await;
-    // Alone: when four nodes started together, twice in four runs the first, in TUN mode, could not reach the control server.
-    let tun = node(&tailnet, "worker-tun", Mode::Tun).await;
-    let (userspace, old, db) = join!(
-        node(&tailnet, "worker", Mode::Userspace),
-        tailnet.node("worker-old", Version::V1_80, Mode::Userspace),
-        node(&tailnet, DB, Mode::Userspace),
-    );
+    let [userspace, tun, db] = two_workers_and_a_database(&tailnet).await;
+    let old = tailnet.node("worker-old", Version::V1_80, Mode::Userspace).await;
     let _postgres = db.postgres(&[]).await;
     let failover = async |worker: &Node| falls_over_and_back(worker, &db).await;
     join!(failover(&userspace), failover(&tun), failover(&old));
@@ -58,36 +51,61 @@ async fn falls_over_and_back(worker: &Node, db: &Node) {
 /// The home region moves; then no relay is left, while the path is direct.
 async fn relays_that_go_away_under_a_direct_path_are_told_and_alarm_nobody() {
     let tailnet = Tailnet::start().await;
-    let (worker, db) = join!(node(&tailnet, "worker", Mode::Userspace), node(&tailnet, DB, Mode::Tun));
+    let [userspace, tun, db] = two_workers_and_a_database(&tailnet).await;
     let _postgres = db.postgres(&[]).await;
-    let watch = Watch::direct(&worker, &db, POSTGRES, EACH_FIVE_SECONDS).await;
-    let minute = Duration::from_secs(60);
-    let home = async |region: &str| {
-        let labels = [("region", region)];
-        watch.agent.metric("telltail_node_derp_info", &labels).await == Some(1.0)
+    let (userspace, tun) = join!(
+        Watch::direct(&userspace, &db, POSTGRES, EACH_FIVE_SECONDS),
+        Watch::direct(&tun, &db, POSTGRES, EACH_FIVE_SECONDS),
+    );
+    let at_home = async |watch: &Watch<'_>| {
+        watch.home_becomes("nyc").await;
+        watch.warns_of_nothing().await;
     };
-    let warnings = async || watch.page().await.label_values("telltail_node_health_warning", "code");
-    eventually("home is nyc", SOON, async || home("nyc").await).await;
-    eventually("no warnings", minute, async || warnings().await.is_empty()).await;
+    join!(at_home(&userspace), at_home(&tun));
 
     tailnet.stop_region(Region::Nyc).await;
-    eventually("home is sfo", minute, async || home("sfo").await).await;
-    assert!(!home("nyc").await, "a stale region is a lie");
-    watch.is_judged("direct").await;
+    let away = async |watch: &Watch<'_>| {
+        watch.home_becomes("sfo").await;
+        watch.is_judged("direct").await;
+    };
+    join!(away(&userspace), away(&tun));
 
     tailnet.stop_region(Region::Sfo).await;
-    eventually("a warning", minute, async || {
-        assert_eq!(watch.page().await.path(DB), "direct");
-        warnings().await.iter().any(|code| code.contains("derp"))
-    })
-    .await;
-    println!("without any relay: {:?}", warnings().await);
-    watch.is_judged("direct").await;
+    let without = async |watch: &Watch<'_>| {
+        eventually("a warning", MINUTE, async || {
+            assert_eq!(watch.page().await.path(DB), "direct");
+            watch.warnings().await.iter().any(|code| code.contains("derp"))
+        })
+        .await;
+        println!("{}: without any relay: {:?}", watch.worker.name(), watch.warnings().await);
+        watch.is_judged("direct").await;
+    };
+    join!(without(&userspace), without(&tun));
 
-    tailnet.start_region(Region::Sfo).await;
-    tailnet.start_region(Region::Nyc).await;
-    eventually("the warnings are gone", minute, async || warnings().await.is_empty()).await;
-    assert_eq!(watch.changes("derp").await, 0.0);
-    assert!(!watch.unexpected().await);
-    watch.never_flapped().await;
+    join!(tailnet.start_region(Region::Sfo), tailnet.start_region(Region::Nyc));
+    let back = async |watch: &Watch<'_>| {
+        watch.warns_of_nothing().await;
+        watch.is_judged("direct").await;
+        assert_eq!(watch.changes("derp").await, 0.0);
+        assert!(!watch.unexpected().await);
+        watch.never_flapped().await;
+    };
+    join!(back(&userspace), back(&tun));
+}
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+impl Watch<'_> {
+    async fn home_becomes(&self, region: &str) {
+        let homes = async || self.page().await.label_values("telltail_node_derp_info", "region");
+        eventually(&format!("home is {region}"), MINUTE, async || homes().await == [region]).await;
+    }
+
+    async fn warnings(&self) -> Vec<String> {
+        self.page().await.label_values("telltail_node_health_warning", "code")
+    }
+
+    async fn warns_of_nothing(&self) {
+        eventually("no warnings", MINUTE, async || self.warnings().await.is_empty()).await;
+    }
 }

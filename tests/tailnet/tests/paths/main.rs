@@ -1,11 +1,13 @@
 //! Over which path packets go, as telltail says it beside a real tailscaled, and as tailscaled's own count of bytes judges.
 //!
 //! Every wait is for an event. The few sleeps are where the absence of events over a stated time is what is asserted.
+//! Most of a scenario is waiting, so they run side by side: in one test, and in several.
 
 #![expect(clippy::print_stdout, reason = "what was measured shows in the output of a failed run")]
 
 mod culprit;
 mod failover;
+mod judge;
 mod news;
 mod quiet;
 mod relayed;
@@ -13,8 +15,8 @@ mod soak;
 
 use std::time::Duration;
 
-use telltail_tailnet::{Agent, Mode, Node, Page, Pong, Tailnet, Version, eventually};
-use tokio::time::Instant;
+use telltail_tailnet::{Agent, Mode, Node, Page, Tailnet, Version, eventually};
+use tokio::{join, time::Instant};
 
 const DB: &str = "stackeye-db-prd";
 const POSTGRES: &str = "postgres://stackeye-db-prd:5432?expect=no-derp";
@@ -32,6 +34,14 @@ async fn node(tailnet: &Tailnet, name: &str, mode: Mode) -> Node {
     tailnet.node(name, Version::V1_102, mode).await
 }
 
+/// A worker of either mode, and what they watch.
+async fn two_workers_and_a_database(tailnet: &Tailnet) -> [Node; 3] {
+    // Alone: when four nodes started together, twice in four runs the first, in TUN mode, could not reach the control server.
+    let tun = node(tailnet, "worker-tun", Mode::Tun).await;
+    let (userspace, db) = join!(node(tailnet, "worker", Mode::Userspace), node(tailnet, DB, Mode::Userspace));
+    [userspace, tun, db]
+}
+
 /// A telltail that watches one target on one machine.
 struct Watch<'a> {
     worker: &'a Node,
@@ -40,13 +50,24 @@ struct Watch<'a> {
     agent: Agent<'a>,
     /// Just before and just after telltail began to watch.
     began: (Instant, Instant),
+    /// Whose count of bytes is about this worker and this peer alone.
+    counts: Counts,
+}
+
+/// A tailscaled counts by path what it receives, but not from whom.
+#[derive(Clone, Copy)]
+enum Counts {
+    /// The worker, where it speaks to no other peer.
+    Worker,
+    /// The peer, where no other worker speaks to it.
+    Peer,
 }
 
 impl<'a> Watch<'a> {
     async fn start(worker: &'a Node, peer: &'a Node, url: &str, settings: &[(&str, &str)]) -> Self {
         let before = Instant::now();
         let agent = Agent::start(worker, url, settings).await;
-        Self { worker, peer, target: peer.name(), agent, began: (before, Instant::now()) }
+        Self { worker, peer, target: peer.name(), agent, began: (before, Instant::now()), counts: Counts::Worker }
     }
 
     /// Starts, and waits until the target is up and its path direct.
@@ -85,11 +106,14 @@ impl<'a> Watch<'a> {
         self.page().await.total("telltail_localapi_requests_total", &[("call", "ping")])
     }
 
+    async fn probed(&self) -> f64 {
+        self.page().await.total("telltail_probes_total", &[("target", self.target)])
+    }
+
     async fn probes(&self, count: f64) {
-        let probed = async || self.page().await.total("telltail_probes_total", &[("target", self.target)]);
-        let goal = probed().await + count;
+        let goal = self.probed().await + count;
         let within = Duration::from_secs(100);
-        eventually("further probes", within, async || probed().await >= goal).await;
+        eventually("further probes", within, async || self.probed().await >= goal).await;
     }
 
     /// The target came up once and never went down, and the seconds of all paths are the time it was watched.
@@ -105,33 +129,6 @@ impl<'a> Watch<'a> {
         let seconds = self.page().await.path_seconds(self.target, None);
         let at_most = self.began.0.elapsed().as_secs_f64() + 1.0;
         assert!((at_least..=at_most).contains(&seconds), "{seconds} s of {at_least} to {at_most}");
-    }
-
-    /// Over two further probes: telltail, tailscaled's count of bytes, `tailscale status` and `tailscale ping` agree.
-    async fn is_judged(&self, path: &str) {
-        let before = self.worker.bytes().await;
-        self.probes(2.0).await;
-        let sent = self.worker.bytes().await - before;
-        let page = self.page().await;
-        assert_eq!(page.path(self.target), path, "{sent:?}\n{}", self.agent.log());
-        assert_eq!(sent.path(), path, "{sent:?}");
-        let unused = [("direct", sent.direct), ("peer_relay", sent.peer_relay), ("derp", sent.derp)];
-        assert!(unused.iter().all(|(other, bytes)| *other == path || *bytes == 0), "{path}: {sent:?}");
-
-        let status = self.worker.peer(self.peer).await;
-        let told = |field: &str| status[field].as_str().is_some_and(|text| !text.is_empty());
-        assert_eq!((told("CurAddr"), told("PeerRelay")), (path == "direct", path == "peer_relay"), "{status}");
-        let pong = self.worker.ping(self.peer).await;
-        let region = page.region(self.target);
-        let agrees = match &pong {
-            Pong::Direct(_) => path == "direct",
-            Pong::PeerRelay(_) => path == "peer_relay",
-            Pong::Derp(code) => path == "derp" && region.as_ref().is_some_and(|(region, _)| region == code),
-            Pong::Lost(_) => false,
-        };
-        assert!(agrees, "{path}, {region:?}: tailscale ping says {pong:?}");
-        assert_eq!(region.is_some(), path == "derp", "a region is told exactly while it is used: {region:?}");
-        println!("{}: {path}, bytes sent {sent:?}, ping {pong:?}", self.worker.name());
     }
 
     fn log_lines(&self, message: &str) -> Vec<serde_json::Value> {

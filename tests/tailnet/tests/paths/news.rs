@@ -2,10 +2,8 @@
 
 use std::{net::Ipv4Addr, time::SystemTime};
 
-use telltail_tailnet::{Dial, Mode, Tailnet, eventually, eventually_some};
-use tokio::{join, time::Instant};
-
 use super::*;
+use telltail_tailnet::{Dial, Mode, Tailnet, eventually, eventually_some};
 
 /// Interval and timeout as shipped.
 const AS_SHIPPED: &[(&str, &str)] = &[];
@@ -48,6 +46,7 @@ async fn news_of_the_node_are_seen_at_once_and_keys_that_expire_are_told() {
     worker.set_own_key_expiry(None).await;
     let gone = async || watch.agent.metric("telltail_node_key_expiry_timestamp_seconds", &[]).await.is_none();
     eventually("a key that never expires has no time", SOON, gone).await;
+    watch.is_judged("direct").await;
     watch.seconds_add_up().await;
 }
 

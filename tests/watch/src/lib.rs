@@ -1,0 +1,28 @@
+//! What the tests of rules, alerts, runbooks and dashboards share.
+
+mod metrics;
+mod program;
+mod query;
+mod rules;
+
+pub mod board;
+pub mod faster;
+pub mod grafana;
+pub mod prometheus;
+
+pub use metrics::{Labels, SCRAPE, metrics};
+pub use program::Program;
+pub use query::problems;
+pub use rules::{Case, Kind, Rule, cases, rules};
+
+use std::path::{Path, PathBuf};
+
+/// A path within the repository.
+pub fn in_repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)
+}
+
+/// The text of a file of the repository.
+pub fn read(path: &str) -> String {
+    std::fs::read_to_string(in_repository(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}

@@ -1,0 +1,264 @@
+//! The live drill: real telltails on a real tailnet, Prometheus with the shipped rules and Alertmanager with the shipped
+//! routes, both ninety times as fast. It pages for what matters, once, and stays quiet otherwise; meanwhile every query of
+//! the dashboards is asked in every state.
+
+#![expect(clippy::print_stdout, reason = "the time line is what a reader wants of a drill")]
+
+mod expected;
+mod panels;
+mod stage;
+
+use std::time::Duration;
+
+use panels::Shown;
+use stage::{CACHE, DB, Nodes, PODS, Sent, Stage, now};
+use telltail_tailnet::{Region, eventually, eventually_some};
+use tokio::time::{Instant, sleep};
+
+/// What the tailnet and its pods are in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum State {
+    /// Everything works, every path is direct.
+    Healthy,
+    /// The pods of nyc3 reach the database over DERP.
+    OnDerp,
+    /// The database is stopped.
+    ServiceDown,
+    /// One pod's tailscaled is dead, and so are the DERP regions, which no path needs.
+    RelayDown,
+    /// One pod's tailscaled is dead.
+    NodeDown,
+    /// One pod has ended.
+    Drained,
+}
+
+impl State {
+    const ALL: [Self; 6] =
+        [Self::Healthy, Self::OnDerp, Self::ServiceDown, Self::RelayDown, Self::NodeDown, Self::Drained];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Healthy => "healthy",
+            Self::OnDerp => "on DERP",
+            Self::ServiceDown => "service down",
+            Self::RelayDown => "relays down",
+            Self::NodeDown => "node down",
+            Self::Drained => "drained",
+        }
+    }
+}
+
+/// Long enough for an agent's verdict, the alert's `for` and Alertmanager's groups, on a busy machine.
+const SOON: Duration = Duration::from_secs(60);
+/// An hour in ninetieths: the rules know no past of less.
+const PAST: Duration = Duration::from_secs(42);
+/// A quarter of an hour in ninetieths: longer than every `for` of an alert about a pod that is gone.
+const QUIET: Duration = Duration::from_secs(10);
+
+/// A drill that goes on.
+struct Drill<'a> {
+    stage: Stage<'a>,
+    began: Instant,
+    marks: Vec<(f64, String)>,
+    shown: Shown,
+}
+
+#[tokio::test]
+async fn the_drill_pages_for_what_matters_and_stays_quiet_otherwise() {
+    let nodes = Nodes::start().await;
+    let mut drill = Drill::start(&nodes).await;
+    drill.gathers_a_past().await;
+    drill.falls_to_derp_and_comes_back(&nodes).await;
+    drill.loses_the_database().await;
+    drill.loses_one_tailscaled(&nodes).await;
+    drill.ends_one_pod().await;
+    drill.shown.save(&drill.stage.prometheus, &drill.marks).await;
+
+    println!("\n{}; most series; dashboard / panel / query", State::ALL.map(State::name).join(", "));
+    println!("{}", drill.shown.table());
+    let fired = drill.fired();
+    assert_eq!(fired.len(), 4, "nothing else was sent: {fired:#?}");
+    drill.shown.judge();
+}
+
+impl<'a> Drill<'a> {
+    async fn start(nodes: &'a Nodes) -> Self {
+        let began = Instant::now();
+        let stage = Stage::start(nodes).await;
+        let mut drill = Self { stage, began, marks: Vec::new(), shown: Shown::new() };
+        drill.mark("four pods in two clusters, PostgreSQL, Valkey, Prometheus and Alertmanager run");
+        drill
+    }
+
+    /// Prints what happens, and when.
+    fn mark(&mut self, what: &str) {
+        println!("{:>6.1} s  {what}", self.began.elapsed().as_secs_f64());
+        self.marks.push((now(), what.to_owned()));
+    }
+
+    async fn gathers_a_past(&mut self) {
+        eventually("every pod is ready", SOON, async || {
+            let ready = self.stage.prometheus.at("sum(telltail_ready)", now()).await.unwrap_or_default();
+            ready.first().is_some_and(|series| series.points[0].1 == 4.0)
+        })
+        .await;
+        self.mark("every pod is ready, every path direct");
+        sleep(PAST).await;
+        self.mark("the paths have an hour's past");
+        self.shown.look(&self.stage.prometheus, State::Healthy).await;
+        self.is_quiet("while all is well");
+    }
+
+    async fn falls_to_derp_and_comes_back(&mut self, nodes: &Nodes) {
+        for pod in &nodes.pods[..3] {
+            pod.block_udp(&nodes.db).await;
+        }
+        self.mark("UDP blocked between the three pods of nyc3 and the database");
+        let alert = self.fires("TelltailTargetOnDERP").await;
+        for (label, value) in [("cluster", "nyc3"), ("environment", "prd"), ("namespace", "stackeye"), ("target", DB)] {
+            assert_eq!(alert.label(label), value, "{alert:?}");
+        }
+        assert_eq!(alert.label("severity"), "critical");
+        let said = alert.annotation("description");
+        assert!(
+            said.starts_with(
+                "100% of the pods in nyc3/prd (namespace stackeye) reach stackeye-db-prd through a DERP relay"
+            ),
+            "{said}"
+        );
+        self.shown.look(&self.stage.prometheus, State::OnDerp).await;
+        for pod in &nodes.pods[..3] {
+            pod.unblock_udp().await;
+        }
+        self.mark("UDP unblocked");
+        self.resolves("TelltailTargetOnDERP").await;
+    }
+
+    async fn loses_the_database(&mut self) {
+        self.stage.postgres.stop().await;
+        self.mark("PostgreSQL stopped");
+        let mut clusters =
+            [self.fires_in("TelltailTargetDown", "nyc3").await, self.fires_in("TelltailTargetDown", "sfo3").await];
+        for alert in &mut clusters {
+            assert_eq!((alert.label("target"), alert.label("pod")), (DB, ""), "of the target, not of a pod: {alert:?}");
+            let said = alert.annotation("description");
+            assert!(said.contains("down for 100% of the pods"), "{said}");
+            assert!(said.contains("Most say connect_refused, scope service."), "{said}");
+        }
+        self.shown.look(&self.stage.prometheus, State::ServiceDown).await;
+        self.stage.postgres.start_again().await;
+        self.mark("PostgreSQL runs again");
+        self.resolves("TelltailTargetDown").await;
+    }
+
+    async fn loses_one_tailscaled(&mut self, nodes: &Nodes) {
+        let (pod, _) = PODS[1];
+        nodes.pods[1].kill().await;
+        self.mark(&format!("tailscaled of {pod} killed"));
+        let alert = self.fires("TelltailNodeDown").await;
+        assert_eq!((alert.label("pod"), alert.label("severity")), (pod, "warning"), "{alert:?}");
+        let said = alert.annotation("description");
+        assert!(said.contains("Its state: unreachable."), "{said}");
+        self.loses_the_relays(nodes).await;
+        // Alertmanager has them, and keeps them to itself.
+        let held = eventually_some("the targets' alerts of that pod are inhibited", SOON, async || {
+            let held =
+                self.stage.alertmanager.get("/api/v2/alerts?inhibited=true&active=false&silenced=false").await.ok()?;
+            let held: Vec<serde_json::Value> = serde_json::from_str(&held).ok()?;
+            let of = |target: &str| {
+                held.iter().any(|alert| alert["labels"]["target"] == target && alert["labels"]["pod"] == pod)
+            };
+            (of(DB) && of(CACHE)).then_some(held)
+        })
+        .await;
+        assert!(held.iter().all(|alert| alert["labels"]["alertname"] == "TelltailTargetDownInPod"), "{held:?}");
+        self.mark(&format!("Alertmanager holds back {} alerts TelltailTargetDownInPod of that pod", held.len()));
+        self.shown.look(&self.stage.prometheus, State::NodeDown).await;
+        nodes.pods[1].restart().await;
+        self.mark("tailscaled runs again");
+        self.resolves("TelltailNodeDown").await;
+    }
+
+    /// tailscaled warns after twenty seconds that it has no relay; while every path is direct, nobody needs one.
+    async fn loses_the_relays(&mut self, nodes: &Nodes) {
+        for region in [Region::Nyc, Region::Sfo] {
+            nodes.tailnet.stop_region(region).await;
+        }
+        self.mark("both DERP regions stopped");
+        eventually("tailscaled warns", SOON, async || {
+            let warnings =
+                self.stage.prometheus.at(r#"telltail_node_health_warning{pod="stackeye-worker-nyc3-a"}"#, now()).await;
+            warnings.is_ok_and(|warnings| !warnings.is_empty())
+        })
+        .await;
+        self.mark("tailscaled warns of it, telltail exports that");
+        self.shown.look(&self.stage.prometheus, State::RelayDown).await;
+        for region in [Region::Nyc, Region::Sfo] {
+            nodes.tailnet.start_region(region).await;
+        }
+    }
+
+    async fn ends_one_pod(&mut self) {
+        let before = self.stage.sent().len();
+        let code = self.stage.agents[2].process().terminate().await;
+        assert_eq!(code, 0);
+        self.stage.scrape(&[0, 1, 3]);
+        self.mark(&format!("SIGTERM: the pod {} ended with exit code 0", PODS[2].0));
+        sleep(QUIET).await;
+        assert_eq!(self.stage.sent().len(), before, "{:#?}", &self.stage.sent()[before..]);
+        self.mark("a quarter of an hour later nothing was sent");
+        self.shown.look(&self.stage.prometheus, State::Drained).await;
+    }
+
+    /// Waits for the first message that an alert fires.
+    async fn fires(&mut self, name: &str) -> Sent {
+        self.fires_in(name, "").await
+    }
+
+    async fn fires_in(&mut self, name: &str, cluster: &str) -> Sent {
+        let stage = &self.stage;
+        let alert = eventually_some(&format!("{name} fires {cluster}"), SOON, async || {
+            let mut sent = stage.sent().into_iter();
+            sent.find(|sent| sent.label("alertname") == name && sent.label("cluster").contains(cluster))
+        })
+        .await;
+        let labels = ["cluster", "environment", "namespace", "pod", "target"].map(|label| alert.label(label));
+        let labels = labels.iter().filter(|value| !value.is_empty()).copied().collect::<Vec<_>>().join(" ");
+        self.mark(&format!(
+            "FIRING    {name} ({}) {labels}\n            {}",
+            alert.label("severity"),
+            alert.annotation("description")
+        ));
+        alert
+    }
+
+    /// Waits until every alert of this name that was sent is resolved, and sees that each was sent once.
+    async fn resolves(&mut self, name: &str) {
+        let of = |stage: &Stage<'_>, status: &str| {
+            let sent =
+                stage.sent().into_iter().filter(|sent| sent.label("alertname") == name && sent.status() == status);
+            let mut labels: Vec<_> = sent.map(|sent| sent.labels()).collect();
+            labels.sort();
+            labels
+        };
+        let stage = &self.stage;
+        let fired = of(stage, "firing");
+        eventually(&format!("{name} resolves"), SOON, async || of(stage, "resolved").len() == fired.len()).await;
+        assert_eq!(of(stage, "resolved"), fired, "each fired once and resolved once");
+        self.mark(&format!("RESOLVED  {name}"));
+    }
+
+    fn is_quiet(&self, when: &str) {
+        let sent = self.stage.sent();
+        assert!(sent.is_empty(), "{when}: {sent:#?}");
+    }
+
+    /// Every alert that was sent as firing, by name and labels, each once.
+    fn fired(&self) -> Vec<String> {
+        let mut fired: Vec<_> =
+            self.stage.sent().iter().filter(|sent| sent.status() == "firing").map(Sent::labels).collect();
+        fired.sort();
+        fired.dedup();
+        fired
+    }
+}
