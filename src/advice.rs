@@ -4,7 +4,7 @@ use crate::next::{At, Next};
 
 macro_rules! advices {
     ($($variant:ident $slug:literal: $sentence:literal, $step:literal, $at:ident $words:literal;)*) => {
-        /// What the doctor finds beside failures.
+        /// What the doctor finds beside failures, the most pressing first.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum Advice {
             $(#[doc = $sentence] $variant,)*
@@ -42,14 +42,6 @@ advices! {
         "The pod's own resolver answers this name with an address that is not the target's: your worker talks to something else.",
         "Give the worker the full MagicDNS name with a dot at its end, or rename the cluster's Service that has the same name.",
         Sidecar "getent hosts {host}";
-    NameNotResolved "name_not_resolved":
-        "Your worker cannot resolve this name: the pod's own resolver does not know it.",
-        "Switch accept-dns on (TS_ACCEPT_DNS=true), let the worker's proxy resolve (socks5h), or give the worker the address.",
-        Sidecar "cat /etc/resolv.conf";
-    WorkerWayUntested "worker_way_untested":
-        "In userspace mode a worker cannot reach the tailnet but through a proxy, and the target names none: the worker's own way is not tested.",
-        "Set TS_SOCKS5_SERVER in the tailscale container, let the worker use it, and name it for the target with via=socks5://HOST:PORT.",
-        Sidecar "printenv TS_SOCKS5_SERVER";
     PeerRenamed "peer_renamed":
         "The target's machine is away, and one of nearly the same name is online: it has probably joined the tailnet anew, and the name still belongs to the old entry.",
         "Remove the old machine in the admin console and give its name to the new one.",
@@ -66,18 +58,6 @@ advices! {
         "tailscaled has no connection to the control plane: connections live on, but what it knows of the tailnet may be old.",
         "See whether the pod reaches the control plane over TCP 443, and whether the machine is still listed in the admin console.",
         Sidecar "tailscale netcheck";
-    HealthWarning "health_warning":
-        "tailscaled warns of something itself.",
-        "Read its own words.",
-        Sidecar "tailscale status";
-    RouteOverlapsTailnet "route_overlaps_tailnet":
-        "This node accepts a subnet route that covers tailnet addresses: what is sent to a machine that is gone reaches a router instead, and pings of it succeed.",
-        "Withdraw the route from its router, or switch accept-routes off here.",
-        Sidecar "tailscale debug prefs";
-    SocketMayWrite "socket_may_write":
-        "telltail has more rights on tailscaled's socket than it needs: it could log this node out.",
-        "Run telltail as a user of its own (65532), which is neither root nor the one that tailscaled runs as.",
-        Sidecar "ls -ln {socket}";
     OwnKeyExpires "own_key_expires":
         "This node's own key expires soon.",
         "Log the node in again, or tag it so that its key does not expire.",
@@ -86,6 +66,26 @@ advices! {
         "The key of the target's machine expires soon.",
         "Log that machine in again, or switch key expiry off for it.",
         Sidecar "tailscale status --json";
+    HealthWarning "health_warning":
+        "tailscaled warns of something itself.",
+        "Read its own words.",
+        Sidecar "tailscale status";
+    NameNotResolved "name_not_resolved":
+        "Your worker cannot resolve this name: the pod's own resolver does not know it.",
+        "Switch accept-dns on (TS_ACCEPT_DNS=true), let the worker's proxy resolve (socks5h), or give the worker the address.",
+        Sidecar "cat /etc/resolv.conf";
+    WorkerWayUntested "worker_way_untested":
+        "In userspace mode a worker cannot reach the tailnet but through a proxy, and the target names none: the worker's own way is not tested.",
+        "Set TS_SOCKS5_SERVER in the tailscale container, let the worker use it, and name it for the target with via=socks5://HOST:PORT.",
+        Sidecar "printenv TS_SOCKS5_SERVER";
+    RouteOverlapsTailnet "route_overlaps_tailnet":
+        "This node accepts a subnet route that covers tailnet addresses: what is sent to a machine that is gone reaches a router instead, and pings of it succeed.",
+        "Withdraw the route from its router, or switch accept-routes off here.",
+        Sidecar "tailscale debug prefs";
+    SocketMayWrite "socket_may_write":
+        "telltail has more rights on tailscaled's socket than it needs: it could log this node out.",
+        "Run telltail as a user of its own (65532), which is neither root nor the one that tailscaled runs as.",
+        Sidecar "ls -ln {socket}";
     VersionUntested "version_untested":
         "telltail was not tested with a tailscaled of this version.",
         "Use a version that docs/compatibility.md names.",
