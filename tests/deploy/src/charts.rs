@@ -54,6 +54,9 @@ pub struct Worker {
 }
 
 impl Worker {
+    /// StackEye's own way, where it matters most.
+    pub const PRODUCTION: Self = Self { cluster: "nyc3", environment: "prd", mode: Mode::Userspace };
+
     /// Every cluster × environment × mode.
     pub fn all() -> impl Iterator<Item = Self> {
         CLUSTERS.into_iter().flat_map(|cluster| {
@@ -61,6 +64,11 @@ impl Worker {
                 .into_iter()
                 .flat_map(move |environment| Mode::ALL.into_iter().map(move |mode| Self { cluster, environment, mode }))
         })
+    }
+
+    /// Has its pod a telltail?
+    pub fn has_telltail(self) -> bool {
+        self.mode != Mode::AgentOff
     }
 
     /// The namespace that the ApplicationSet gives it.

@@ -37,3 +37,24 @@ pub fn run(command: &mut Command) -> String {
     assert!(status.success(), "{command:?}: {status}\n{stdout}{stderr}");
     stdout.into_owned()
 }
+
+/// The telltail that `cargo build --bin telltail` made.
+///
+/// # Panics
+/// When it is not there, with what to run.
+pub fn telltail() -> Command {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+    let program = target.join("debug/telltail");
+    assert!(program.exists(), "{} is missing: run cargo build --bin telltail", program.display());
+    Command::new(program)
+}
+
+/// A program of the Python packages that `tests/deploy/install` brought.
+///
+/// # Panics
+/// When it is not there, with what to run.
+pub fn wheel(name: &str) -> Command {
+    let program = root().join("target/deploy/venv/bin").join(name);
+    assert!(program.exists(), "{} is missing: run tests/deploy/install", program.display());
+    Command::new(program)
+}

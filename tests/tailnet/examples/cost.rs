@@ -1,6 +1,6 @@
 //! What telltail costs: itself, the tailscaled beside it, and those of its targets, with default settings.
 //!
-//!     cargo ship && cargo run -p telltail-tailnet --example cost -- 600
+//!     cargo ship --target x86_64-unknown-linux-gnu && cargo run -p telltail-tailnet --example cost -- 600
 //!
 //! Six tailnets run side by side for so many seconds: userspace and TUN, without telltail, with it as shipped (10 s), and
 //! with an interval of 60 s.
@@ -60,7 +60,7 @@ async fn measure(mode: Mode, interval: Option<&str>, time: Duration) -> Vec<(Str
     let cache = tailnet.node("stackeye-valkey-prd", Version::V1_102, mode).await;
     let (_postgres, _valkey) = join!(db.postgres(&[]), cache.valkey(&[]));
     let shipped = target_folder().join("x86_64-unknown-linux-gnu/release/telltail");
-    assert!(shipped.exists(), "{} is missing; run cargo ship", shipped.display());
+    assert!(shipped.exists(), "{} is missing; run cargo ship --target x86_64-unknown-linux-gnu", shipped.display());
     let mut agent = None;
     if let Some(interval) = interval {
         let started = Agent::start_program(&shipped, &worker, TARGETS, &[("INTERVAL", interval)]).await;

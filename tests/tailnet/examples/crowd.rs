@@ -1,6 +1,6 @@
 //! What many agents cost the node that they all probe: its tailscaled and its PostgreSQL, before and with telltail.
 //!
-//!     cargo ship && cargo run -p telltail-tailnet --example crowd -- 50 60
+//!     cargo ship --target x86_64-unknown-linux-gnu && cargo run -p telltail-tailnet --example crowd -- 50 60
 //!
 //! So many workers, each with a tailscaled and a telltail at the default 10 s, for so many seconds.
 
@@ -29,7 +29,7 @@ async fn main() {
         nodes.push(tailnet.node(&format!("worker-{number}"), Version::V1_102, Mode::Userspace).await);
     }
     let shipped = target_folder().join("x86_64-unknown-linux-gnu/release/telltail");
-    assert!(shipped.exists(), "{} is missing; run cargo ship", shipped.display());
+    assert!(shipped.exists(), "{} is missing; run cargo ship --target x86_64-unknown-linux-gnu", shipped.display());
 
     let server = db.daemon();
     let worker = nodes[0].daemon();

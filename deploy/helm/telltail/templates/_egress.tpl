@@ -12,11 +12,10 @@ metadata:
   labels: {{- include "telltail.labels" $ | nindent 4 }}
   annotations:
     tailscale.com/tailnet-fqdn: {{ .name }}.{{ $ts.tailnet }}
-    {{- with $ts.egress.proxyGroup }}
-    tailscale.com/proxy-group: {{ . }}
-    {{- end }}
-    {{- with $ts.tags }}
-    tailscale.com/tags: {{ join "," . }}
+    {{- if $ts.egress.proxyGroup }}
+    tailscale.com/proxy-group: {{ $ts.egress.proxyGroup }}
+    {{- else if $ts.tags }}
+    tailscale.com/tags: {{ join "," $ts.tags }}
     {{- end }}
 spec:
   type: ExternalName

@@ -31,13 +31,17 @@ spec:
     # The control plane and the DERP relays.
     - ports: [{port: 443, protocol: TCP}]
     {{- if $ts.egress.enabled }}
-    # The operator's proxies, on the targets' ports.
+    # The operator's proxies: on the targets' ports, or, those of a ProxyGroup, on ports that the operator picks.
     - to:
         - namespaceSelector:
             matchLabels: {kubernetes.io/metadata.name: tailscale}
       ports:
+        {{- if $ts.egress.proxyGroup }}
+        - {port: 10000, endPort: 10999, protocol: TCP}
+        {{- else }}
         {{- range (include "telltail.targets" . | fromYaml).targets }}
         - {port: {{ .port }}, protocol: TCP}
+        {{- end }}
         {{- end }}
     {{- end }}
     {{- with $ts.networkPolicy.extraEgress }}{{ toYaml . | nindent 4 }}{{ end }}
