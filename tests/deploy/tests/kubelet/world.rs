@@ -137,8 +137,17 @@ pub fn exited(name: &str, code: i32) -> Event {
     Event::Exited(name.to_owned(), code)
 }
 
-/// Prints what happened, in one piece: other tests print as well.
+/// Prints what happened, and what telltail said of it, in one piece: other tests print as well.
 #[expect(clippy::print_stdout, reason = "the time line is for whoever reads the test's output")]
 pub fn show(title: &str, pod: &Pod) {
-    println!("\n== {title}\n{}", pod.timeline());
+    let log = pod.log("telltail");
+    let said: String =
+        log.lines().filter_map(|line| serde_json::from_str(line).ok()).map(|line| sentence(&line)).collect();
+    println!("\n== {title}\n{}telltail said:\n{said}", pod.timeline());
+}
+
+fn sentence(line: &Value) -> String {
+    let text = |key: &str| line[key].as_str().unwrap_or_default();
+    let more = ["target", "reason", "scope", "cause", "from", "to"].map(text).join(" ");
+    format!("{}  {} {}\n", text("timestamp"), text("message"), more.split_whitespace().collect::<Vec<_>>().join(" "))
 }
