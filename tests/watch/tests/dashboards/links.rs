@@ -22,7 +22,7 @@ fn absolute(url: &str) -> Option<String> {
     let Some(path) = url.strip_prefix(OURS) else { return Some(format!("absolute URL {url}")) };
     let path = path.strip_prefix("blob/main/").or_else(|| path.strip_prefix("tree/main/")).unwrap_or(path);
     // The name of an alert is filled in by Grafana; that each has its runbook is a test of the rules.
-    let path = path.split("${").next().unwrap_or(path);
+    let path = path.split(['#', '$']).next().unwrap_or(path);
     (!in_repository(path).exists()).then(|| format!("{path} does not exist"))
 }
 

@@ -12,7 +12,7 @@ use telltail_watch::{
 
 use crate::links::strings;
 
-const BUILTIN: [&str; 6] = ["__rate_interval", "__range", "__url_time_range", "__data", "__value", "datasource"];
+const BUILTIN: [&str; 6] = ["__rate_interval", "__range", "__url_time_range", "__data", "__value", "__field"];
 const SCRAPE: Duration = Duration::from_secs(15);
 
 pub fn problems(board: &Board, metrics: &BTreeMap<String, Labels>) -> Vec<String> {

@@ -29,9 +29,14 @@ const SOMETIMES: &[(&str, &[State], &[State])] = &[
     ("telltail-target / Failed probes per second, by reason / A", FAILING, &[OnDerp]),
     ("telltail-target / Pods with most failures / A", &[ServiceDown, RelayDown, NodeDown, Drained], &[OnDerp]),
     ("telltail-target / Why it fails, mostly / A", FAILING, &[]),
+    // Of a service that is down there is no latency, once the last success is out of sight.
+    ("telltail-target / Median and p99 by stage", ANSWERED, &[ServiceDown]),
+    ("telltail-target / p99 of connect by cluster / A", ANSWERED, &[ServiceDown]),
+    ("telltail-target / Mean against the last day's on the same path / A", ANSWERED, &[ServiceDown]),
 ];
 const ALL: &[State] = &State::ALL;
 const ALERTING: &[State] = &[OnDerp, ServiceDown, RelayDown, NodeDown];
+const ANSWERED: &[State] = &[Healthy, OnDerp, RelayDown, NodeDown, Drained];
 /// One pod's tailscaled is dead while the relay is down.
 const FAILING: &[State] = &[ServiceDown, RelayDown, NodeDown];
 
