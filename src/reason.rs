@@ -197,8 +197,8 @@ reasons! {
         "See which program owns the port named by `via`.",
         Sidecar "printenv TS_SOCKS5_SERVER";
     ConnectSocksFailed "connect_socks_failed" Path Socks:
-        "The SOCKS5 proxy could not connect; SOCKS5 does not say why.",
-        "Run `telltail check` for the target with `via=localapi`, which tells refused from silent.",
+        "The SOCKS5 proxy could not connect and does not say why, and tailscaled itself does not either.",
+        "Read the cause: where tailscaled itself connects, the proxy is at fault; compare with `via=localapi`.",
         Agent "check '{url}?via=localapi'";
 
     ProtocolTimeout "protocol_timeout" Service Protocol:

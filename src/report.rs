@@ -17,6 +17,7 @@ pub struct Reporter {
     started: Instant,
     reminded: Instant,
     gate_open: bool,
+    never_up_said: bool,
     way_untested_said: bool,
     version_untested_said: bool,
     expiries: Expiries,
@@ -24,6 +25,9 @@ pub struct Reporter {
 
 /// The oldest tailscaled that the tests run with (docs/compatibility.md).
 pub const OLDEST_TESTED: (u32, u32) = (1, 80);
+/// A tailscaled that starts logs in within this time; the sidecar image's
+/// entrypoint gives up after it.
+const STARTS_WITHIN: Duration = Duration::from_secs(60);
 /// Time between two reminders of an outage.
 const REMIND_EVERY: Duration = Duration::from_secs(30 * 60);
 
@@ -34,6 +38,7 @@ impl Reporter {
             started: now,
             reminded: now,
             gate_open: false,
+            never_up_said: false,
             way_untested_said: false,
             version_untested_said: false,
             expiries: Expiries::default(),
@@ -60,6 +65,7 @@ impl Reporter {
             let after = seconds(now.duration_since(self.started));
             info!(cause = release.slug(), after_seconds = after, "Startup gate opened");
         }
+        self.say_never_up(snapshot, now);
         self.say_untested_way(snapshot);
         self.say_untested_version(snapshot);
         self.expiries.report(snapshot, SystemTime::now());
@@ -82,6 +88,17 @@ impl Reporter {
     pub fn reload_refused(&self, problems: &str) {
         for problem in problems.lines() {
             warn!(problem = escape(problem), "The new configuration is refused, the old one stays in force");
+        }
+    }
+
+    fn say_never_up(&mut self, snapshot: &Snapshot, now: Instant) {
+        if let Some(fault) = &snapshot.node.fault
+            && !snapshot.was_running
+            && !self.never_up_said
+            && now.duration_since(self.started) >= STARTS_WITHIN
+        {
+            (self.never_up_said, self.reminded) = (true, now);
+            node_down(fault, snapshot);
         }
     }
 
@@ -136,16 +153,24 @@ fn path(name: &str, change: crate::path::Change, snapshot: &Snapshot) {
 fn node(transition: Transition, snapshot: &Snapshot, now: Instant) {
     let for_seconds = seconds(now.duration_since(transition.since));
     match (transition.to, &snapshot.node.fault) {
-        (TrackState::Down, Some(fault)) => warn!(
-            reason = slug(fault),
-            scope = fault.reason.scope().slug(),
-            cause = fault.cause,
-            ready = snapshot.readiness().ready,
-            "Node is down: {}",
-            fault.reason.sentence()
-        ),
+        // No alarm at each start of a pod: whether it stays so will be said.
+        (TrackState::Down, Some(fault)) if !snapshot.was_running => {
+            info!(reason = slug(fault), cause = fault.cause, "Node is not up yet: {}", fault.reason.sentence());
+        }
+        (TrackState::Down, Some(fault)) => node_down(fault, snapshot),
         _ => info!(for_seconds, from = transition.from.slug(), ready = snapshot.readiness().ready, "Node is up"),
     }
+}
+
+fn node_down(fault: &Failure, snapshot: &Snapshot) {
+    warn!(
+        reason = slug(fault),
+        scope = fault.reason.scope().slug(),
+        cause = fault.cause,
+        ready = snapshot.readiness().ready,
+        "Node is down: {}",
+        fault.reason.sentence()
+    );
 }
 
 fn target(name: &str, transition: Transition, snapshot: &Snapshot, now: Instant) {

@@ -28,7 +28,7 @@ impl<K: Into<OsString>, V: Into<OsString>> FromIterator<(K, V)> for Environment 
 }
 
 impl Environment {
-    /// The file that [`CONFIG_VARIABLE`] names; none where it is unset or empty.
+    /// The file that `TELLTAIL_CONFIG` names; none where it is unset or empty.
     pub fn file(&self) -> Option<PathBuf> {
         self.0.get(CONFIG_VARIABLE).filter(|value| !value.is_empty()).map(PathBuf::from)
     }

@@ -27,8 +27,23 @@ pub async fn connect(
     Ok(match via.in_mode(tun) {
         Via::Auto | Via::LocalApi => Box::new(dialer.dial(target).await?),
         Via::Tcp => Box::new(TcpStream::connect(target).await.map_err(|error| failure(target, &error))?),
-        Via::Socks5(proxy) => Box::new(socks5::connect(proxy, target, limit).await?),
+        Via::Socks5(proxy) => match socks5::connect(proxy, target, limit).await {
+            Ok(stream) => Box::new(stream),
+            Err(failure) => return Err(explained(failure, dialer, target).await),
+        },
     })
+}
+
+/// A SOCKS5 proxy says that it failed, and tailscaled's does not say why. tailscaled itself, asked for the same, does.
+async fn explained(failure: Failure, dialer: &Dialer, target: SocketAddr) -> Failure {
+    if failure.reason != Reason::ConnectSocksFailed {
+        return failure;
+    }
+    match dialer.dial(target).await {
+        Ok(_) => Failure::new(failure.reason, format_args!("{}; tailscaled itself connects", failure.cause)),
+        Err(told) if told.reason.is_nodes() => failure,
+        Err(told) => Failure::new(told.reason, format_args!("{}; tailscaled: {}", failure.cause, told.cause)),
+    }
 }
 
 fn failure(target: SocketAddr, error: &std::io::Error) -> Failure {

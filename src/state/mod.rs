@@ -214,10 +214,13 @@ impl State {
         let definite = round.node.fault.as_ref().is_some_and(|fault| fault.reason.is_definite());
         let fall = if definite { inner.config.fall.min(DEFINITE_FALL) } else { inner.config.fall };
         let thresholds = Thresholds { rise: inner.config.rise, fall };
+        // A node that was never Running was starting, and has nothing to recover from.
+        let node_rise = if inner.was_running { inner.config.rise } else { 1 };
         let fine = round.node.is_fine();
         inner.was_running |= fine;
         inner.node = round.node;
-        changes.extend(inner.node_track.record(fine, thresholds, now).map(Change::Node));
+        let turn = inner.node_track.record(fine, Thresholds { rise: node_rise, fall }, now);
+        changes.extend(turn.map(Change::Node));
         for record in round.probes {
             changes.extend(inner.record_probe(record, thresholds, now));
         }

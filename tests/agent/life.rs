@@ -1,11 +1,20 @@
 //! From start to end: what is counted when, the startup gate, readiness by mode, drain.
 
+use crate::log::Log;
 use crate::rig::{Rig, Way};
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::ffi::OsString;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 use tailscaled_sim::services::Postgres;
 use tailscaled_sim::{Backend, BackendState, Tailscaled};
 use telltail::agent::Signal;
+use telltail::config::Source;
+use telltail::health::TrackState;
+use telltail::node::{Facts, Node, NodeState};
+use telltail::reason::{Failure, Reason};
+use telltail::report::Reporter;
+use telltail::state::{Round, State};
 use tokio::time::Instant;
 
 #[tokio::test]
@@ -48,6 +57,42 @@ async fn nothing_is_counted_before_the_first_running_and_the_tailscaled_may_come
     rig.nothing_unexpected();
     agent.signals.send(Signal::Shutdown).await.expect("an agent");
     agent.ended().await;
+}
+
+/// A pod's start is no alarm; a tailscaled that never comes up is one, once.
+#[tokio::test]
+async fn a_tailscaled_that_is_starting_is_told_quietly_and_one_that_never_comes_up_is_warned_of() {
+    let log = Log::keep();
+    let environment = [(OsString::from("TELLTAIL_TARGETS"), OsString::from("tcp://db:1"))].into_iter().collect();
+    let config = Source::new(environment, None).load().expect("a configuration").config;
+    let begun = Instant::now();
+    let state = State::new(Arc::new(config), begun, SystemTime::now());
+    let mut reporter = Reporter::new(begun);
+    let mut look = |second: u64, node: Node| {
+        let now = begun + Duration::from_secs(second);
+        let round =
+            Round { at: SystemTime::now(), node, probes: Vec::new(), sightings: Vec::new(), lag: Duration::ZERO };
+        let changes = state.record(round, now);
+        reporter.report(&changes, &state.snapshot(now), now);
+        state.snapshot(now).node_track.state()
+    };
+    let logged_out = || Node::unreachable(Failure::new(Reason::NodeNeedsLogin, "tailscaled is in state NeedsLogin"));
+    for second in 0..60 {
+        look(second, logged_out());
+    }
+    assert_eq!((log.saying("Node is not up yet").len(), log.saying("Node is down").len()), (1, 0));
+    for second in 60..200 {
+        look(second, logged_out());
+    }
+    assert_eq!((log.saying("Node is not up yet").len(), log.saying("Node is down").len()), (1, 1));
+
+    let running = || Node { state: NodeState::Running, fault: None, facts: Some(Facts::default()) };
+    assert_eq!(look(200, running()), TrackState::Up, "at once, for it had nothing to recover from");
+    for second in 201..204 {
+        look(second, logged_out());
+    }
+    assert_eq!(log.saying("Node is down").len(), 2);
+    assert_eq!(look(204, running()), TrackState::Down, "now it recovers by rise");
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use crate::rig::{Rig, Way};
 use tailscaled_sim::Mode;
-use tailscaled_sim::services::{DnsConduct, Socks5Request};
+use tailscaled_sim::services::{DnsConduct, Socks5Conduct, Socks5Request};
 
 #[tokio::test]
 async fn in_tun_mode_magic_dns_is_asked_one_question_a_probe_and_the_kernel_dials() {
@@ -64,6 +64,21 @@ async fn a_named_proxy_is_asked_for_the_peers_address_and_nothing_else_is_dialle
     rig.proxy.stop();
     let down = [("target", "db"), ("reason", "connect_socks_unreachable"), ("scope", "pod")];
     agent.until("a dead proxy", |page| page.is("telltail_target_failing_info", &down)).await;
+}
+
+/// The proxy of a real tailscaled answers every failure with the same code.
+#[tokio::test]
+async fn why_a_proxy_could_not_connect_is_asked_of_tailscaled_itself() {
+    let rig = Rig::new(Way::Proxy);
+    let agent = rig.agent(&[]).await;
+    agent.ready().await;
+    rig.proxy.behave(Socks5Conduct::Reply(1));
+    let by_proxy = [("target", "db"), ("reason", "connect_socks_failed"), ("scope", "path")];
+    agent.until("the proxy's own fault", |page| page.is("telltail_target_failing_info", &by_proxy)).await;
+    rig.db.stop();
+    let by_service = [("target", "db"), ("reason", "connect_refused"), ("scope", "service")];
+    agent.until("the service's fault", |page| page.is("telltail_target_failing_info", &by_service)).await;
+    rig.nothing_unexpected();
 }
 
 #[tokio::test]

@@ -30,7 +30,7 @@ enum Mood {
 }
 
 /// What must have become of the outcomes so far, told by the rules in words: down after `fall` failures in a row, up after
-/// `rise` successes in a row, up at the very first success.
+/// `rise` successes in a row, up at the very first success; a node that was never Running is up at once.
 struct Expected {
     state: TrackState,
     /// Since the last change.
@@ -44,12 +44,12 @@ impl Expected {
         Self { state: TrackState::Unknown, outcomes: Vec::new(), ups: 0, downs: 0 }
     }
 
-    fn take(&mut self, good: bool, fall: usize) {
+    fn take(&mut self, good: bool, rise: usize, fall: usize) {
         self.outcomes.push(good);
         let in_a_row = self.outcomes.iter().rev().take_while(|outcome| **outcome == good).count();
         let state = match (self.state, good) {
             (TrackState::Unknown, true) => TrackState::Up,
-            (TrackState::Down, true) if in_a_row >= 2 => TrackState::Up,
+            (TrackState::Down, true) if in_a_row >= rise => TrackState::Up,
             (TrackState::Unknown | TrackState::Up, false) if in_a_row >= fall => TrackState::Down,
             (state, _) => state,
         };
@@ -107,7 +107,7 @@ impl Books {
     }
 
     fn probed(&mut self, good: bool) {
-        self.target.take(good, 3);
+        self.target.take(good, 2, 3);
         self.successes += u64::from(good);
         self.failures += u64::from(!good);
     }
@@ -130,9 +130,10 @@ impl World for Month {
             Mood::Good | Mood::Flaky(_) | Mood::Refusing | Mood::Silent | Mood::Full | Mood::Stalling => (running(), 3),
         };
         let fine = !matches!(books.mood, Mood::Missing | Mood::Stopped);
-        books.node.take(fine, fall);
+        let rise = if books.was_running { 2 } else { 1 };
+        books.node.take(fine, rise, fall);
         if !fine && books.was_running {
-            books.target.take(false, fall);
+            books.target.take(false, 2, fall);
             books.failures += 1;
         }
         books.was_running |= fine;

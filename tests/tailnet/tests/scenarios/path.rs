@@ -60,7 +60,7 @@ async fn a_named_proxy_is_the_way_and_can_die_alone() {
     never_comes_up(&dead, CACHE, "connect_socks_unreachable", "pod").await;
 
     valkey.stop().await;
-    goes_down(&proxied, CACHE, "connect_socks_failed", "path").await;
+    goes_down(&proxied, CACHE, "connect_refused", "service").await;
     valkey.start_again().await;
     comes_back(&proxied, CACHE).await;
 
