@@ -90,6 +90,9 @@
     # Spreads the probes of many pods over the interval.
     - name: POD_UID
       valueFrom: {fieldRef: {fieldPath: metadata.uid}}
+    # For the commands that the doctor gives to type.
+    - name: POD_NAMESPACE
+      valueFrom: {fieldRef: {fieldPath: metadata.namespace}}
   ports:
     - {name: telltail, containerPort: 8245}
   # The gate: the worker starts once this passes, at the latest after the release time (90 s), which is why the
