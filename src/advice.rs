@@ -43,12 +43,12 @@ advices! {
         "Give the worker the full MagicDNS name with a dot at its end, or rename the cluster's Service that has the same name.",
         Sidecar "getent hosts {host}";
     PeerRenamed "peer_renamed":
-        "The target's machine is away, and one of nearly the same name is online: it has probably joined the tailnet anew, and the name still belongs to the old entry.",
-        "Remove the old machine in the admin console and give its name to the new one.",
+        "The target's machine is away, and one of nearly the same name is online: perhaps the same machine, which joined the tailnet anew while its name still belongs to the old entry.",
+        "If it is the same machine, remove the old entry in the admin console and give its name to the new one; if it is another one, such as a replica, this means nothing.",
         Sidecar "tailscale status";
     UdpBlocked "udp_blocked":
-        "Every machine is reached through relay servers (DERP): UDP does not get out of this pod.",
-        "See whether a NetworkPolicy or the cluster's NAT stops UDP from port 41641; it works meanwhile, but slowly.",
+        "Every machine is reached through relay servers (DERP): UDP does not get out of this pod, or not into the network that they share.",
+        "Where the command says `UDP: false`, a NetworkPolicy or the cluster's NAT stops it here; else look at their side. It works meanwhile, but slowly.",
         Sidecar "tailscale netcheck";
     PathOverDerp "path_over_derp":
         "This machine is reached through a relay server (DERP), not directly: it works, but slowly.",

@@ -5,6 +5,7 @@ use crate::http::Connection;
 use bytes::Bytes;
 use http_body_util::Empty;
 use hyper::Request;
+use serde_json::Value;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -38,6 +39,17 @@ pub(super) async fn status(agent: SocketAddr) -> Result<(String, Document), Stri
     if !success {
         return Err("what answers there is no telltail that knows /api/v1/status".to_owned());
     }
-    let document = serde_json::from_str(&body).map_err(|error| format!("its answer cannot be read: {error}"))?;
-    Ok((body, document))
+    let unread = |error| format!("its answer cannot be read: {error}");
+    let document = serde_json::from_str(&body).map(harmless).map_err(unread)?;
+    Ok((body, serde_json::from_value(document).map_err(unread)?))
+}
+
+/// Whatever answers at the agent's port, its words do nothing to a terminal.
+fn harmless(value: Value) -> Value {
+    match value {
+        Value::String(text) => Value::String(text.replace(|c: char| c.is_control(), "?")),
+        Value::Array(values) => values.into_iter().map(harmless).collect(),
+        Value::Object(map) => map.into_iter().map(|(key, value)| (key, harmless(value))).collect(),
+        other @ (Value::Null | Value::Bool(_) | Value::Number(_)) => other,
+    }
 }

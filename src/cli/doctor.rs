@@ -10,7 +10,7 @@ use crate::tailscale::SOCKETS;
 use std::fs;
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 /// It could not run.
@@ -42,7 +42,7 @@ fn place(config: &Config) -> Place {
 /// The pages of an agent that runs beside this.
 async fn running(agent: SocketAddr) -> Option<Agent> {
     let (_, document) = ask::status(agent).await.ok()?;
-    let (_, metrics) = ask::ask(agent, "/metrics").await.ok()?;
+    let metrics = ask::ask(agent, "/metrics").await.map(|(_, page)| page).unwrap_or_default();
     Some(Agent { document, metrics })
 }
 
@@ -55,5 +55,10 @@ pub fn write_bundle(report: &Report, config: &Config, file: &Path, out: &mut dyn
         return out.write_all(text.as_bytes()).map_err(failed);
     }
     let options = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(file);
-    options.and_then(|mut file| file.write_all(text.as_bytes())).map_err(failed)
+    // A file that was there keeps its mode.
+    let written = options.and_then(|mut file| {
+        file.set_permissions(fs::Permissions::from_mode(0o600))?;
+        file.write_all(text.as_bytes())
+    });
+    written.map_err(failed)
 }

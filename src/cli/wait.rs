@@ -25,7 +25,8 @@ const EVERY: Duration = Duration::from_millis(500);
 /// Asks the agent at `agent` until it is as wished: 0, or 1 with a sentence if it was not in time. No agent that answers
 /// is waited for as well: it may still be starting.
 pub async fn run(agent: SocketAddr, patience: Patience, out: &mut dyn Write) -> Result<u8, Exit> {
-    let deadline = Instant::now() + patience.timeout;
+    let too_long = || (EXIT_USAGE, "--timeout is longer than any clock goes".to_owned());
+    let deadline = Instant::now().checked_add(patience.timeout).ok_or_else(too_long)?;
     loop {
         let seen = match ask::status(agent).await {
             Ok((_, document)) => look(&document, patience.target.as_deref())?,

@@ -7,6 +7,7 @@ use crate::node::Node;
 use crate::probe::dns::MagicDns;
 use crate::probe::look::{Look, look};
 use crate::probe::resolve::resolve;
+use crate::probe::resolver::Answer;
 use crate::probe::{self, Context, Probe, evidence};
 use crate::reason::{Failure, Reason};
 use crate::tailscale::{Dialer, MASK, Status, Warning};
@@ -36,7 +37,15 @@ pub(super) async fn probe_all(
     dialer: &Dialer,
     dns: &MagicDns,
 ) -> Vec<Probe> {
-    join_all(targets.iter().map(async |target| probe(target, node, status, dialer, dns).await)).await
+    join_all(targets.iter().map(async |target| {
+        let first = probe(target, node, status, dialer, dns).await;
+        // A path that is just changing is silent for some seconds, and would be taken for a policy that drops.
+        match &first.outcome {
+            Err(failure) if failure.reason.is_silence() => probe(target, node, status, dialer, dns).await,
+            _ => first,
+        }
+    }))
+    .await
 }
 
 /// One probe; while the node is at fault nothing is dialled.
@@ -86,7 +95,8 @@ pub(super) async fn names(target: &Target, status: Option<&Status>, place: &Plac
     };
     let pod = async {
         let resolver = place.resolver.as_ref()?;
-        timeout(NAMES, resolver.look_up(host, v6)).await.ok()
+        let silent = |_| Answer { name: host.clone(), addresses: Err("no answer from the pod's resolver".to_owned()) };
+        Some(timeout(NAMES, resolver.look_up(host, v6)).await.unwrap_or_else(silent))
     };
     let (magic_dns, pod) = tokio::join!(magic_dns, pod);
     Some(Names { magic_dns, pod })

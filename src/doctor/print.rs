@@ -99,7 +99,10 @@ impl Printed<'_> {
             }
         }
         match &self.report.agent {
-            None => writeln!(f, "agent       none answers here: this is seen by the doctor alone"),
+            None => writeln!(
+                f,
+                "agent       none answers here that this telltail understands: this is seen by the doctor alone"
+            ),
             Some(agent) => writeln!(f, "agent       {}", agent.says()),
         }
     }

@@ -1,8 +1,8 @@
 //! What a ticket's readers need not see. Names of targets and machines, and addresses of the tailnet and of private
 //! networks stay: without them nobody could read the ladder, and nobody outside can use them.
 
-use crate::config::Config;
 use crate::config::url;
+use crate::config::{Config, Host};
 use serde_json::Value;
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -19,11 +19,21 @@ impl Redactor {
     /// Knows the tailnet's name, and the users and databases in the targets' URLs.
     pub fn new(config: &Config, suffix: Option<&str>) -> Self {
         let mut words: Vec<_> = suffix.iter().map(|suffix| ((*suffix).to_owned(), "TAILNET".to_owned())).collect();
+        // A tailscaled that does not answer does not tell the tailnet's name; full names in the configuration do.
+        let full = config.targets.iter().filter_map(|target| match &target.host {
+            Host::Name(name) => name.split_once('.').map(|(_, suffix)| suffix),
+            Host::Ip(_) => None,
+        });
+        words.extend(full.map(|suffix| (suffix.to_owned(), "TAILNET".to_owned())));
         for target in config.targets.iter().filter(|target| target.user.is_some() || target.database.is_some()) {
             let user = target.user.as_ref().map(|_| "USER".to_owned());
             let database = target.database.as_ref().map(|_| "DATABASE".to_owned());
             let redacted = url(&crate::config::Target { user, database, ..target.clone() });
             words.push((url(target), redacted));
+            // As servers quote them in an error.
+            let quoted = [(&target.user, "USER"), (&target.database, "DATABASE")];
+            let quoted = quoted.into_iter().filter_map(|(name, word)| Some((name.as_ref()?, word)));
+            words.extend(quoted.map(|(name, word)| (format!("\"{name}\""), format!("\"{word}\""))));
         }
         words.sort_by_key(|(text, _)| std::cmp::Reverse(text.len()));
         Self { words, addresses: HashMap::new() }
@@ -120,6 +130,24 @@ mod tests {
             ["db.TAILNET. is 100.64.0.2", "via PUBLIC-ADDRESS-1:41641, 10.0.0.7:1 and [PUBLIC-ADDRESS-2]:41641"],
             "PUBLIC-ADDRESS-1",
             ["fd7a:115c:a1e0::2", "::1", "1.102.5", "added", 5, null, true],
+        ]);
+        assert_eq!(redacted, readable);
+    }
+
+    #[test]
+    fn what_servers_quote_and_full_names_say_is_redacted_although_tailscaled_tells_nothing() {
+        let targets = "postgres://monitor@db.tail1234.ts.net:5432/customers";
+        let environment: Environment = [("TELLTAIL_TARGETS", targets)].into_iter().collect();
+        let config = load(&environment, None).expect("a configuration").config;
+        let redacted = Redactor::new(&config, None).redact(json!([
+            targets,
+            "db.tail1234.ts.net: 53300: too many connections for role \"monitor\"",
+            "53300: too many connections for database \"customers\"",
+        ]));
+        let readable = json!([
+            "postgres://USER@db.TAILNET:5432/DATABASE",
+            "db.TAILNET: 53300: too many connections for role \"USER\"",
+            "53300: too many connections for database \"DATABASE\"",
         ]);
         assert_eq!(redacted, readable);
     }

@@ -8,7 +8,7 @@ pub(super) fn verdict(document: &Document) -> String {
     if document.readiness.draining {
         return "Not ready: telltail was told to stop.".to_owned();
     }
-    let node_is_at_fault = document.node.state == "down" || blocks(document, NODE_CHECK);
+    let node_is_at_fault = document.node.state != "up" || blocks(document, NODE_CHECK);
     let trouble = if node_is_at_fault { Some(node(document)) } else { targets(document) };
     match (trouble, document.ready) {
         (Some(trouble), true) => format!("Ready in mode {}, but {trouble}.", document.readiness.mode),
@@ -31,11 +31,15 @@ fn node(document: &Document) -> String {
     }
 }
 
-/// The targets that are not up: those that block, else those that are down.
+/// The targets that are not up: those that block, else those that are down, or required and not known to be up.
 fn targets(document: &Document) -> Option<String> {
     let of = |counts: &dyn Fn(&Target) -> bool| document.targets.iter().filter(|one| counts(one)).collect::<Vec<_>>();
     let blocking = of(&|target| blocks(document, &target.name));
-    let troubled = if blocking.is_empty() { of(&|target| target.state == "down") } else { blocking };
+    let troubled = if blocking.is_empty() {
+        of(&|one| one.state == "down" || one.required && one.state == "unknown")
+    } else {
+        blocking
+    };
     let first = troubled.first()?;
     let names: Vec<_> = troubled.iter().map(|target| target.name.as_str()).collect();
     let are = if names.len() == 1 { "is" } else { "are" };
@@ -74,5 +78,33 @@ fn listed(names: &[&str]) -> String {
         [one, two, three] => format!("{one}, {two} and {three}"),
         [one, two, rest @ ..] => format!("{one}, {two} and {} more", rest.len()),
         [] => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Environment, load};
+    use crate::health::TrackState;
+    use crate::node::{Facts, Node, NodeState};
+    use crate::state::{Round, State};
+    use std::sync::Arc;
+    use std::time::{Duration, SystemTime};
+    use tokio::time::Instant;
+
+    #[test]
+    fn what_was_not_probed_yet_is_not_called_up_where_nothing_blocks() {
+        let variables = [("TELLTAIL_TARGETS", "tcp://db:1"), ("TELLTAIL_READINESS", "observe")];
+        let environment: Environment = variables.into_iter().collect();
+        let config = load(&environment, None).expect("a configuration").config;
+        let (now, wall) = (Instant::now(), SystemTime::now());
+        let state = State::new(Arc::new(config), now, wall);
+        let said = || Document::of(&state.snapshot(now), wall).verdict;
+        assert_eq!(said(), "Ready in mode observe, but tailscaled has not answered yet.");
+        let node = Node { state: NodeState::Running, fault: None, facts: Some(Facts::default()) };
+        let round = Round { at: wall, node, probes: Vec::new(), sightings: Vec::new(), lag: Duration::ZERO };
+        state.record(round, now);
+        assert_eq!(state.snapshot(now).node_track.state(), TrackState::Up);
+        assert_eq!(said(), "Ready in mode observe, but db is not known to be up yet.");
     }
 }

@@ -95,18 +95,22 @@ impl Resolver {
         longer.chain([own]).collect()
     }
 
-    /// The next server is asked only where one gives no answer at all.
+    /// The next server is asked where one knows nothing to say, as C libraries do.
     async fn ask(&self, name: &str, v6: bool) -> Result<Vec<IpAddr>, String> {
         let mut last = Err("no name server is named".to_owned());
         for server in &self.servers {
-            last = ask(SocketAddr::new(*server, self.port), name, v6).await;
-            if !matches!(&last, Err(cause) if cause.starts_with("no answer")) {
+            let answer = ask(SocketAddr::new(*server, self.port), name, v6).await;
+            let knows_nothing = |cause: &String| {
+                cause.starts_with("no answer")
+                    || ["SERVFAIL", "REFUSED", "NOTIMP"].iter().any(|code| cause.ends_with(code))
+            };
+            let goes_on = answer.as_ref().is_err_and(knows_nothing);
+            last = answer.map_err(|cause| format!("{cause}, asked {server}"));
+            if !goes_on {
                 break;
             }
         }
-        last.map_err(|cause| {
-            format!("{cause}, asked {}", self.servers.first().map_or_else(String::new, IpAddr::to_string))
-        })
+        last
     }
 }
 

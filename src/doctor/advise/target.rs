@@ -25,17 +25,25 @@ pub(super) fn name(one: &Examined, known: &Circumstances<'_>) -> Option<Advised>
         Err(seen) => {
             let why = match known.prefs.map(|prefs| prefs.accept_dns) {
                 Some(false) => "; accept-dns is off",
-                Some(true) => "; accept-dns is on, but this resolv.conf does not name 100.100.100.100",
-                None => "",
+                Some(true) if !asks_tailscaled(known) => {
+                    "; accept-dns is on, but this resolv.conf does not name 100.100.100.100"
+                }
+                Some(true) | None => "",
             };
             Some(about(Advice::NameNotResolved, one, format_args!("{}: {seen}{why}", one.target.host)))
         }
     }
 }
 
+fn asks_tailscaled(known: &Circumstances<'_>) -> bool {
+    let resolver = known.place.resolver.as_ref();
+    resolver.is_some_and(|resolver| resolver.servers().contains(&known.place.magic_dns.ip()))
+}
+
 /// A machine that joined anew gets the old one's name with a number, for the name still belongs to the old entry.
 pub(super) fn renamed(one: &Examined, known: &Circumstances<'_>) -> Option<Advised> {
-    let failed = one.diagnosis.verdict.is_err();
+    // Where the node is at fault nobody was looked up.
+    let failed = one.diagnosis.verdict.as_ref().is_err_and(|failure| !failure.reason.is_nodes());
     if !failed || one.peer.as_ref().is_some_and(|machine| machine.online) {
         return None;
     }
