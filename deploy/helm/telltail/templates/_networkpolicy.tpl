@@ -18,14 +18,13 @@ spec:
     - from:
         - namespaceSelector:
             matchLabels: {kubernetes.io/metadata.name: {{ $ts.networkPolicy.monitoringNamespace }}}
-      ports: [{port: telltail, protocol: TCP}]
+      # By number: some network plugins find no port names of init containers, which native sidecars are.
+      ports: [{port: 8245, protocol: TCP}]
     {{- else }} []
     {{- end }}
   egress:
-    - to:
-        - namespaceSelector:
-            matchLabels: {kubernetes.io/metadata.name: kube-system}
-      ports: [{port: 53, protocol: UDP}, {port: 53, protocol: TCP}]
+    # DNS, wherever it is: a cache on the node has no namespace.
+    - ports: [{port: 53, protocol: UDP}, {port: 53, protocol: TCP}]
     # WireGuard to peers, whose ports are anybody's, and STUN. Without it every packet goes over a DERP relay.
     - ports: [{protocol: UDP}]
     # The control plane and the DERP relays.

@@ -43,6 +43,9 @@
 {{- if not .tailnet -}}
 {{- fail "worker.tailscale.egress.enabled is true: set worker.tailscale.tailnet (such as tail1234.ts.net); the operator wants full names" -}}
 {{- end -}}
+{{- if not .agent.config.targets -}}
+{{- fail "worker.tailscale.egress.enabled is true: each of worker.tailscale.agent.config.targets becomes a Service, and there is none, also with agent.enabled: false" -}}
+{{- end -}}
 {{- end -}}
 {{- end }}
 

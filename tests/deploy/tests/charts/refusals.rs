@@ -32,6 +32,16 @@ const REFUSALS: &[(&[&str], &[&str])] = &[
         &["tailscale.egress.enabled=true", "tailscale.socks5="],
         &["set worker.tailscale.tailnet", "the operator wants full names"],
     ),
+    (
+        &[
+            "tailscale.egress.enabled=true",
+            "tailscale.socks5=",
+            "tailscale.tailnet=tail1234.ts.net",
+            "tailscale.agent.enabled=false",
+            "tailscale.agent.config.targets=null",
+        ],
+        &["becomes a Service, and there is none"],
+    ),
     (&["tailscale.agent.config.targets=null"], &["config.targets is empty", "agent.enabled to false"]),
     (
         &["tailscale.agent.config.targets[0]=mysql://db:3306"],
