@@ -62,12 +62,14 @@ async fn are_named(worker: &Node, machines: &[&Node]) {
         "{POSTGRES} postgres://db-refusing:5432 postgres://db-denying:5432 postgres://db-gone:5432 \
          postgres://db-expired:5432 postgres://db-frozen:5432 postgres://{LONG}@db-narrow:5432/{LONG} \
          postgres://db-hung:5432 postgres://stackeye-db-prd:1055?name=wrong \
-         postgres://stackeye-db-prd:5432?name=proxied&via=socks5://127.0.0.1:1056"
+         postgres://stackeye-db-prd:5432?name=proxied&via=socks5://127.0.0.1:1056 tcp://{}:1?name=itself",
+        worker.name()
     );
     let said = ask(worker, &targets).await;
     assert_eq!(said.code, 1);
     said.is_up(DB);
     for (target, reason, rung) in [
+        ("itself", "resolve_refused", "name"),
         ("db-gone", "resolve_not_in_netmap", "netmap"),
         ("db-expired", "resolve_peer_expired", "peer_key"),
         ("db-frozen", "connect_tunnel_dead", "path"),
@@ -84,6 +86,7 @@ async fn are_named(worker: &Node, machines: &[&Node]) {
     let here: Vec<_> = [worker].into_iter().chain(machines.iter().copied()).collect();
     let works = async |code, prints| next_works(&said, "findings", code, &here, prints).await;
     join!(
+        works("resolve_refused", worker.name()),
         works("resolve_not_in_netmap", worker.name()),
         works("resolve_peer_expired", "db-expired"),
         works("connect_tunnel_dead", "no reply"),
