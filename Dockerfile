@@ -7,7 +7,7 @@
 
 # Any Debian with gcc, cargo and rustup will do. Whoever publishes pins it by digest (docs/release.md tells how): a tag
 # can come to mean another image.
-ARG BASE=docker.io/library/rust:1.95-slim-bookworm
+ARG BASE=rust:1.95-slim-bookworm
 
 # The compiler runs on the machine's own processor and builds for the other one: emulated it would take an hour.
 FROM --platform=$BUILDPLATFORM $BASE AS build
