@@ -48,7 +48,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
     say(&format!(
-        "telltail probes {TARGETS}\n\n  http://{address}/healthz?verbose\n  http://{address}/metrics\n\n\
+        "telltail probes {TARGETS}\n\n  http://{address}/                 the status page\n  \
+         http://{address}/healthz?verbose\n  http://{address}/metrics\n\n\
          In each minute PostgreSQL stops after {} s and starts again after {} s. Ctrl-C ends the demo.\n",
         STOP.as_secs(),
         START.as_secs(),
