@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 use tailscaled_sim::services::{Postgres, Server, Valkey};
 use tailscaled_sim::{Peer, Tailscaled};
-use telltail::agent::{self, MAGIC_DNS, Place, Signal};
+use telltail::agent::{self, MAGIC_DNS, RuntimeEnv, Signal};
 use telltail::cli::health::health;
 use telltail::config::{Environment, Source};
 use tokio::net::TcpListener;
@@ -56,7 +56,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     ))?;
 
     let (signals, receiver) = mpsc::channel(1);
-    let place = Place { pod_uid: "demo".to_owned(), magic_dns: MAGIC_DNS };
+    let place = RuntimeEnv { pod_uid: "demo".to_owned(), magic_dns: MAGIC_DNS };
     let agent = agent::run(config, source, place, listener, receiver);
     tokio::pin!(agent);
     tokio::select! {

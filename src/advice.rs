@@ -1,6 +1,6 @@
 //! What is not, or not yet, why a target fails, but what a person should know: a closed list like [`crate::reason`]'s.
 
-use crate::next::{At, Next};
+use crate::command_hint::{CommandHint, RunIn};
 
 macro_rules! advices {
     ($($variant:ident $slug:literal: $sentence:literal, $step:literal, $at:ident $words:literal;)*) => {
@@ -30,8 +30,8 @@ macro_rules! advices {
             }
 
             /// The next command to type.
-            pub const fn next(self) -> Next {
-                match self { $(Self::$variant => Next { at: At::$at, words: $words },)* }
+            pub const fn command_hint(self) -> CommandHint {
+                match self { $(Self::$variant => CommandHint { at: RunIn::$at, words: $words },)* }
             }
         }
     };
@@ -94,7 +94,7 @@ advices! {
 
 /// An advice with what it is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Advised {
+pub struct Advisory {
     /// Which.
     pub advice: Advice,
     /// Names of the targets it is about; none where it is about the node.

@@ -1,6 +1,6 @@
 //! The agent: builds the parts, owns every task, drains.
 
-use crate::admin::{self, App, Incident, Limits, Route};
+use crate::admin::{self, App, ConnectionEvent, Limits, Route};
 use crate::config::{Config, Source};
 use crate::metrics::{Build, Metrics};
 use crate::prober::{Prober, Tailnet};
@@ -25,9 +25,9 @@ pub enum Signal {
     Shutdown,
 }
 
-/// What the agent is told about the place it runs in.
+/// What the agent is told about the env it runs in.
 #[derive(Clone, Debug)]
-pub struct Place {
+pub struct RuntimeEnv {
     /// Spreads the rounds of many pods; the pod's uid or name.
     pub pod_uid: String,
     /// Where MagicDNS answers in TUN mode.
@@ -39,32 +39,32 @@ pub const MAGIC_DNS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr:
 
 /// A part of the agent ended although nobody had asked it to, or could not be built.
 #[derive(Debug)]
-pub struct Broken(String);
+pub struct AgentError(String);
 
-impl std::fmt::Display for Broken {
+impl std::fmt::Display for AgentError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-impl std::error::Error for Broken {}
+impl std::error::Error for AgentError {}
 
 /// Runs until a signal ends it. `listener` is bound already, so that a taken port fails before anything starts.
 pub async fn run(
     config: Config,
     source: Source,
-    place: Place,
+    env: RuntimeEnv,
     listener: TcpListener,
     mut signals: mpsc::Receiver<Signal>,
-) -> Result<(), Broken> {
+) -> Result<(), AgentError> {
     let config = Arc::new(config);
     let drain = config.drain;
     let metrics = Metrics::new(Registry::new(), Build::THIS)
-        .map_err(|error| Broken(format!("the metrics could not be made: {error}")))?;
+        .map_err(|error| AgentError(format!("the metrics could not be made: {error}")))?;
     metrics.configure(&config);
     let metrics = Arc::new(metrics);
     let state = Arc::new(State::new(Arc::clone(&config), Instant::now(), SystemTime::now()));
-    let address = listener.local_addr().map_err(|error| Broken(format!("the listener has no address: {error}")))?;
+    let address = listener.local_addr().map_err(|error| AgentError(format!("the listener has no address: {error}")))?;
     let names: Vec<_> = config.targets.iter().map(|target| target.name.as_str()).collect();
     info!(
         version = env!("CARGO_PKG_VERSION"),
@@ -81,8 +81,8 @@ pub async fn run(
     let router = admin::router(pages(&state, &metrics));
     let incidents = Arc::clone(&metrics);
     let observe = Arc::new(move |incident| match incident {
-        Incident::Refused(code) => incidents.http(Route::Other.slug(), code.as_u16()),
-        Incident::Evicted => tracing::debug!("A client had to make room for another"),
+        ConnectionEvent::Refused(code) => incidents.http(Route::Other.slug(), code.as_u16()),
+        ConnectionEvent::Evicted => tracing::debug!("A client had to make room for another"),
     });
     tasks.spawn(async move {
         admin::serve(listener, router, Limits::DEFAULT, observe).await;
@@ -90,14 +90,14 @@ pub async fn run(
     });
     let calls = Arc::clone(&metrics);
     let observe = Arc::new(move |call, answer| calls.localapi(call, answer));
-    let tailnet = Tailnet::new(config.socket.clone(), place.magic_dns, observe);
+    let tailnet = Tailnet::new(config.socket.clone(), env.magic_dns, observe);
     let wake = Arc::new(Notify::new());
-    let news = watch::run(tailnet.dialer(), Arc::clone(&state), Arc::clone(&wake), place.pod_uid.clone());
+    let news = watch::run(tailnet.dialer(), Arc::clone(&state), Arc::clone(&wake), env.pod_uid.clone());
     tasks.spawn(async move {
         news.await;
         "the reader of tailscaled's news"
     });
-    let prober = Prober::new(Arc::clone(&state), metrics, config, source, tailnet, &place.pod_uid);
+    let prober = Prober::new(Arc::clone(&state), metrics, config, source, tailnet, &env.pod_uid);
     let reloads = Arc::clone(&reload);
     let prober = tasks.spawn(async move {
         prober.run(reloads, wake, stopped).await;
@@ -106,7 +106,7 @@ pub async fn run(
 
     loop {
         tokio::select! {
-            ended = tasks.join_next() => return Err(unasked(ended)),
+            ended = tasks.join_next() => return Err(unexpected_exit(ended)),
             signal = signals.recv() => match signal {
                 Some(Signal::Reload) => reload.notify_one(),
                 Some(Signal::Shutdown) | None => break,
@@ -127,7 +127,7 @@ async fn serve_on(
     tasks: &mut JoinSet<&'static str>,
     prober: tokio::task::Id,
     signals: &mut mpsc::Receiver<Signal>,
-) -> Result<(), Broken> {
+) -> Result<(), AgentError> {
     info!(drain = %humantime::format_duration(drain), "Draining");
     let drained = sleep(drain);
     tokio::pin!(drained);
@@ -136,7 +136,7 @@ async fn serve_on(
             () = &mut drained => return Ok(()),
             ended = tasks.join_next_with_id() => match ended {
                 Some(Ok((id, _))) if id == prober => {}
-                other => return Err(unasked(other.map(|ended| ended.map(|(_, name)| name)))),
+                other => return Err(unexpected_exit(other.map(|ended| ended.map(|(_, name)| name)))),
             },
             signal = signals.recv() => match signal {
                 Some(Signal::Shutdown) | None => return Ok(()),
@@ -155,10 +155,10 @@ fn pages(state: &Arc<State>, metrics: &Arc<Metrics>) -> App {
     }
 }
 
-fn unasked(ended: Option<Result<&'static str, tokio::task::JoinError>>) -> Broken {
+fn unexpected_exit(ended: Option<Result<&'static str, tokio::task::JoinError>>) -> AgentError {
     match ended {
-        Some(Ok(name)) => Broken(format!("{name} ended although nobody had asked it to")),
-        Some(Err(error)) => Broken(format!("a task failed: {error}")),
-        None => Broken("no task is left".to_owned()),
+        Some(Ok(name)) => AgentError(format!("{name} ended although nobody had asked it to")),
+        Some(Err(error)) => AgentError(format!("a task failed: {error}")),
+        None => AgentError("no task is left".to_owned()),
     }
 }

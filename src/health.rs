@@ -2,30 +2,18 @@
 
 use crate::config::Mode;
 use crate::reason::Scope;
+use crate::slug::slug_enum;
 use tokio::time::Instant;
 
-/// Where a target or the node stands after rise and fall.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum TrackState {
-    /// Nothing decided yet.
-    Unknown,
-    /// Fine.
-    Up,
-    /// Failing.
-    Down,
-}
-
-impl TrackState {
-    /// Every state.
-    pub const ALL: [Self; 3] = [Self::Unknown, Self::Up, Self::Down];
-
-    /// The label value.
-    pub const fn slug(self) -> &'static str {
-        match self {
-            Self::Unknown => "unknown",
-            Self::Up => "up",
-            Self::Down => "down",
-        }
+slug_enum! {
+    /// Where a target or the node stands after rise and fall.
+    pub enum TrackState {
+        /// Nothing decided yet.
+        Unknown = "unknown",
+        /// Fine.
+        Up = "up",
+        /// Failing.
+        Down = "down",
     }
 }
 
@@ -102,7 +90,7 @@ impl Track {
 
 /// What the verdict reads of one target.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Standing<'a> {
+pub struct TargetHealth<'a> {
     /// The target's name.
     pub name: &'a str,
     /// Does readiness depend on it?
@@ -127,7 +115,7 @@ pub const NODE_CHECK: &str = "node";
 
 /// Decides readiness in `mode`. `reached` says that every required target was up at some time since the start. Draining
 /// is not ready in any mode.
-pub fn verdict(mode: Mode, node: TrackState, targets: &[Standing<'_>], reached: bool, draining: bool) -> Verdict {
+pub fn verdict(mode: Mode, node: TrackState, targets: &[TargetHealth<'_>], reached: bool, draining: bool) -> Verdict {
     let pod_faults_only = mode == Mode::Local && reached;
     let blocks = |state: TrackState, fault: Option<Scope>| {
         if pod_faults_only { state == TrackState::Down && fault == Some(Scope::Pod) } else { state != TrackState::Up }
@@ -203,10 +191,10 @@ mod tests {
             states in prop::collection::vec((0usize..3, any::<bool>(), 0usize..4), 1..5), node in 0usize..3, reached: bool,
         ) {
             let scopes = [None, Some(Scope::Pod), Some(Scope::Path), Some(Scope::Service)];
-            let standings: Vec<_> = states.iter().map(|(state, required, scope)| Standing {
+            let targets: Vec<_> = states.iter().map(|(state, required, scope)| TargetHealth {
                 name: "target", required: *required, state: TrackState::ALL[*state], fault: scopes[*scope],
             }).collect();
-            let ready = |mode, draining| verdict(mode, TrackState::ALL[node], &standings, reached, draining).ready;
+            let ready = |mode, draining| verdict(mode, TrackState::ALL[node], &targets, reached, draining).ready;
             prop_assert!(ready(Mode::Local, false) || !ready(Mode::Strict, false));
             prop_assert!(ready(Mode::Observe, false));
             for mode in Mode::ALL {
@@ -217,13 +205,13 @@ mod tests {
 
     #[test]
     fn an_optional_target_never_blocks() {
-        let target = Standing { name: "cache", required: false, state: TrackState::Down, fault: Some(Scope::Pod) };
+        let target = TargetHealth { name: "cache", required: false, state: TrackState::Down, fault: Some(Scope::Pod) };
         assert!(verdict(Mode::Strict, TrackState::Up, &[target], false, false).ready);
     }
 
     #[test]
     fn once_reached_local_counts_only_faults_of_the_pod() {
-        let down = |scope| [Standing { name: "db", required: true, state: TrackState::Down, fault: Some(scope) }];
+        let down = |scope| [TargetHealth { name: "db", required: true, state: TrackState::Down, fault: Some(scope) }];
         let ready = |scope, reached| verdict(Mode::Local, TrackState::Up, &down(scope), reached, false).ready;
         assert!(ready(Scope::Service, true));
         assert!(ready(Scope::Path, true));
@@ -234,7 +222,7 @@ mod tests {
 
     #[test]
     fn unknown_is_not_ready() {
-        let target = Standing { name: "db", required: true, state: TrackState::Unknown, fault: None };
+        let target = TargetHealth { name: "db", required: true, state: TrackState::Unknown, fault: None };
         assert_eq!(verdict(Mode::Strict, TrackState::Up, &[target], false, false).blocking, ["db"]);
     }
 }

@@ -11,7 +11,7 @@
 //! * [`tailscale`], [`http`]: the few LocalAPI calls that are made, over a small HTTP client
 //! * [`probe`]: resolve, connect, protocol
 //! * [`node`], [`path`], [`health`], [`diagnose`]: decisions, without I/O and clock
-//! * [`reason`], [`advice`], [`next`]: the closed lists of what can be found, and the command to type then
+//! * [`reason`], [`advice`], [`command_hint`]: the closed lists of what can be found, and the command to type then
 //! * [`doctor`]: the ladder, climbed once for every target, and what else a person should know
 //! * [`state`]: the one truth and its snapshot
 //! * [`report`], [`expiry`], [`metrics`], [`admin`]: what log, Prometheus and the kubelet are told
@@ -21,6 +21,7 @@ pub mod admin;
 pub mod advice;
 pub mod agent;
 pub mod cli;
+pub mod command_hint;
 pub mod config;
 pub mod diagnose;
 pub mod doctor;
@@ -29,7 +30,6 @@ pub mod expiry;
 pub mod health;
 pub mod http;
 pub mod metrics;
-pub mod next;
 pub mod node;
 pub mod path;
 pub mod probe;
@@ -37,6 +37,7 @@ pub mod prober;
 pub mod reason;
 pub mod report;
 pub mod schedule;
+mod slug;
 pub mod state;
 pub mod tailscale;
 pub mod watch;

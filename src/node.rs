@@ -2,57 +2,33 @@
 //! because a key's expiry is a date.
 
 use crate::reason::{Failure, Reason};
+use crate::slug::slug_enum;
 use crate::tailscale::Status;
 use std::time::SystemTime;
 
-/// tailscaled's backend state, `unknown` for a word this telltail does not know, `unreachable` without an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum NodeState {
-    /// `NoState`: just started.
-    NoState,
-    /// `NeedsLogin`: not logged in, or the key has expired.
-    NeedsLogin,
-    /// `NeedsMachineAuth`: waits for an administrator.
-    NeedsMachineAuth,
-    /// `Stopped`: `tailscale down`.
-    Stopped,
-    /// `Starting`.
-    Starting,
-    /// `Running`.
-    Running,
-    /// A word that this telltail does not know.
-    Unknown,
-    /// No answer from tailscaled.
-    Unreachable,
+slug_enum! {
+    /// tailscaled's backend state, `unknown` for a word this telltail does not know, `unreachable` without an answer.
+    pub enum NodeState {
+        /// `NoState`: just started.
+        NoState = "no_state",
+        /// `NeedsLogin`: not logged in, or the key has expired.
+        NeedsLogin = "needs_login",
+        /// `NeedsMachineAuth`: waits for an administrator.
+        NeedsMachineAuth = "needs_machine_auth",
+        /// `Stopped`: `tailscale down`.
+        Stopped = "stopped",
+        /// `Starting`.
+        Starting = "starting",
+        /// `Running`.
+        Running = "running",
+        /// A word that this telltail does not know.
+        Unknown = "unknown",
+        /// No answer from tailscaled.
+        Unreachable = "unreachable",
+    }
 }
 
 impl NodeState {
-    /// Every state.
-    pub const ALL: [Self; 8] = [
-        Self::NoState,
-        Self::NeedsLogin,
-        Self::NeedsMachineAuth,
-        Self::Stopped,
-        Self::Starting,
-        Self::Running,
-        Self::Unknown,
-        Self::Unreachable,
-    ];
-
-    /// The label value.
-    pub const fn slug(self) -> &'static str {
-        match self {
-            Self::NoState => "no_state",
-            Self::NeedsLogin => "needs_login",
-            Self::NeedsMachineAuth => "needs_machine_auth",
-            Self::Stopped => "stopped",
-            Self::Starting => "starting",
-            Self::Running => "running",
-            Self::Unknown => "unknown",
-            Self::Unreachable => "unreachable",
-        }
-    }
-
     fn of(word: &str) -> Self {
         match word {
             "NoState" => Self::NoState,

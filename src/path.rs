@@ -6,43 +6,29 @@
 //! seven seconds; silence takes as long before the path is called unknown. Nothing is concluded from a peer's home
 //! region or from what the control plane says of it.
 
+use crate::slug::slug_enum;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How packets reach a node, from best to worst.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Path {
-    /// By UDP, straight to the node.
-    Direct,
-    /// By UDP, through another node.
-    PeerRelay,
-    /// Through one of Tailscale's relay servers.
-    Derp,
-    /// Nothing was sent lately, so there is no path.
-    Idle,
-    /// Cannot be told.
-    Unknown,
-}
-
-impl Path {
-    /// Every path, in the order in which seconds are counted.
-    pub const ALL: [Self; 5] = [Self::Direct, Self::PeerRelay, Self::Derp, Self::Idle, Self::Unknown];
-
-    /// The label value.
-    pub const fn slug(self) -> &'static str {
-        match self {
-            Self::Direct => "direct",
-            Self::PeerRelay => "peer_relay",
-            Self::Derp => "derp",
-            Self::Idle => "idle",
-            Self::Unknown => "unknown",
-        }
+slug_enum! {
+    /// How packets reach a node, from best to worst.
+    pub enum Path {
+        /// By UDP, straight to the node.
+        Direct = "direct",
+        /// By UDP, through another node.
+        PeerRelay = "peer_relay",
+        /// Through one of Tailscale's relay servers.
+        Derp = "derp",
+        /// Nothing was sent lately, so there is no path.
+        Idle = "idle",
+        /// Cannot be told.
+        Unknown = "unknown",
     }
 }
 
 /// A DERP region.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Region {
+pub struct DerpRegion {
     /// The region's number in the DERP map.
     pub id: u32,
     /// Its short name, for example `nyc`.
@@ -57,7 +43,7 @@ pub enum Sample {
     /// A trusted peer relay, or a pong through one.
     PeerRelay,
     /// A pong through DERP.
-    Derp(Region),
+    Derp(DerpRegion),
     /// Nothing was sent lately and nobody was asked.
     Idle,
     /// Asked, and no answer came.
@@ -75,9 +61,9 @@ const SAMPLE_EVERY: Duration = Duration::from_secs(3);
 
 /// Turns samples into a path that does not flicker, and counts the time on each.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Tracker {
+pub struct PathTracker {
     path: Path,
-    region: Option<Region>,
+    region: Option<DerpRegion>,
     since: Instant,
     seconds: [Duration; Path::ALL.len()],
     changes: [u32; Path::ALL.len()],
@@ -93,14 +79,14 @@ struct Doubt {
 
 /// A change of path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Change {
+pub struct PathTransition {
     /// The path left behind.
     pub from: Path,
     /// The path taken.
     pub to: Path,
 }
 
-impl Tracker {
+impl PathTracker {
     /// A target about whose path nothing is known.
     pub fn new(now: Instant) -> Self {
         Self {
@@ -124,7 +110,7 @@ impl Tracker {
     }
 
     /// The DERP region in use; none unless the path is DERP.
-    pub fn region(&self) -> Option<&Region> {
+    pub fn region(&self) -> Option<&DerpRegion> {
         self.region.as_ref()
     }
 
@@ -148,7 +134,7 @@ impl Tracker {
     }
 
     /// Takes a sample; answers the change that it caused.
-    pub fn observe(&mut self, sample: Sample, now: Instant) -> Option<Change> {
+    pub fn observe(&mut self, sample: Sample, now: Instant) -> Option<PathTransition> {
         let gone = sample == Sample::Gone;
         let (to, region) = match sample {
             Sample::Direct => (Path::Direct, None),
@@ -181,7 +167,7 @@ impl Tracker {
         doubt.samples >= AGREEING && now.saturating_duration_since(doubt.since) >= CONFIRM
     }
 
-    fn take(&mut self, to: Path, region: Option<Region>, now: Instant) -> Change {
+    fn take(&mut self, to: Path, region: Option<DerpRegion>, now: Instant) -> PathTransition {
         let from = self.path;
         self.seconds = self.seconds(now);
         self.since = now;
@@ -189,7 +175,7 @@ impl Tracker {
         self.region = region;
         self.doubt = None;
         self.changes[to as usize] += 1;
-        Change { from, to }
+        PathTransition { from, to }
     }
 }
 
@@ -199,13 +185,13 @@ mod tests {
     use proptest::prelude::*;
 
     fn derp() -> Sample {
-        Sample::Derp(Region { id: 1, code: "nyc".to_owned() })
+        Sample::Derp(DerpRegion { id: 1, code: "nyc".to_owned() })
     }
 
     /// Plays samples at their second; answers the path after each.
     fn played(samples: &[(u64, Sample)]) -> Vec<Path> {
         let start = Instant::now();
-        let mut tracker = Tracker::new(start);
+        let mut tracker = PathTracker::new(start);
         let path = |(second, sample): &(u64, Sample)| {
             tracker.observe(sample.clone(), start + Duration::from_secs(*second));
             tracker.path()
@@ -244,11 +230,11 @@ mod tests {
     #[test]
     fn another_region_is_told_without_a_change_of_path() {
         let start = Instant::now();
-        let mut tracker = Tracker::new(start);
+        let mut tracker = PathTracker::new(start);
         for second in [0, 3, 6, 7] {
             tracker.observe(derp(), start + Duration::from_secs(second));
         }
-        let sfo = Region { id: 2, code: "sfo".to_owned() };
+        let sfo = DerpRegion { id: 2, code: "sfo".to_owned() };
         assert_eq!(tracker.observe(Sample::Derp(sfo.clone()), start + Duration::from_secs(10)), None);
         assert_eq!(tracker.region(), Some(&sfo));
         tracker.observe(Sample::Direct, start + Duration::from_secs(11));
@@ -264,7 +250,7 @@ mod tests {
         fn whatever_comes_the_path_is_honest(samples in samples()) {
             let kinds = [Sample::Direct, Sample::PeerRelay, derp(), Sample::Idle, Sample::Silent, Sample::Gone];
             let start = Instant::now();
-            let mut tracker = Tracker::new(start);
+            let mut tracker = PathTracker::new(start);
             let mut now = start;
             let mut undoubted = start;
             for (wait, kind) in samples {
@@ -273,7 +259,7 @@ mod tests {
                 let before = tracker.path();
                 let change = tracker.observe(sample.clone(), now);
                 let after = tracker.path();
-                prop_assert_eq!(change, (before != after).then_some(Change { from: before, to: after }));
+                prop_assert_eq!(change, (before != after).then_some(PathTransition { from: before, to: after }));
                 // DERP is never claimed without a pong, a region never without DERP.
                 prop_assert!(after != Path::Derp || before == Path::Derp || matches!(sample, Sample::Derp(_)));
                 prop_assert_eq!(tracker.region().is_some(), after == Path::Derp);
@@ -293,7 +279,7 @@ mod tests {
         #[test]
         fn asked_as_often_as_it_wants_derp_is_found_within_eight_seconds(silent in 0u32..2) {
             let start = Instant::now();
-            let mut tracker = Tracker::new(start);
+            let mut tracker = PathTracker::new(start);
             tracker.observe(Sample::Direct, start);
             let mut now = start;
             for sample in 0.. {

@@ -3,34 +3,25 @@
 //! The enum is closed: its slug is the metric label, the log field, the JSON value and the code a person looks up in
 //! `docs/troubleshooting.md`. What a peer or server said never becomes a slug; it goes into [`Failure::cause`].
 
-use crate::next::{At, Next};
+use crate::command_hint::{CommandHint, RunIn};
+use crate::slug::slug_enum;
 use std::fmt;
 
-/// Whose fault a reason is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Scope {
-    /// This pod, its configuration or its tailscaled.
-    Pod,
-    /// Between the pod and the service, the tailnet's policy included.
-    Path,
-    /// The far side answered, or is known to be at fault.
-    Service,
-}
-
-impl Scope {
-    /// The label value.
-    pub const fn slug(self) -> &'static str {
-        match self {
-            Self::Pod => "pod",
-            Self::Path => "path",
-            Self::Service => "service",
-        }
+slug_enum! {
+    /// Whose fault a reason is.
+    pub enum Scope {
+        /// This pod, its configuration or its tailscaled.
+        Pod = "pod",
+        /// Between the pod and the service, the tailnet's policy included.
+        Path = "path",
+        /// The far side answered, or is known to be at fault.
+        Service = "service",
     }
 }
 
 /// Which targets can fail for a reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Speaker {
+pub enum AppliesTo {
     /// Every target.
     Any,
     /// Targets whose protocol is spoken.
@@ -44,7 +35,7 @@ pub enum Speaker {
 }
 
 macro_rules! reasons {
-    ($($variant:ident $slug:literal $scope:ident $speaker:ident: $sentence:literal, $step:literal, $at:ident $words:literal;)*) => {
+    ($($variant:ident $slug:literal $scope:ident $applies_to:ident: $sentence:literal, $step:literal, $at:ident $words:literal;)*) => {
         /// Why a probe failed. A slug begins with its stage: `node` (what tailscaled says of itself, before any stage),
         /// `resolve`, `connect` or `protocol`.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -67,8 +58,8 @@ macro_rules! reasons {
             }
 
             /// Which targets can fail for it.
-            pub const fn speaker(self) -> Speaker {
-                match self { $(Self::$variant => Speaker::$speaker,)* }
+            pub const fn applies_to(self) -> AppliesTo {
+                match self { $(Self::$variant => AppliesTo::$applies_to,)* }
             }
 
             /// What happened, for a person.
@@ -82,8 +73,8 @@ macro_rules! reasons {
             }
 
             /// The next command to type.
-            pub const fn next(self) -> Next {
-                match self { $(Self::$variant => Next { at: At::$at, words: $words },)* }
+            pub const fn command_hint(self) -> CommandHint {
+                match self { $(Self::$variant => CommandHint { at: RunIn::$at, words: $words },)* }
             }
         }
     };
@@ -245,12 +236,12 @@ reasons! {
 
 impl Reason {
     /// Is it the node's fault, so that nothing was dialled?
-    pub fn is_nodes(self) -> bool {
+    pub fn is_node_fault(self) -> bool {
         self <= Self::NodeNoAddress
     }
 
     /// Does a node in this condition never flicker, so that two rounds are proof enough?
-    pub const fn is_definite(self) -> bool {
+    pub const fn is_persistent(self) -> bool {
         matches!(self, Self::NodeNeedsLogin | Self::NodeStopped | Self::NodeKeyExpired)
     }
 }
@@ -313,8 +304,8 @@ mod tests {
     #[test]
     fn a_node_reason_is_the_pods_fault_and_a_protocol_reason_never() {
         for reason in Reason::ALL {
-            assert_eq!(reason.is_nodes(), reason.slug().starts_with("node_"), "{reason:?}");
-            if reason.is_nodes() {
+            assert_eq!(reason.is_node_fault(), reason.slug().starts_with("node_"), "{reason:?}");
+            if reason.is_node_fault() {
                 assert_eq!(reason.scope(), Scope::Pod, "{reason:?}");
             }
             if reason.slug().starts_with("protocol_") {

@@ -52,7 +52,7 @@ impl Reporter {
                 Change::Node(transition) => node(*transition, snapshot, now),
                 Change::Target(name, transition) => target(name, *transition, snapshot, now),
                 Change::Path(name, change) => path(name, *change, snapshot),
-                Change::Carrier(target, before, after) => {
+                Change::TargetPeer(target, before, after) => {
                     info!(target, %before, %after, "Another node carries the target");
                 }
             }
@@ -138,7 +138,7 @@ impl Reporter {
     }
 }
 
-fn path(name: &str, change: crate::path::Change, snapshot: &Snapshot) {
+fn path(name: &str, change: crate::path::PathTransition, snapshot: &Snapshot) {
     let view = snapshot.targets.iter().find(|view| view.target.name == name);
     let region = view.and_then(|view| view.path.region()).map(|region| escape(&region.code));
     let unexpected = view.is_some_and(|view| view.path_is_unexpected());

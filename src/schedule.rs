@@ -25,10 +25,10 @@ impl Pace {
     /// The pace after an outcome: `failed` is the reason, if it was a failure.
     pub fn after(interval: Duration, track: &Track, failed: Option<Reason>) -> Self {
         // A node's fault dials nothing, so nobody has to be spared.
-        let dialled = failed.is_none_or(|reason| !reason.is_nodes());
+        let dialled = failed.is_none_or(|reason| !reason.is_node_fault());
         match track.state() {
             TrackState::Down if failed.is_some() && dialled => Self::Down(DOWN.max(interval)),
-            _ if track.undecided() && failed.is_none_or(|reason| !reason.asks_for_patience()) => {
+            _ if track.undecided() && failed.is_none_or(|reason| !reason.retry_later()) => {
                 Self::Deciding(DECIDING.min(interval))
             }
             TrackState::Unknown | TrackState::Up | TrackState::Down => Self::Regular(interval),
@@ -45,7 +45,7 @@ impl Pace {
 
 impl Reason {
     /// Does the server say that it lives and needs time or room, so that asking again soon only adds to the load?
-    const fn asks_for_patience(self) -> bool {
+    const fn retry_later(self) -> bool {
         matches!(self, Self::ProtocolStarting | Self::ProtocolFull | Self::ProtocolLoading)
     }
 }

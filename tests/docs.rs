@@ -10,8 +10,8 @@ use prometheus::proto::{MetricFamily, MetricType};
 use serde_json::Value;
 use std::fmt::Write;
 use telltail::advice::Advice;
-use telltail::next::{At, Next};
-use telltail::reason::{Reason, Speaker};
+use telltail::command_hint::{CommandHint, RunIn};
+use telltail::reason::{AppliesTo, Reason};
 
 #[test]
 fn docs_metrics_lists_every_family() {
@@ -44,27 +44,27 @@ fn labels(family: &MetricFamily) -> String {
 fn docs_troubleshooting_has_a_section_for_every_code() {
     let mut page = "## Reasons\n\n".to_owned();
     for reason in Reason::ALL {
-        let (scope, applies) = (reason.scope().slug(), applies_to(reason.speaker()));
-        let facts = format!("Fault of the **{scope}** · breaks the rung `{}` · {applies}", reason.rung().slug());
-        page += &section(reason.slug(), &facts, reason.sentence(), reason.next_step(), reason.next());
+        let (scope, applies) = (reason.scope().slug(), applies_to(reason.applies_to()));
+        let facts = format!("Fault of the **{scope}** · fails the check `{}` · {applies}", reason.check().slug());
+        page += &section(reason.slug(), &facts, reason.sentence(), reason.next_step(), reason.command_hint());
     }
     page += "## Advice\n\n";
     for advice in Advice::ALL {
         let facts = "No failure: it changes no exit code.";
-        page += &section(advice.slug(), facts, advice.sentence(), advice.next_step(), advice.next());
+        page += &section(advice.slug(), facts, advice.sentence(), advice.next_step(), advice.command_hint());
     }
     check("docs/troubleshooting.md", page.trim_end());
 }
 
-fn section(slug: &str, facts: &str, sentence: &str, step: &str, next: Next) -> String {
+fn section(slug: &str, facts: &str, sentence: &str, step: &str, next: CommandHint) -> String {
     let command = match next.at {
-        At::Sidecar => format!("In the tailscale container: `{}`", gaps(next.words)),
-        At::Agent => format!("In the telltail container: `/telltail {}`", gaps(next.words)),
-        At::Machine if next.words == "{ask}" => {
+        RunIn::Sidecar => format!("In the tailscale container: `{}`", gaps(next.words)),
+        RunIn::Agent => format!("In the telltail container: `/telltail {}`", gaps(next.words)),
+        RunIn::Machine if next.words == "{ask}" => {
             "On the target's machine: `pg_isready -h localhost -p PORT` or `valkey-cli -p PORT ping`".to_owned()
         }
-        At::Machine => format!("On the target's machine: `{}`", gaps(next.words)),
-        At::Log => "The log of the tailscale container: `kubectl logs POD -c tailscale --tail=50`".to_owned(),
+        RunIn::Machine => format!("On the target's machine: `{}`", gaps(next.words)),
+        RunIn::Log => "The log of the tailscale container: `kubectl logs POD -c tailscale --tail=50`".to_owned(),
     };
     format!("### {slug}\n\n{facts}\n\n{sentence}\n\n{step}\n\n{command}\n\n")
 }
@@ -131,12 +131,12 @@ fn form(of: &Value) -> String {
     }
 }
 
-fn applies_to(speaker: Speaker) -> &'static str {
-    match speaker {
-        Speaker::Any => "every target",
-        Speaker::Protocol => "Postgres, Valkey",
-        Speaker::Postgres => "Postgres with a user in the URL",
-        Speaker::Valkey => "Valkey",
-        Speaker::Socks => "targets with a SOCKS5 proxy",
+fn applies_to(applies_to: AppliesTo) -> &'static str {
+    match applies_to {
+        AppliesTo::Any => "every target",
+        AppliesTo::Protocol => "Postgres, Valkey",
+        AppliesTo::Postgres => "Postgres with a user in the URL",
+        AppliesTo::Valkey => "Valkey",
+        AppliesTo::Socks => "targets with a SOCKS5 proxy",
     }
 }

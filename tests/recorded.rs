@@ -8,8 +8,8 @@ use serde_json::Value;
 use std::fs;
 use std::path::Path as File;
 use std::time::Duration;
-use telltail::path::{CONFIRM, Path, Sample, Tracker};
-use telltail::probe::look::{Told, seen};
+use telltail::path::{CONFIRM, Path, PathTracker, Sample};
+use telltail::probe::path_probe::{StatusPath, seen};
 use telltail::tailscale::{Peer, Reply, Status};
 use tokio::time::Instant;
 
@@ -52,7 +52,7 @@ fn recorded(version: &str, name: &str) -> Vec<Scene> {
 
 /// A sample as `look` makes it.
 fn sample(peer: &Peer, reply: Option<Reply>) -> Option<Sample> {
-    Told::of(peer).sample().or_else(|| match reply {
+    StatusPath::of(peer).sample().or_else(|| match reply {
         None => Some(Sample::Silent),
         Some(Reply::Pong(pong)) => seen(pong.way),
         Some(Reply::Refused(_)) => None,
@@ -62,7 +62,7 @@ fn sample(peer: &Peer, reply: Option<Reply>) -> Option<Sample> {
 /// Plays a recording, looking at everything or only when telltail would; answers every path that was taken.
 fn play(version: &str, name: &str, everything: bool) -> Vec<Path> {
     let start = Instant::now();
-    let mut tracker = Tracker::new(start);
+    let mut tracker = PathTracker::new(start);
     let (mut due, mut taken, mut now) = (start, Vec::new(), start);
     for scene in recorded(version, name) {
         let (begun, mut became) = (scene.looks[0].0, None);

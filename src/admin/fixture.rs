@@ -5,9 +5,9 @@ use crate::config::{Config, Depth, Expect, Gate, Host, Kind, Listen, LogFormat, 
 use crate::node::{Facts, Node, NodeState};
 use crate::probe::Detail;
 use crate::probe::Timings;
-use crate::probe::look::Look;
+use crate::probe::path_probe::PathProbe;
 use crate::reason::{Failure, Reason};
-use crate::state::{Carrier, ProbeRecord, Probed, Round, Sighting, State};
+use crate::state::{PeerObservation, ProbeRecord, Probed, Round, State, TargetPeer};
 use axum::http::StatusCode;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
@@ -64,13 +64,13 @@ pub(super) fn round(node: Node, outcomes: &[(&str, Result<Detail, Reason>)]) -> 
             timings: Timings::default(),
         },
     });
-    let sightings = outcomes.iter().map(|(name, _)| Sighting {
+    let observations = outcomes.iter().map(|(name, _)| PeerObservation {
         target: (*name).to_owned(),
-        carrier: Carrier { id: (*name).to_owned(), address: [100, 64, 0, 7].into(), key_expiry: None },
-        look: Look::default(),
+        carrier: TargetPeer { id: (*name).to_owned(), address: [100, 64, 0, 7].into(), key_expiry: None },
+        look: PathProbe::default(),
     });
-    let (probes, sightings) = (probes.collect(), sightings.collect());
-    Round { at: SystemTime::now(), node, probes, sightings, lag: Duration::ZERO }
+    let (probes, observations) = (probes.collect(), observations.collect());
+    Round { at: SystemTime::now(), node, probes, observations, lag: Duration::ZERO }
 }
 
 pub(super) fn running(tun: bool) -> Node {

@@ -19,4 +19,4 @@ mod serve;
 pub use bind::{PORT, bind};
 pub use limits::Limits;
 pub use routes::{App, Route, router};
-pub use serve::{Incident, Observe, serve};
+pub use serve::{ConnectionEvent, Observe, serve};

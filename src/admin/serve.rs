@@ -23,7 +23,7 @@ use tokio::task::{AbortHandle, JoinSet};
 
 /// What happened to a client before its request reached the router.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Incident {
+pub enum ConnectionEvent {
     /// It had to make room for another.
     Evicted,
     /// Its head was no HTTP/1 (400) or too large (431).
@@ -31,7 +31,7 @@ pub enum Incident {
 }
 
 /// Told of every incident; it counts.
-pub type Observe = Arc<dyn Fn(Incident) + Send + Sync>;
+pub type Observe = Arc<dyn Fn(ConnectionEvent) + Send + Sync>;
 
 /// Answers requests from `listener` by `router`, one per connection, until it is dropped, which closes every connection.
 pub async fn serve(listener: TcpListener, router: Router, limits: Limits, observe: Observe) -> Infallible {
@@ -106,7 +106,7 @@ impl Clients {
             let stalling = self.open.iter().position(|client| !client.answering.load(Ordering::Relaxed));
             if let Some(client) = self.open.remove(stalling.unwrap_or(0)) {
                 client.task.abort();
-                (self.observe)(Incident::Evicted);
+                (self.observe)(ConnectionEvent::Evicted);
             }
             self.tasks.join_next().await;
             self.forget_finished();
@@ -116,7 +116,7 @@ impl Clients {
     fn admit(&mut self, stream: TcpStream, router: Router) {
         let answering = Arc::new(AtomicBool::new(false));
         let (limits, observe) = (self.limits, Arc::clone(&self.observe));
-        let conversation = converse(stream, router, limits, Arc::clone(&answering), observe);
+        let conversation = serve_connection(stream, router, limits, Arc::clone(&answering), observe);
         let task = self.tasks.spawn(async move {
             // Either way the connection is closed; a client that ran out of time has learnt nothing or does not read.
             let _ = tokio::time::timeout(limits.lifetime, conversation).await;
@@ -126,7 +126,13 @@ impl Clients {
 }
 
 /// One request, one answer.
-async fn converse(mut stream: TcpStream, router: Router, limits: Limits, answering: Arc<AtomicBool>, observe: Observe) {
+async fn serve_connection(
+    mut stream: TcpStream,
+    router: Router,
+    limits: Limits,
+    answering: Arc<AtomicBool>,
+    observe: Observe,
+) {
     let router = TowerToHyperService::new(router);
     let service = service_fn(|request: hyper::Request<Incoming>| {
         answering.store(true, Ordering::Relaxed);
@@ -144,9 +150,9 @@ async fn converse(mut stream: TcpStream, router: Router, limits: Limits, answeri
     match served {
         Ok(()) => {}
         Err(error) if error.is_parse_too_large() => {
-            observe(Incident::Refused(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE));
+            observe(ConnectionEvent::Refused(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE));
         }
-        Err(error) if error.is_parse() => observe(Incident::Refused(StatusCode::BAD_REQUEST)),
+        Err(error) if error.is_parse() => observe(ConnectionEvent::Refused(StatusCode::BAD_REQUEST)),
         // Nobody waits for an answer: the head never came, or the client is gone.
         Err(_) => return,
     }
@@ -190,7 +196,7 @@ mod tests {
 
     struct Server {
         address: SocketAddr,
-        incidents: Arc<Mutex<Vec<Incident>>>,
+        incidents: Arc<Mutex<Vec<ConnectionEvent>>>,
         tasks: JoinSet<Infallible>,
     }
 
@@ -241,7 +247,7 @@ mod tests {
         }
 
         fn evicted(&self) -> usize {
-            self.incidents.lock().unwrap().iter().filter(|incident| **incident == Incident::Evicted).count()
+            self.incidents.lock().unwrap().iter().filter(|incident| **incident == ConnectionEvent::Evicted).count()
         }
     }
 
@@ -416,7 +422,7 @@ mod tests {
                 assert_eq!(server.status(head.as_bytes()).await, 431, "{head:.40}");
             }
             assert_eq!(server.status(short(MAX_HEADERS).as_bytes()).await, 200);
-            let too_large = Incident::Refused(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+            let too_large = ConnectionEvent::Refused(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
             assert_eq!(*server.incidents.lock().unwrap(), [too_large; 4]);
         })
         .await;

@@ -136,7 +136,7 @@ impl Report {
 fn print_failure(out: &mut dyn Write, failure: &Failure) -> std::io::Result<()> {
     let reason = failure.reason;
     writeln!(out, "down: {} (scope {})", reason.slug(), reason.scope().slug())?;
-    if reason.is_nodes() {
+    if reason.is_node_fault() {
         writeln!(out, "  cause: {}", failure.cause)?;
     }
     writeln!(out, "  {}\n  next: {}", reason.sentence(), reason.next_step())

@@ -2,9 +2,9 @@
 
 use super::{EXIT_INTERNAL, ask};
 use crate::agent::MAGIC_DNS;
+use crate::command_hint::PodContext;
 use crate::config::Config;
 use crate::doctor::{Agent, Place, Report, bundle, examine};
-use crate::next::Home;
 use crate::probe::resolver::Resolver;
 use crate::tailscale::SOCKETS;
 use std::fs;
@@ -35,7 +35,7 @@ fn place(config: &Config) -> Place {
         // The folder belongs to whoever looks.
         uid: owner(Path::new("/proc/self")).unwrap_or_default(),
         socket_owner: socket.as_deref().and_then(owner),
-        home: Home::of(|name| std::env::var(name).ok(), socket),
+        home: PodContext::of(|name| std::env::var(name).ok(), socket),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{EXIT_CONFIG, EXIT_INTERNAL, EXIT_START};
 use crate::admin;
-use crate::agent::{self, MAGIC_DNS, Place, Signal};
+use crate::agent::{self, MAGIC_DNS, RuntimeEnv, Signal};
 use crate::config::{Config, Environment, LogFormat, Source};
 use std::io;
 use std::path::PathBuf;
@@ -34,7 +34,7 @@ pub async fn run(environment: Environment, file: Option<PathBuf>, pod_uid: Strin
         error!(problem = %error, "Cannot start");
         (EXIT_START, format!("cannot listen: {error}; name another address with TELLTAIL_LISTEN"))
     })?;
-    let place = Place { pod_uid, magic_dns: MAGIC_DNS };
+    let place = RuntimeEnv { pod_uid, magic_dns: MAGIC_DNS };
     let (sender, receiver) = mpsc::channel(8);
     tokio::select! {
         ended = agent::run(config, source, place, listener, receiver) => ended.map_err(|broken| {

@@ -1,16 +1,17 @@
-//! Evidence in, diagnosis out: the lowest broken rung of the ladder from the local tailscaled to the service's answer. No
+//! Evidence in, diagnosis out: the lowest broken check of the ladder from the local tailscaled to the service's answer. No
 //! I/O; wall time is told, because a key's expiry is a date.
 
-mod breaks;
-mod rung;
-mod silence;
+mod check;
+mod failed_check;
+mod timeout;
 
-pub use rung::{Rung, ms, rough};
-pub use silence::{Below, Seen, name_silence};
+pub use check::{Check, humanize, ms};
+pub use timeout::{PingEvidence, PingOutcome, refine_timeout};
 
 use crate::node::Node;
 use crate::path::Sample;
 use crate::reason::{Failure, Reason, escape};
+use crate::slug::slug_enum;
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
@@ -32,7 +33,7 @@ pub struct Evidence<'a> {
     /// Round trip of a disco ping, where one was answered.
     pub round_trip: Option<Duration>,
     /// What the layers below TCP said, where they were asked.
-    pub below: Option<Below>,
+    pub below: Option<PingEvidence>,
     /// Now.
     pub wall: SystemTime,
 }
@@ -64,69 +65,59 @@ pub struct Timings {
 pub struct Diagnosis {
     /// What was proven, or why it failed, with a silence named.
     pub verdict: Result<String, Failure>,
-    /// Every rung, from the lowest to the highest.
+    /// Every check, from the lowest to the highest.
     pub steps: Vec<Step>,
 }
 
-/// One rung of a ladder.
+/// One check of a ladder.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Step {
     /// Which.
-    pub rung: Rung,
+    pub check: Check,
     /// Does it hold?
-    pub state: Held,
+    pub state: StepStatus,
     /// What shows it, or why it was not tried; for a person, escaped.
     pub evidence: String,
 }
 
-/// Does a rung hold?
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Held {
-    /// Yes.
-    Holds,
-    /// No, and those below it do.
-    Broken,
-    /// Nobody asked, or nobody could tell.
-    NotTried,
-}
-
-impl Held {
-    /// The word in output.
-    pub const fn slug(self) -> &'static str {
-        match self {
-            Self::Holds => "ok",
-            Self::Broken => "broken",
-            Self::NotTried => "not_tried",
-        }
+slug_enum! {
+    /// Does a check hold?
+    pub enum StepStatus {
+        /// Yes.
+        Passed = "ok",
+        /// No, and those below it do.
+        Failed = "broken",
+        /// Nobody asked, or nobody could tell.
+        NotTried = "not_tried",
     }
 }
 
-/// Names the lowest broken rung, and what was seen of each.
+/// Names the lowest broken check, and what was seen of each.
 pub fn diagnose(evidence: &Evidence<'_>) -> Diagnosis {
     let verdict = match (evidence.outcome, evidence.below) {
         (Ok(proven), _) => Ok(proven.to_owned()),
-        (Err(failure), Some(below)) => Err(name_silence(failure.clone(), below)),
+        (Err(failure), Some(below)) => Err(refine_timeout(failure.clone(), below)),
         (Err(failure), None) => Err(failure.clone()),
     };
     let broken = verdict.as_ref().err().map(|failure| (broken_rung(failure.reason, evidence.below), failure));
-    let step = |rung: Rung| {
-        let (state, evidence) = match (broken, rung.shown(evidence)) {
-            (Some((lowest, failure)), _) if lowest == rung => (Held::Broken, failure.cause.clone()),
-            (_, Some(shown)) => (Held::Holds, escape(&shown)),
-            (Some((lowest, _)), None) if lowest < rung => (Held::NotTried, lowest.bars().to_owned()),
-            (_, None) => (Held::NotTried, rung.untold(evidence).to_owned()),
+    let step = |check: Check| {
+        let (state, evidence) = match (broken, check.shown(evidence)) {
+            (Some((lowest, failure)), _) if lowest == check => (StepStatus::Failed, failure.cause.clone()),
+            (_, Some(shown)) => (StepStatus::Passed, escape(&shown)),
+            (Some((lowest, _)), None) if lowest < check => (StepStatus::NotTried, lowest.bars().to_owned()),
+            (_, None) => (StepStatus::NotTried, check.untold(evidence).to_owned()),
         };
-        Step { rung, state, evidence }
+        Step { check, state, evidence }
     };
-    let steps = Rung::ALL.into_iter().map(step).collect();
+    let steps = Check::ALL.into_iter().map(step).collect();
     Diagnosis { verdict, steps }
 }
 
 /// A dead tunnel is the path's fault where not even the question beside the tunnel was answered.
-fn broken_rung(reason: Reason, below: Option<Below>) -> Rung {
-    let silent = below.is_some_and(|below| below.disco == Seen::Silence);
-    let rung = reason.rung();
-    if rung == Rung::Tunnel && silent { Rung::Path } else { rung }
+fn broken_rung(reason: Reason, below: Option<PingEvidence>) -> Check {
+    let silent = below.is_some_and(|below| below.disco == PingOutcome::Timeout);
+    let check = reason.check();
+    if check == Check::Tunnel && silent { Check::Path } else { check }
 }
 
 #[cfg(test)]

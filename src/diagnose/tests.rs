@@ -11,8 +11,10 @@ const TIMINGS: Timings = Timings {
     connect: Some(Duration::from_millis(3)),
     protocol: Some(Duration::from_millis(1)),
 };
-const SILENT: Below = Below { disco: Seen::Silence, tunnel: Seen::Silence, full_size: Seen::Silence };
-const ANSWERED: Below = Below { disco: Seen::Answer, tunnel: Seen::Answer, full_size: Seen::Answer };
+const SILENT: PingEvidence =
+    PingEvidence { disco: PingOutcome::Timeout, tunnel: PingOutcome::Timeout, full_size: PingOutcome::Timeout };
+const ANSWERED: PingEvidence =
+    PingEvidence { disco: PingOutcome::Reply, tunnel: PingOutcome::Reply, full_size: PingOutcome::Reply };
 
 fn running() -> Node {
     let facts = Facts { version: "1.102.5".to_owned(), ..Facts::default() };
@@ -35,9 +37,9 @@ fn fine(node: &Node) -> Evidence<'_> {
 
 fn states(diagnosis: &Diagnosis) -> String {
     let letter = |step: &Step| match step.state {
-        Held::Holds => 'o',
-        Held::Broken => 'X',
-        Held::NotTried => '-',
+        StepStatus::Passed => 'o',
+        StepStatus::Failed => 'X',
+        StepStatus::NotTried => '-',
     };
     diagnosis.steps.iter().map(letter).collect()
 }
@@ -55,9 +57,9 @@ fn what_is_well_shows_evidence_on_every_rung() {
 fn each_reason_breaks_its_rung_and_those_above_are_not_tried() {
     for reason in Reason::ALL {
         let failure = Failure::new(*reason, "a cause");
-        let node = if reason.is_nodes() { Node::unreachable(failure.clone()) } else { running() };
+        let node = if reason.is_node_fault() { Node::unreachable(failure.clone()) } else { running() };
         let evidence = Evidence {
-            peer: (reason.rung() > Rung::Netmap).then_some(PEER),
+            peer: (reason.check() > Check::Netmap).then_some(PEER),
             outcome: Err(&failure),
             timings: Timings::default(),
             path: None,
@@ -66,10 +68,10 @@ fn each_reason_breaks_its_rung_and_those_above_are_not_tried() {
             ..fine(&node)
         };
         let diagnosis = diagnose(&evidence);
-        let broken: Vec<_> = diagnosis.steps.iter().filter(|step| step.state == Held::Broken).collect();
-        assert_eq!(broken.iter().map(|step| step.rung).collect::<Vec<_>>(), [reason.rung()], "{reason:?}");
+        let broken: Vec<_> = diagnosis.steps.iter().filter(|step| step.state == StepStatus::Failed).collect();
+        assert_eq!(broken.iter().map(|step| step.check).collect::<Vec<_>>(), [reason.check()], "{reason:?}");
         assert_eq!(broken[0].evidence, "a cause");
-        for step in diagnosis.steps.iter().filter(|step| step.rung > reason.rung()) {
+        for step in diagnosis.steps.iter().filter(|step| step.check > reason.check()) {
             assert!(step.evidence.starts_with("not tried: "), "{reason:?}: {step:?}");
         }
     }
@@ -89,7 +91,7 @@ fn a_silence_is_named_and_placed_by_what_the_layers_below_say() {
     assert_eq!(dropped, ("oooooooooX-".to_owned(), Reason::ConnectDropped));
     let frozen = silent(SILENT, Some(&Sample::Silent));
     assert_eq!(frozen, ("oooooooX---".to_owned(), Reason::ConnectTunnelDead));
-    let half = Below { disco: Seen::Answer, ..SILENT };
+    let half = PingEvidence { disco: PingOutcome::Reply, ..SILENT };
     assert_eq!(silent(half, Some(&Sample::Direct)), ("ooooooooX--".to_owned(), Reason::ConnectTunnelDead));
 }
 
@@ -97,7 +99,7 @@ fn a_silence_is_named_and_placed_by_what_the_layers_below_say() {
 fn a_lost_packet_size_is_the_paths_although_the_connection_stands() {
     let node = running();
     let failure = Failure::new(Reason::ProtocolTimeout, "connected, but no answer");
-    let below = Below { full_size: Seen::Silence, ..ANSWERED };
+    let below = PingEvidence { full_size: PingOutcome::Timeout, ..ANSWERED };
     let timings = Timings { protocol: None, ..TIMINGS };
     let diagnosis = diagnose(&Evidence { outcome: Err(&failure), timings, below: Some(below), ..fine(&node) });
     assert_eq!(states(&diagnosis), "oooooooXoo-");

@@ -2,13 +2,13 @@
 
 use super::{Names, Place};
 use crate::config::{Host, Target};
-use crate::diagnose::{Below, Timings, name_silence};
+use crate::diagnose::{PingEvidence, Timings, refine_timeout};
 use crate::node::Node;
 use crate::probe::dns::MagicDns;
-use crate::probe::look::{Look, look};
+use crate::probe::path_probe::{PathProbe, probe_path};
 use crate::probe::resolve::resolve;
 use crate::probe::resolver::Answer;
-use crate::probe::{self, Context, Probe, evidence};
+use crate::probe::{self, Probe, ProbeContext, evidence};
 use crate::reason::{Failure, Reason};
 use crate::tailscale::{Dialer, MASK, Status, Warning};
 use futures_util::future::join_all;
@@ -41,7 +41,7 @@ pub(super) async fn probe_all(
         let first = probe(target, node, status, dialer, dns).await;
         // A path that is just changing is silent for some seconds, and would be taken for a policy that drops.
         match &first.outcome {
-            Err(failure) if failure.reason.is_silence() => probe(target, node, status, dialer, dns).await,
+            Err(failure) if failure.reason.is_timeout() => probe(target, node, status, dialer, dns).await,
             _ => first,
         }
     }))
@@ -51,7 +51,7 @@ pub(super) async fn probe_all(
 /// One probe; while the node is at fault nothing is dialled.
 async fn probe(target: &Target, node: &Node, status: Option<&Status>, dialer: &Dialer, dns: &MagicDns) -> Probe {
     match (node.fault.clone(), status) {
-        (None, Some(status)) => probe::run(target, &mut None, Context { status, dialer, dns }).await,
+        (None, Some(status)) => probe::run(target, &mut None, ProbeContext { status, dialer, dns }).await,
         (fault, _) => {
             // A node that is not at fault has told its status.
             let fault = fault.unwrap_or_else(|| Failure::new(Reason::NodeLocalapiInvalid, "no status"));
@@ -64,22 +64,26 @@ async fn probe(target: &Target, node: &Node, status: Option<&Status>, dialer: &D
 pub async fn probed(target: &Target, node: &Node, status: Option<&Status>, dialer: &Dialer, dns: &MagicDns) -> Probe {
     let mut probe = probe(target, node, status, dialer, dns).await;
     if let Err(failure) = &probe.outcome
-        && failure.reason.is_silence()
+        && failure.reason.is_timeout()
         && let Some(Ok(resolved)) = status.map(|status| resolve(status, &target.host))
     {
         let below = evidence::gather(resolved.address, &resolved.peer.addresses, dialer).await;
-        probe.outcome = Err(name_silence(failure.clone(), below));
+        probe.outcome = Err(refine_timeout(failure.clone(), below));
     }
     probe
 }
 
 /// The path to the target's machine, and what the layers below TCP say of it.
-pub(super) async fn look_at(target: &Target, status: Option<&Status>, dialer: &Dialer) -> (Look, Option<Below>) {
+pub(super) async fn look_at(
+    target: &Target,
+    status: Option<&Status>,
+    dialer: &Dialer,
+) -> (PathProbe, Option<PingEvidence>) {
     let Some(resolved) = status.and_then(|status| resolve(status, &target.host).ok()) else {
         return Default::default();
     };
     let below = evidence::gather(resolved.address, &resolved.peer.addresses, dialer);
-    let (look, below) = tokio::join!(look(&resolved, true, true, dialer), below);
+    let (look, below) = tokio::join!(probe_path(&resolved, true, true, dialer), below);
     (look, Some(below))
 }
 

@@ -1,15 +1,15 @@
 //! Gathering the evidence: everything that the doctor asks anybody.
 
-use super::advise::{Circumstances, advise};
+use super::advise::{Context, advise};
 use super::ask::{aside, look_at, names, probe_all, warnings};
 use super::{Agent, Examined, Machine, Names, Report};
+use crate::command_hint::PodContext;
 use crate::config::{Config, Host, Target};
-use crate::diagnose::{Below, Evidence, Named, diagnose};
-use crate::next::Home;
+use crate::diagnose::{Evidence, Named, PingEvidence, diagnose};
 use crate::node::Node;
 use crate::probe::Probe;
 use crate::probe::dns::MagicDns;
-use crate::probe::look::Look;
+use crate::probe::path_probe::PathProbe;
 use crate::probe::resolve::{Interest, Resolved, resolve};
 use crate::probe::resolver::Resolver;
 use crate::tailscale::{LocalApi, Peer, Status};
@@ -30,7 +30,7 @@ pub struct Place {
     /// Who owns tailscaled's socket; none where it is not there.
     pub socket_owner: Option<u32>,
     /// For the commands.
-    pub home: Home,
+    pub home: PodContext,
 }
 
 /// Climbs the ladder for every target, side by side.
@@ -59,9 +59,9 @@ pub async fn examine(config: &Config, place: &Place, agent: Option<Agent>) -> Re
         let found = Found { probe, below, look, names };
         targets.push(examined(target, &node, status.as_ref(), found, at));
     }
-    let circumstances =
-        Circumstances { place, status: fresh.as_ref().or(status.as_ref()), prefs, warnings: warnings.as_deref(), at };
-    let advice = advise(&node, &targets, &circumstances);
+    let context =
+        Context { place, status: fresh.as_ref().or(status.as_ref()), prefs, warnings: warnings.as_deref(), at };
+    let advice = advise(&node, &targets, &context);
     let status = status.unwrap_or_default();
     Report {
         at,
@@ -80,8 +80,8 @@ pub async fn examine(config: &Config, place: &Place, agent: Option<Agent>) -> Re
 /// What was found of one target.
 struct Found {
     probe: Probe,
-    below: Option<Below>,
-    look: Look,
+    below: Option<PingEvidence>,
+    look: PathProbe,
     names: Option<Names>,
 }
 

@@ -2,7 +2,7 @@
 
 use super::print::broken;
 use super::{Examined, Report};
-use crate::next::Command;
+use crate::command_hint::ShellCommand;
 use crate::path::Sample;
 use humantime::format_rfc3339_seconds;
 use serde_json::{Value, json};
@@ -46,7 +46,7 @@ impl Report {
                     "sentence": reason.sentence(),
                     "cause": finding.failure.cause,
                     "next_step": reason.next_step(),
-                    "next_command": command(&reason.next().command(&subject, &self.home)),
+                    "next_command": command(&reason.command_hint().command(&subject, &self.home)),
                 })
             }).collect::<Vec<_>>(),
             "advice": self.advice.iter().map(|one| json!({
@@ -55,7 +55,7 @@ impl Report {
                 "sentence": one.advice.sentence(),
                 "cause": one.cause,
                 "next_step": one.advice.next_step(),
-                "next_command": command(&one.advice.next().command(&self.subject(&one.targets), &self.home)),
+                "next_command": command(&one.advice.command_hint().command(&self.subject(&one.targets), &self.home)),
             })).collect::<Vec<_>>(),
             "agent": self.agent.as_ref().map(|agent| &agent.document),
         })
@@ -76,7 +76,7 @@ fn target(one: &Examined) -> Value {
         "reason": failure.map(|failure| failure.reason.slug()),
         "scope": failure.map(|failure| failure.reason.scope().slug()),
         "cause": failure.map(|failure| &failure.cause),
-        "broken": broken(one).map(|rung| rung.slug()),
+        "broken": broken(one).map(|check| check.slug()),
         "depth": target.depth.slug(),
         "via": one.via,
         "expect": target.expect.slug(),
@@ -103,7 +103,7 @@ fn target(one: &Examined) -> Value {
             "pod": names.pod.as_ref().map(|pod| json!({ "name": pod.name, "answer": answer(&pod.addresses) })),
         })),
         "ladder": one.diagnosis.steps.iter().map(|step| json!({
-            "rung": step.rung.slug(),
+            "check": step.check.slug(),
             "state": step.state.slug(),
             "evidence": step.evidence,
         })).collect::<Vec<_>>(),
@@ -127,7 +127,7 @@ fn answer(answer: &Result<Vec<IpAddr>, String>) -> Value {
     }
 }
 
-fn command(command: &Command) -> Value {
+fn command(command: &ShellCommand) -> Value {
     json!({ "on": command.on, "line": command.line })
 }
 

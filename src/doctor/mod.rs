@@ -14,10 +14,10 @@ pub use ask::probed;
 pub use bundle::bundle;
 pub use examine::{Place, examine};
 
-use crate::advice::Advised;
+use crate::advice::Advisory;
+use crate::command_hint::{PodContext, Subject};
 use crate::config::Target;
 use crate::diagnose::{Diagnosis, Timings};
-use crate::next::{Home, Subject};
 use crate::node::Node;
 use crate::path::Sample;
 use crate::reason::{Failure, Reason};
@@ -43,9 +43,9 @@ pub struct Report {
     /// In the configuration's order.
     pub targets: Vec<Examined>,
     /// What else was found.
-    pub advice: Vec<Advised>,
+    pub advice: Vec<Advisory>,
     /// For the commands.
-    pub home: Home,
+    pub home: PodContext,
     /// What the running agent says; none where there is none.
     pub agent: Option<Agent>,
 }
@@ -138,14 +138,14 @@ impl Report {
 
 /// Two targets with the same root are down for one and the same thing.
 fn root(reason: Reason, one: &Examined) -> String {
-    use crate::diagnose::Rung;
-    let about = match reason.rung() {
-        Rung::Socket | Rung::Permission | Rung::Backend | Rung::OwnKey => String::new(),
-        Rung::Name | Rung::Netmap | Rung::PeerKey | Rung::Path | Rung::Tunnel => one.target.host.to_string(),
-        Rung::Tcp if reason.slug().starts_with("connect_socks") && reason != Reason::ConnectSocksFailed => {
+    use crate::diagnose::Check;
+    let about = match reason.check() {
+        Check::Socket | Check::Permission | Check::Backend | Check::OwnKey => String::new(),
+        Check::Name | Check::Netmap | Check::PeerKey | Check::Path | Check::Tunnel => one.target.host.to_string(),
+        Check::Tcp if reason.slug().starts_with("connect_socks") && reason != Reason::ConnectSocksFailed => {
             one.via.clone()
         }
-        Rung::Tcp | Rung::Protocol => one.target.name.clone(),
+        Check::Tcp | Check::Protocol => one.target.name.clone(),
     };
     format!("{} {about}", reason.slug())
 }

@@ -1,8 +1,8 @@
 //! The report for a person at a terminal.
 
 use super::{Examined, Finding, Report};
-use crate::diagnose::{Held, Rung, Step, ms};
-use crate::next::Command;
+use crate::command_hint::ShellCommand;
+use crate::diagnose::{Check, Step, StepStatus, ms};
 use crate::path::Sample;
 use crate::reason::escape;
 use std::fmt::{self, Formatter};
@@ -62,7 +62,7 @@ impl fmt::Display for Printed<'_> {
             let about = if about.is_empty() { about } else { format!(": {about}") };
             writeln!(f, "\n{}{about}", self.paint(Ink::Warn, &format!("note {}", one.advice.slug())))?;
             writeln!(f, "  {}\n  seen: {}\n  {}", one.advice.sentence(), one.cause, one.advice.next_step())?;
-            self.next(f, &one.advice.next().command(&report.subject(&one.targets), &report.home))?;
+            self.next(f, &one.advice.command_hint().command(&report.subject(&one.targets), &report.home))?;
         }
         Ok(())
     }
@@ -146,18 +146,20 @@ impl Printed<'_> {
             }
         }
         writeln!(f, "  {}", reason.next_step())?;
-        self.next(f, &reason.next().command(&first.subject(), &self.report.home))
+        self.next(f, &reason.command_hint().command(&first.subject(), &self.report.home))
     }
 
     /// Rungs that were not tried for one and the same reason are told in a line.
     fn ladder(&self, f: &mut Formatter<'_>, steps: &[Step]) -> fmt::Result {
-        for run in steps.chunk_by(|a, b| a.state == Held::NotTried && b.state == a.state && a.evidence == b.evidence) {
-            let names: Vec<_> = run.iter().map(|step| step.rung.slug()).collect();
+        for run in
+            steps.chunk_by(|a, b| a.state == StepStatus::NotTried && b.state == a.state && a.evidence == b.evidence)
+        {
+            let names: Vec<_> = run.iter().map(|step| step.check.slug()).collect();
             for step in run.iter().take(1) {
                 let (word, ink) = match step.state {
-                    Held::Holds => ("ok     ", Ink::Good),
-                    Held::Broken => ("BROKEN ", Ink::Bad),
-                    Held::NotTried => ("-      ", Ink::Faint),
+                    StepStatus::Passed => ("ok     ", Ink::Good),
+                    StepStatus::Failed => ("BROKEN ", Ink::Bad),
+                    StepStatus::NotTried => ("-      ", Ink::Faint),
                 };
                 let names = names.join(", ");
                 let evidence = &step.evidence;
@@ -169,7 +171,7 @@ impl Printed<'_> {
         Ok(())
     }
 
-    fn next(&self, f: &mut Formatter<'_>, next: &Command) -> fmt::Result {
+    fn next(&self, f: &mut Formatter<'_>, next: &ShellCommand) -> fmt::Result {
         writeln!(f, "  next{}: {}", next.place(), self.paint(Ink::Bold, &next.line))
     }
 }
@@ -197,11 +199,11 @@ fn row(one: &Examined) -> [String; 5] {
 impl Step {
     /// Is it the broken one?
     pub fn is_broken(&self) -> bool {
-        self.state == Held::Broken
+        self.state == StepStatus::Failed
     }
 }
 
-/// The lowest broken rung of a target, if one is.
-pub(super) fn broken(one: &Examined) -> Option<Rung> {
-    one.diagnosis.steps.iter().find(|step| step.is_broken()).map(|step| step.rung)
+/// The lowest broken check of a target, if one is.
+pub(super) fn broken(one: &Examined) -> Option<Check> {
+    one.diagnosis.steps.iter().find(|step| step.is_broken()).map(|step| step.check)
 }

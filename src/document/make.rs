@@ -1,15 +1,15 @@
 //! From a snapshot to the document.
 
 use super::{
-    Config, Document, Failure, Gate, Node, Path, PathChange, Peer, Probe, Readiness, Region, Stages, Target, Text,
-    Transition, VERSION, Warning, sentence,
+    ConfigJson, Document, FailureJson, GateJson, NodeJson, PathChangeJson, PathJson, PeerJson, ProbeJson,
+    ReadinessJson, RegionJson, StagesJson, TargetJson, Text, TransitionJson, VERSION, WarningJson, sentence,
 };
 use crate::config::Mode;
 use crate::path;
 use crate::probe::Timings;
 use crate::reason;
 use crate::reason::escape;
-use crate::state::{Probed, Rerouting, Snapshot, TargetView, Turn};
+use crate::state::{PathChange, Probed, Snapshot, StateChange, TargetView};
 use humantime::format_rfc3339_millis;
 use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
@@ -27,20 +27,20 @@ impl Document {
             telltail: env!("CARGO_PKG_VERSION").into(),
             ready: verdict.ready,
             verdict: String::new(),
-            readiness: Readiness {
+            readiness: ReadinessJson {
                 mode: config.readiness.slug().into(),
                 blocking: verdict.blocking,
                 draining: snapshot.draining,
                 by_mode: by_mode.into(),
             },
-            startup_gate: Gate {
+            startup_gate: GateJson {
                 waits_for: config.startup_gate.slug().into(),
                 open: snapshot.gate.is_some(),
                 cause: snapshot.gate.map(|cause| cause.slug().into()),
             },
             node: node(snapshot, clock),
             targets: snapshot.targets.iter().map(|view| target(view, snapshot, clock)).collect(),
-            config: Config {
+            config: ConfigJson {
                 hash: config.hash.clone(),
                 last_reload: time(snapshot.reload.at),
                 problems: snapshot.reload.problem.iter().flat_map(|text| text.lines()).map(escape).collect(),
@@ -80,11 +80,11 @@ fn seconds(duration: Duration) -> f64 {
     ms(duration).round() / 1000.0
 }
 
-fn node(snapshot: &Snapshot, clock: Clock) -> Node {
+fn node(snapshot: &Snapshot, clock: Clock) -> NodeJson {
     let node = &snapshot.node;
     let facts = node.facts.as_ref();
     let home = facts.filter(|facts| !facts.home_region.is_empty());
-    Node {
+    NodeJson {
         state: snapshot.node_track.state().slug().into(),
         since: clock.date(snapshot.node_track.since()),
         tailscaled: node.state.slug().into(),
@@ -94,24 +94,24 @@ fn node(snapshot: &Snapshot, clock: Clock) -> Node {
         hostname: facts.map(|facts| escape(&facts.hostname)),
         online: facts.map(|facts| facts.online),
         key_expiry: facts.and_then(|facts| facts.key_expiry).map(time),
-        home_region: home.map(|facts| Region { code: escape(&facts.home_region), id: facts.home_region_id }),
+        home_region: home.map(|facts| RegionJson { code: escape(&facts.home_region), id: facts.home_region_id }),
         warnings: snapshot.warnings.iter().map(warning).collect(),
-        transitions: snapshot.node_history.turns().map(|turn| transition(turn, None)).collect(),
+        transitions: snapshot.node_history.state_changes().map(|turn| transition(turn, None)).collect(),
     }
 }
 
-fn warning(warning: &crate::tailscale::Warning) -> Warning {
-    Warning {
+fn warning(warning: &crate::tailscale::Warning) -> WarningJson {
+    WarningJson {
         code: warning.code.clone(),
         severity: warning.severity.slug().into(),
         impacts_connectivity: warning.impacts_connectivity,
     }
 }
 
-fn target(view: &TargetView, snapshot: &Snapshot, clock: Clock) -> Target {
+fn target(view: &TargetView, snapshot: &Snapshot, clock: Clock) -> TargetJson {
     let target = &view.target;
     let via = snapshot.node.facts.as_ref().map_or(target.via, |facts| target.via.in_mode(facts.tun));
-    Target {
+    TargetJson {
         name: target.name.clone(),
         kind: target.kind.slug().into(),
         host: target.host.to_string(),
@@ -126,7 +126,7 @@ fn target(view: &TargetView, snapshot: &Snapshot, clock: Clock) -> Target {
         last_probe: view.last.as_ref().map(probe),
         last_success: view.last_success.map(time),
         interval_seconds: seconds(view.pace.duration()),
-        path: Path {
+        path: PathJson {
             kind: view.path.path().slug().into(),
             since: clock.date(view.path.since()),
             region: view.path.region().map(region),
@@ -134,20 +134,20 @@ fn target(view: &TargetView, snapshot: &Snapshot, clock: Clock) -> Target {
             unexpected: view.path_is_unexpected(),
             rtt_ms: view.round_trip.get().map(ms),
         },
-        peer: Peer {
+        peer: PeerJson {
             seen: view.peer.is_some(),
             key_expiry: view.peer.as_ref().and_then(|peer| peer.key_expiry).map(time),
             changes: view.peer_changes,
             last_change: view.history.moved.map(time),
         },
-        transitions: view.history.turns().map(|turn| transition(turn, Some(stages(turn.timings)))).collect(),
-        path_changes: view.history.reroutings().map(path_change).collect(),
+        transitions: view.history.state_changes().map(|turn| transition(turn, Some(stages(turn.timings)))).collect(),
+        path_changes: view.history.path_changes().map(path_change).collect(),
     }
 }
 
-fn failure(failure: &reason::Failure) -> Failure {
+fn failure(failure: &reason::Failure) -> FailureJson {
     let reason = failure.reason;
-    Failure {
+    FailureJson {
         reason: reason.slug().into(),
         scope: reason.scope().slug().into(),
         cause: failure.cause.clone(),
@@ -156,29 +156,29 @@ fn failure(failure: &reason::Failure) -> Failure {
     }
 }
 
-fn probe(probed: &Probed) -> Probe {
-    Probe {
+fn probe(probed: &Probed) -> ProbeJson {
+    ProbeJson {
         at: time(probed.at),
         detail: probed.outcome.as_ref().ok().map(|detail| detail.slug().into()),
         stages: stages(probed.timings),
     }
 }
 
-fn stages(timings: Timings) -> Stages {
-    Stages {
+fn stages(timings: Timings) -> StagesJson {
+    StagesJson {
         resolve_ms: timings.resolve.map(ms),
         connect_ms: timings.connect.map(ms),
         protocol_ms: timings.protocol.map(ms),
     }
 }
 
-fn region(region: &path::Region) -> Region {
-    Region { code: escape(&region.code), id: Some(region.id) }
+fn region(region: &path::DerpRegion) -> RegionJson {
+    RegionJson { code: escape(&region.code), id: Some(region.id) }
 }
 
-fn transition(turn: &Turn, stages: Option<Stages>) -> Transition {
+fn transition(turn: &StateChange, stages: Option<StagesJson>) -> TransitionJson {
     let failure = turn.failure.as_ref();
-    Transition {
+    TransitionJson {
         at: time(turn.at),
         from: turn.from.slug().into(),
         to: turn.to.slug().into(),
@@ -191,8 +191,8 @@ fn transition(turn: &Turn, stages: Option<Stages>) -> Transition {
     }
 }
 
-fn path_change(change: &Rerouting) -> PathChange {
-    PathChange {
+fn path_change(change: &PathChange) -> PathChangeJson {
+    PathChangeJson {
         at: time(change.at),
         from: change.from.slug().into(),
         to: change.to.slug().into(),

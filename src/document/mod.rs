@@ -34,22 +34,22 @@ pub struct Document {
     /// The verdict in one sentence, for a person.
     pub verdict: String,
     /// Whence the verdict.
-    pub readiness: Readiness,
+    pub readiness: ReadinessJson,
     /// What `/startupz` answers.
-    pub startup_gate: Gate,
+    pub startup_gate: GateJson,
     /// The local tailscaled.
-    pub node: Node,
+    pub node: NodeJson,
     /// The targets, in the configuration's order.
-    pub targets: Vec<Target>,
+    pub targets: Vec<TargetJson>,
     /// The configuration in force.
-    pub config: Config,
+    pub config: ConfigJson,
     /// Worst lateness of a round in the last minute.
     pub lag_ms: f64,
 }
 
 /// Whence the verdict.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Readiness {
+pub struct ReadinessJson {
     /// The mode in force.
     pub mode: Text,
     /// The checks that block: `node` or targets.
@@ -62,7 +62,7 @@ pub struct Readiness {
 
 /// The startup gate.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Gate {
+pub struct GateJson {
     /// What it waits for.
     pub waits_for: Text,
     /// What `/startupz` answers.
@@ -73,7 +73,7 @@ pub struct Gate {
 
 /// The local tailscaled.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Node {
+pub struct NodeJson {
     /// Its check, after rise and fall: unknown, up or down.
     pub state: Text,
     /// When that state was entered.
@@ -81,7 +81,7 @@ pub struct Node {
     /// What tailscaled says of itself, or `unreachable`.
     pub tailscaled: Text,
     /// Why nothing can be dialled; none while the node is fine.
-    pub failure: Option<Failure>,
+    pub failure: Option<FailureJson>,
     /// tailscaled's version; like what follows none while it is unreachable.
     pub tailscaled_version: Option<String>,
     /// `userspace` or `tun`.
@@ -93,16 +93,16 @@ pub struct Node {
     /// When its key expires; none where it never does.
     pub key_expiry: Option<String>,
     /// Its home DERP region.
-    pub home_region: Option<Region>,
+    pub home_region: Option<RegionJson>,
     /// What tailscaled warns of.
-    pub warnings: Vec<Warning>,
+    pub warnings: Vec<WarningJson>,
     /// The last changes of `state`, newest first.
-    pub transitions: Vec<Transition>,
+    pub transitions: Vec<TransitionJson>,
 }
 
 /// A DERP region.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Region {
+pub struct RegionJson {
     /// Its short name.
     pub code: String,
     /// Its number; none while it is not known.
@@ -111,7 +111,7 @@ pub struct Region {
 
 /// A condition that tailscaled warns of.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Warning {
+pub struct WarningJson {
     /// Its code.
     pub code: String,
     /// How bad tailscaled thinks it is.
@@ -122,7 +122,7 @@ pub struct Warning {
 
 /// One target.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Target {
+pub struct TargetJson {
     /// Its name.
     pub name: String,
     /// What it speaks.
@@ -144,26 +144,26 @@ pub struct Target {
     /// When that state was entered.
     pub since: String,
     /// Why the last probe failed; none if it succeeded.
-    pub failure: Option<Failure>,
+    pub failure: Option<FailureJson>,
     /// The last probe; none before the first.
-    pub last_probe: Option<Probe>,
+    pub last_probe: Option<ProbeJson>,
     /// When a probe last succeeded.
     pub last_success: Option<String>,
     /// Time from the last probe to the next, without jitter.
     pub interval_seconds: f64,
     /// Over which path packets reach it.
-    pub path: Path,
+    pub path: PathJson,
     /// The node that carries it.
-    pub peer: Peer,
+    pub peer: PeerJson,
     /// The last changes of `state`, newest first.
-    pub transitions: Vec<Transition>,
+    pub transitions: Vec<TransitionJson>,
     /// The last changes of the path, newest first.
-    pub path_changes: Vec<PathChange>,
+    pub path_changes: Vec<PathChangeJson>,
 }
 
 /// Why something failed, whose fault that is, and what to do.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Failure {
+pub struct FailureJson {
     /// The code.
     pub reason: Text,
     /// Whose fault it is.
@@ -178,19 +178,19 @@ pub struct Failure {
 
 /// One probe.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Probe {
+pub struct ProbeJson {
     /// When it ended.
     pub at: String,
     /// What was proven; none if it failed.
     pub detail: Option<Text>,
     /// How long its stages took.
-    pub stages: Stages,
+    pub stages: StagesJson,
 }
 
 /// How long each stage of a probe took; none for one that was not needed or did not succeed.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "the names say it")]
-pub struct Stages {
+pub struct StagesJson {
     pub resolve_ms: Option<f64>,
     pub connect_ms: Option<f64>,
     pub protocol_ms: Option<f64>,
@@ -198,13 +198,13 @@ pub struct Stages {
 
 /// Over which path packets reach a target.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Path {
+pub struct PathJson {
     /// direct, peer_relay, derp, idle or unknown.
     pub kind: Text,
     /// When it was taken.
     pub since: String,
     /// The DERP region; none unless the path is DERP.
-    pub region: Option<Region>,
+    pub region: Option<RegionJson>,
     /// What the target expects.
     pub expect: Text,
     /// Does the path break that?
@@ -215,7 +215,7 @@ pub struct Path {
 
 /// The node that carries a target.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Peer {
+pub struct PeerJson {
     /// Was it ever seen in the netmap?
     pub seen: bool,
     /// When its key expires; none where it never does.
@@ -228,7 +228,7 @@ pub struct Peer {
 
 /// A change of state.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Transition {
+pub struct TransitionJson {
     /// When.
     pub at: String,
     /// The state left behind.
@@ -246,12 +246,12 @@ pub struct Transition {
     /// The path at that moment; none for the node.
     pub path: Option<Text>,
     /// How long the stages of the probe that decided took; none for the node.
-    pub stages: Option<Stages>,
+    pub stages: Option<StagesJson>,
 }
 
 /// A change of path.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct PathChange {
+pub struct PathChangeJson {
     /// When.
     pub at: String,
     /// The path left behind.
@@ -259,12 +259,12 @@ pub struct PathChange {
     /// The path taken.
     pub to: Text,
     /// Its DERP region; none unless `to` is derp.
-    pub region: Option<Region>,
+    pub region: Option<RegionJson>,
 }
 
 /// The configuration in force.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Config {
+pub struct ConfigJson {
     /// Its hash.
     pub hash: String,
     /// When it was last attempted to read another.

@@ -1,6 +1,6 @@
 //! The verdict in one sentence.
 
-use super::{Document, Failure, Target};
+use super::{Document, FailureJson, TargetJson};
 use crate::health::NODE_CHECK;
 
 /// What a person reads first. A fault of the node is said once, whatever it takes down.
@@ -33,7 +33,8 @@ fn node(document: &Document) -> String {
 
 /// The targets that are not up: those that block, else those that are down, or required and not known to be up.
 fn targets(document: &Document) -> Option<String> {
-    let of = |counts: &dyn Fn(&Target) -> bool| document.targets.iter().filter(|one| counts(one)).collect::<Vec<_>>();
+    let of =
+        |counts: &dyn Fn(&TargetJson) -> bool| document.targets.iter().filter(|one| counts(one)).collect::<Vec<_>>();
     let blocking = of(&|target| blocks(document, &target.name));
     let troubled = if blocking.is_empty() {
         of(&|one| one.state == "down" || one.required && one.state == "unknown")
@@ -46,14 +47,14 @@ fn targets(document: &Document) -> Option<String> {
     if troubled.iter().all(|target| target.state == "unknown") {
         return Some(format!("{} {are} not known to be up yet", listed(&names)));
     }
-    let reason = |target: &Target| target.failure.as_ref().map(|failure| failure.reason.clone());
+    let reason = |target: &TargetJson| target.failure.as_ref().map(|failure| failure.reason.clone());
     let same = troubled.iter().all(|target| reason(target) == reason(first));
     let why = first.failure.as_ref().filter(|_| same).map(whose).unwrap_or_default();
     let optional = if first.required { "" } else { "optional " };
     Some(format!("{optional}{} {are} down{why}", listed(&names)))
 }
 
-fn whose(failure: &Failure) -> String {
+fn whose(failure: &FailureJson) -> String {
     let whose = match &*failure.scope {
         "pod" => "this pod",
         "path" => "the path",
@@ -102,7 +103,7 @@ mod tests {
         let said = || Document::of(&state.snapshot(now), wall).verdict;
         assert_eq!(said(), "Ready in mode observe, but tailscaled has not answered yet.");
         let node = Node { state: NodeState::Running, fault: None, facts: Some(Facts::default()) };
-        let round = Round { at: wall, node, probes: Vec::new(), sightings: Vec::new(), lag: Duration::ZERO };
+        let round = Round { at: wall, node, probes: Vec::new(), observations: Vec::new(), lag: Duration::ZERO };
         state.record(round, now);
         assert_eq!(state.snapshot(now).node_track.state(), TrackState::Up);
         assert_eq!(said(), "Ready in mode observe, but db is not known to be up yet.");

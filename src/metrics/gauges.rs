@@ -1,7 +1,7 @@
 //! What is read from a snapshot for every page.
 
 use super::rows::Rows;
-use super::{flag, outside};
+use super::{flag, sanitize_label};
 use crate::config::{Mode, Target};
 use crate::health::TrackState;
 use crate::node::{Facts, NodeState};
@@ -83,13 +83,13 @@ impl PodGauges {
         self.node_online.set(facts.map(|facts| flag(facts.online)));
         self.node_info.fill(facts.map(|facts| {
             let mode = if facts.tun { "tun" } else { "userspace" };
-            ([outside(&facts.version), mode.to_owned(), outside(&facts.hostname)], 1.0)
+            ([sanitize_label(&facts.version), mode.to_owned(), sanitize_label(&facts.hostname)], 1.0)
         }));
         self.node_expiry.set(facts.and_then(|facts| facts.key_expiry).map(unix));
         let home = facts.filter(|facts| !facts.home_region.is_empty());
         self.node_derp.fill(home.map(|facts| {
             let id = facts.home_region_id.map_or_else(|| "unknown".to_owned(), |id| id.to_string());
-            ([outside(&facts.home_region), id], 1.0)
+            ([sanitize_label(&facts.home_region), id], 1.0)
         }));
         let warnings = snapshot.warnings.iter().map(|warning| (known(&warning.code), warning.severity.slug()));
         let warnings: BTreeSet<_> = warnings.collect();

@@ -73,7 +73,7 @@ impl Metrics {
         let http = counters(&registry, "telltail_http_requests_total", help, &["route", "code"])?;
         let help = "The telltail that runs; always 1.";
         let info = Rows::gauge(&registry, "telltail_build_info", help, ["version", "revision"])?;
-        info.fill([([outside(build.version), outside(build.revision.unwrap_or_default())], 1.0)]);
+        info.fill([([sanitize_label(build.version), sanitize_label(build.revision.unwrap_or_default())], 1.0)]);
         Ok(Self {
             pod: PodGauges::new(&registry)?,
             targets: TargetGauges::new(&registry)?,
@@ -157,11 +157,11 @@ fn flag(yes: bool) -> f64 {
     f64::from(u8::from(yes))
 }
 
-/// Longest label value from outside, as long as a DNS label.
+/// Longest label value from sanitize_label, as long as a DNS label.
 const MAX_LABEL: usize = 63;
 
 /// Makes text from outside a label value: `[a-z0-9.-]{1,63}`, so that nobody fills Prometheus with what he calls himself.
-fn outside(text: &str) -> String {
+fn sanitize_label(text: &str) -> String {
     let allowed = |c: char| if c.is_ascii_alphanumeric() || c == '.' { c.to_ascii_lowercase() } else { '-' };
     if text.is_empty() { "unknown".to_owned() } else { text.chars().take(MAX_LABEL).map(allowed).collect() }
 }

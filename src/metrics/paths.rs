@@ -2,7 +2,7 @@
 
 use super::gauges::{slugs, unix};
 use super::rows::Rows;
-use super::{flag, outside};
+use super::{flag, sanitize_label};
 use crate::path::Path;
 use crate::state::{Snapshot, TargetView};
 use prometheus::{Registry, Result};
@@ -63,7 +63,7 @@ impl PathRows {
         self.round_trip.fill(views.iter().filter_map(|view| Some((name(view), view.round_trip.get()?.as_secs_f64()))));
         self.derp.fill(views.iter().filter_map(|view| {
             let region = view.path.region()?;
-            Some(([view.target.name.clone(), outside(&region.code), region.id.to_string()], 1.0))
+            Some(([view.target.name.clone(), sanitize_label(&region.code), region.id.to_string()], 1.0))
         }));
         self.peer_changes.fill(views.iter().map(|view| (name(view), view.peer_changes as f64)));
         self.peer_expiry

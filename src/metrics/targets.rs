@@ -4,7 +4,7 @@ use super::{ProbeOutcome, STAGES, counters};
 use crate::config::{Depth, Host, Kind, Target, Via};
 use crate::health::TrackState;
 use crate::probe::Timings;
-use crate::reason::{Reason, Speaker};
+use crate::reason::{AppliesTo, Reason};
 use crate::state::Probed;
 use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Registry, Result};
 use std::collections::BTreeMap;
@@ -104,7 +104,7 @@ impl Counters {
             Ok(_) => series.successes.inc(),
             Err(failure) => {
                 series.failed.inc();
-                // A reason that this target should not have is a slip in `Reason::speaker`; better shown than lost.
+                // A reason that this target should not have is a slip in `Reason::applies_to`; better shown than lost.
                 let Series { reasons, target, .. } = series;
                 reasons.entry(failure.reason).or_insert_with(|| self.failure(&target.name, failure.reason)).inc();
             }
@@ -149,13 +149,13 @@ fn durations(r: &Registry, stage: &str, bounds: &[f64]) -> Result<HistogramVec> 
 fn can_fail(target: &Target, reason: Reason) -> bool {
     let spoken = |kind| target.depth == Depth::Protocol && target.kind == kind;
     let asked_for_name = matches!(target.host, Host::Name(_));
-    match reason.speaker() {
+    match reason.applies_to() {
         // MagicDNS is asked for names only. That it is asked in TUN mode only is not known yet when series are made.
-        Speaker::Any => asked_for_name || !matches!(reason, Reason::ResolveDnsFailed | Reason::ResolveDnsMismatch),
-        Speaker::Protocol => spoken(Kind::Postgres) || spoken(Kind::Valkey),
-        Speaker::Postgres => spoken(Kind::Postgres) && target.user.is_some(),
-        Speaker::Valkey => spoken(Kind::Valkey),
-        Speaker::Socks => matches!(target.via, Via::Socks5(_)),
+        AppliesTo::Any => asked_for_name || !matches!(reason, Reason::ResolveDnsFailed | Reason::ResolveDnsMismatch),
+        AppliesTo::Protocol => spoken(Kind::Postgres) || spoken(Kind::Valkey),
+        AppliesTo::Postgres => spoken(Kind::Postgres) && target.user.is_some(),
+        AppliesTo::Valkey => spoken(Kind::Valkey),
+        AppliesTo::Socks => matches!(target.via, Via::Socks5(_)),
     }
 }
 

@@ -41,7 +41,7 @@ async fn explained(failure: Failure, dialer: &Dialer, target: SocketAddr) -> Fai
     }
     match dialer.dial(target).await {
         Ok(_) => Failure::new(failure.reason, format_args!("{}; tailscaled itself connects", failure.cause)),
-        Err(told) if told.reason.is_nodes() => failure,
+        Err(told) if told.reason.is_node_fault() => failure,
         Err(told) => Failure::new(told.reason, format_args!("{}; tailscaled: {}", failure.cause, told.cause)),
     }
 }

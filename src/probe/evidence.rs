@@ -1,6 +1,6 @@
 //! Asking the layers below TCP after a probe has met silence.
 
-use crate::diagnose::{Below, Seen};
+use crate::diagnose::{PingEvidence, PingOutcome};
 use crate::tailscale::{Dialer, FULL_SIZE, PingKind, Reply, Way};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use tokio::time::timeout;
 const WAIT: Duration = Duration::from_secs(1);
 
 /// Asks all three questions side by side.
-pub async fn gather(address: IpAddr, peer: &[IpAddr], dialer: &Dialer) -> Below {
+pub async fn gather(address: IpAddr, peer: &[IpAddr], dialer: &Dialer) -> PingEvidence {
     let (disco, tunnel, full_size) = tokio::join!(
         ask(address, peer, PingKind::Disco { size: 0 }, dialer),
         ask(address, peer, PingKind::Tsmp, dialer),
@@ -18,7 +18,11 @@ pub async fn gather(address: IpAddr, peer: &[IpAddr], dialer: &Dialer) -> Below 
     );
     // A ping with a size goes over every way at once: what does not fit through the direct one comes back over DERP.
     let detour = matches!((&disco, &full_size), (Ok(Some(Way::Direct(_))), Ok(Some(Way::Derp { .. }))));
-    Below { disco: seen(disco), tunnel: seen(tunnel), full_size: if detour { Seen::Silence } else { seen(full_size) } }
+    PingEvidence {
+        disco: seen(disco),
+        tunnel: seen(tunnel),
+        full_size: if detour { PingOutcome::Timeout } else { seen(full_size) },
+    }
 }
 
 /// The way of the answer, none if there was none, or an error if it could not be asked.
@@ -33,10 +37,10 @@ async fn ask(address: IpAddr, peer: &[IpAddr], kind: PingKind, dialer: &Dialer) 
     Ok(None)
 }
 
-fn seen(answer: Result<Option<Way>, ()>) -> Seen {
+fn seen(answer: Result<Option<Way>, ()>) -> PingOutcome {
     match answer {
-        Ok(Some(_)) => Seen::Answer,
-        Ok(None) => Seen::Silence,
-        Err(()) => Seen::Untold,
+        Ok(Some(_)) => PingOutcome::Reply,
+        Ok(None) => PingOutcome::Timeout,
+        Err(()) => PingOutcome::Inconclusive,
     }
 }

@@ -3,7 +3,7 @@
 pub mod connect;
 pub mod dns;
 pub mod evidence;
-pub mod look;
+pub mod path_probe;
 pub mod postgres;
 pub mod resolve;
 pub mod resolver;
@@ -15,6 +15,7 @@ pub use crate::diagnose::Timings;
 
 use crate::config::{Depth, Kind, Target};
 use crate::reason::{Failure, Reason};
+use crate::slug::slug_enum;
 use crate::tailscale::{Dialer, Status};
 use connect::Stream;
 use dns::MagicDns;
@@ -24,7 +25,7 @@ use tokio::time::{Instant, timeout};
 
 /// What a probe needs of its round.
 #[derive(Clone, Copy)]
-pub struct Context<'a> {
+pub struct ProbeContext<'a> {
     /// tailscaled's answer in this round.
     pub status: &'a Status,
     /// For dialling.
@@ -33,35 +34,22 @@ pub struct Context<'a> {
     pub dns: &'a MagicDns,
 }
 
-/// What a service that lives has shown of itself, and no more than that.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Detail {
-    /// Something accepts connections; nothing was spoken.
-    Connected,
-    /// Something that speaks the protocol answers; whether it would take a worker was not asked.
-    Answering,
-    /// It takes work: Valkey said PONG, or Postgres let the user in without a password. A pooler that has seen its backend
-    /// once says so from memory.
-    Accepting,
-    /// It would go on after a password, which telltail has not got.
-    AuthRequired,
-    /// Postgres does not let this user in, whatever the password.
-    AuthRejected,
-    /// Postgres has no such database.
-    NoDatabase,
-}
-
-impl Detail {
-    /// The word in output and logs.
-    pub const fn slug(self) -> &'static str {
-        match self {
-            Self::Connected => "connected",
-            Self::Answering => "answering",
-            Self::Accepting => "accepting",
-            Self::AuthRequired => "auth_required",
-            Self::AuthRejected => "auth_rejected",
-            Self::NoDatabase => "no_database",
-        }
+slug_enum! {
+    /// What a service that lives has shown of itself, and no more than that.
+    pub enum Detail {
+        /// Something accepts connections; nothing was spoken.
+        Connected = "connected",
+        /// Something that speaks the protocol answers; whether it would take a worker was not asked.
+        Answering = "answering",
+        /// It takes work: Valkey said PONG, or Postgres let the user in without a password. A pooler that has seen its backend
+        /// once says so from memory.
+        Accepting = "accepting",
+        /// It would go on after a password, which telltail has not got.
+        AuthRequired = "auth_required",
+        /// Postgres does not let this user in, whatever the password.
+        AuthRejected = "auth_rejected",
+        /// Postgres has no such database.
+        NoDatabase = "no_database",
     }
 }
 
@@ -77,7 +65,7 @@ pub struct Probe {
 }
 
 /// A connection to Valkey that is kept from probe to probe, so that a healthy probe costs no handshake.
-pub struct Held {
+pub struct PooledConnection {
     stream: Box<dyn Stream>,
     address: SocketAddr,
     since: Instant,
@@ -103,7 +91,7 @@ enum Stage {
 }
 
 /// Runs one probe within the target's timeout.
-pub async fn run(target: &Target, held: &mut Option<Held>, context: Context<'_>) -> Probe {
+pub async fn run(target: &Target, held: &mut Option<PooledConnection>, context: ProbeContext<'_>) -> Probe {
     let started = Instant::now();
     let mut progress = Progress::default();
     let outcome = match timeout(target.timeout, stages(target, held, context, &mut progress)).await {
@@ -118,8 +106,8 @@ pub async fn run(target: &Target, held: &mut Option<Held>, context: Context<'_>)
 
 async fn stages(
     target: &Target,
-    held: &mut Option<Held>,
-    context: Context<'_>,
+    held: &mut Option<PooledConnection>,
+    context: ProbeContext<'_>,
     progress: &mut Progress,
 ) -> Result<Detail, Failure> {
     let started = Instant::now();
@@ -152,7 +140,7 @@ async fn stages(
         Kind::Valkey => {
             let detail = valkey::ping(&mut stream).await?;
             // The new connection is asked before the old one goes.
-            *held = Some(Held { stream, address, since: started });
+            *held = Some(PooledConnection { stream, address, since: started });
             detail
         }
         Kind::Tcp => Detail::Connected,
@@ -162,7 +150,11 @@ async fn stages(
 }
 
 /// What a held connection's server answers; none if the connection is of no use any more.
-async fn ask_held(mut still: Held, held: &mut Option<Held>, progress: &mut Progress) -> Option<Detail> {
+async fn ask_held(
+    mut still: PooledConnection,
+    held: &mut Option<PooledConnection>,
+    progress: &mut Progress,
+) -> Option<Detail> {
     progress.stage = Stage::Protocol;
     let started = Instant::now();
     let detail = valkey::ping(&mut still.stream).await.ok()?;
@@ -171,7 +163,7 @@ async fn ask_held(mut still: Held, held: &mut Option<Held>, progress: &mut Progr
     Some(detail)
 }
 
-async fn resolve_stage(target: &Target, context: Context<'_>) -> Result<std::net::IpAddr, Failure> {
+async fn resolve_stage(target: &Target, context: ProbeContext<'_>) -> Result<std::net::IpAddr, Failure> {
     let resolved = resolve::resolve(context.status, &target.host)?;
     if let Some(name) = resolved.name.filter(|_| context.status.tun) {
         let answers = context.dns.addresses(&name, resolved.address.is_ipv6()).await?;

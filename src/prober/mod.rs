@@ -8,17 +8,17 @@ mod tests;
 pub use tailnet::Tailnet;
 
 use crate::config::{Config, Source, Target, needs_restart};
-use crate::diagnose::Below;
+use crate::diagnose::PingEvidence;
 use crate::metrics::{Metrics, ProbeOutcome};
 use crate::node::Node;
 use crate::probe::Timings;
-use crate::probe::look::Look;
+use crate::probe::path_probe::PathProbe;
 use crate::probe::resolve::{Interest, Resolved};
-use crate::probe::{Held, Probe};
+use crate::probe::{PooledConnection, Probe};
 use crate::reason::Failure;
 use crate::report::Reporter;
 use crate::schedule::Schedule;
-use crate::state::{Change, ProbeRecord, Probed, Round, Sighting, State, same_service};
+use crate::state::{Change, PeerObservation, ProbeRecord, Probed, Round, State, same_service};
 use crate::tailscale::Status;
 use futures_util::future::join_all;
 use slot::{Slot, is_void};
@@ -30,7 +30,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until};
 
 /// What a round looks at: the [`Tailnet`], or a test's script.
-pub trait World: Sync {
+pub trait Backend: Sync {
     /// The local tailscaled, with the peers that are of interest.
     fn status(&mut self, interest: &Interest) -> impl Future<Output = Result<Status, Failure>> + Send;
 
@@ -38,18 +38,23 @@ pub trait World: Sync {
     fn region_id(&mut self, code: &str) -> impl Future<Output = Option<u32>> + Send;
 
     /// One probe of a target while the node is fine; `held` lives until the next.
-    fn probe(&self, target: &Target, held: &mut Option<Held>, status: &Status) -> impl Future<Output = Probe> + Send;
+    fn probe(
+        &self,
+        target: &Target,
+        held: &mut Option<PooledConnection>,
+        status: &Status,
+    ) -> impl Future<Output = Probe> + Send;
 
-    /// One look at the path to a target's node; see [`crate::probe::look::look`].
+    /// One look at the path to a target's node; see [`crate::probe::path_probe::probe_path`].
     fn look(
         &self,
         resolved: &Resolved<'_>,
         sample_wanted: bool,
         round_trip_wanted: bool,
-    ) -> impl Future<Output = Look> + Send;
+    ) -> impl Future<Output = PathProbe> + Send;
 
     /// What the layers below TCP say of a silent target.
-    fn evidence(&self, resolved: &Resolved<'_>) -> impl Future<Output = Below> + Send;
+    fn evidence(&self, resolved: &Resolved<'_>) -> impl Future<Output = PingEvidence> + Send;
 }
 
 /// Runs the probes and records what they find out.
@@ -58,7 +63,7 @@ pub struct Prober<W> {
     metrics: Arc<Metrics>,
     source: Source,
     config: Arc<Config>,
-    world: W,
+    backend: W,
     schedule: Schedule,
     slots: Vec<Slot>,
     home: Option<Home>,
@@ -87,14 +92,14 @@ const BETWEEN_WAKES: Duration = Duration::from_secs(2);
 /// Over this time the worst lateness of a round is exported.
 const LAG_WINDOW: Duration = Duration::from_secs(60);
 
-impl<W: World> Prober<W> {
+impl<W: Backend> Prober<W> {
     /// A loop that has not begun.
     pub fn new(
         state: Arc<State>,
         metrics: Arc<Metrics>,
         config: Arc<Config>,
         source: Source,
-        world: W,
+        backend: W,
         pod_uid: &str,
     ) -> Self {
         let now = Instant::now();
@@ -103,7 +108,7 @@ impl<W: World> Prober<W> {
             state,
             metrics,
             source,
-            world,
+            backend,
             schedule,
             slots: Vec::new(),
             home: None,
@@ -158,7 +163,7 @@ impl<W: World> Prober<W> {
             slot.probing = slot.due <= started + slot.target.interval / 20;
         }
         let interest = Interest::of(self.slots.iter().map(|slot| &slot.target));
-        let answer = self.world.status(&interest).await;
+        let answer = self.backend.status(&interest).await;
         let mut node = match &answer {
             Ok(status) => Node::of(status, SystemTime::now()),
             Err(failure) => Node::unreachable(failure.clone()),
@@ -172,12 +177,12 @@ impl<W: World> Prober<W> {
             // reached now is known.
             self.slots.iter_mut().for_each(|slot| slot.probing = true);
         }
-        let (probes, sightings) = match &answer {
+        let (probes, observations) = match &answer {
             Ok(status) if node.is_fine() => self.probe_and_look(status, started).await,
             _ if was_running => (self.fail_all(&node), Vec::new()),
             _ => (Vec::new(), Vec::new()),
         };
-        self.record(Round { at: SystemTime::now(), node, probes, sightings, lag });
+        self.record(Round { at: SystemTime::now(), node, probes, observations, lag });
     }
 
     fn record(&mut self, round: Round) {
@@ -212,24 +217,24 @@ impl<W: World> Prober<W> {
         let known =
             |home: &Home| home.code == facts.home_region && (home.id.is_some() || home.asked.elapsed() < REGION_AGAIN);
         if !self.home.as_ref().is_some_and(known) {
-            let id = self.world.region_id(&facts.home_region).await;
+            let id = self.backend.region_id(&facts.home_region).await;
             self.home = Some(Home { code: facts.home_region.clone(), id, asked: Instant::now() });
         }
         facts.home_region_id = self.home.as_ref().and_then(|home| home.id);
     }
 
     /// Probes the targets that are due, and looks at every target's path meanwhile.
-    async fn probe_and_look(&mut self, status: &Status, now: Instant) -> (Vec<ProbeRecord>, Vec<Sighting>) {
-        let world = &self.world;
+    async fn probe_and_look(&mut self, status: &Status, now: Instant) -> (Vec<ProbeRecord>, Vec<PeerObservation>) {
+        let backend = &self.backend;
         let fall = self.config.fall;
         let results = join_all(self.slots.iter_mut().map(async |slot| {
-            let (probe, sighting) = slot.take_turn(now, fall, status, world).await;
-            (&slot.target, probe, sighting)
+            let (probe, observation) = slot.take_turn(now, fall, status, backend).await;
+            (&slot.target, probe, observation)
         }))
         .await;
-        let (mut records, mut sightings) = (Vec::new(), Vec::new());
-        for (target, probe, sighting) in results {
-            sightings.extend(sighting);
+        let (mut records, mut observations) = (Vec::new(), Vec::new());
+        for (target, probe, observation) in results {
+            observations.extend(observation);
             let Some(probe) = probe else { continue };
             say_probed(target, &probe);
             if is_void(target, &probe) {
@@ -238,7 +243,7 @@ impl<W: World> Prober<W> {
                 records.push(record(target.name.clone(), probe));
             }
         }
-        (records, sightings)
+        (records, observations)
     }
 
     /// While the node is at fault nothing is dialled, and each probe that is due has failed for the node's reason.

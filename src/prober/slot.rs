@@ -1,11 +1,11 @@
 //! A target's place in the loop: its turns, and what is remembered from one to the next.
 
-use super::World;
+use super::Backend;
 use crate::config::Target;
-use crate::diagnose::{Below, name_silence};
-use crate::probe::{Held, Probe, resolve};
+use crate::diagnose::{PingEvidence, refine_timeout};
+use crate::probe::{PooledConnection, Probe, resolve};
 use crate::reason::Reason;
-use crate::state::{Carrier, Sighting};
+use crate::state::{PeerObservation, TargetPeer};
 use crate::tailscale::Status;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -19,7 +19,7 @@ pub(super) struct Slot {
     pub look_due: Option<Instant>,
     /// When the last disco ping was sent.
     pinged: Option<Instant>,
-    held: Option<Held>,
+    held: Option<PooledConnection>,
     /// Failures in a row.
     failed: u32,
     /// What the last probe met, if it was mere silence.
@@ -31,7 +31,7 @@ pub(super) struct Slot {
 struct Silence {
     reason: Reason,
     /// What the layers below TCP said, and when.
-    evidence: Option<(Instant, Below)>,
+    evidence: Option<(Instant, PingEvidence)>,
 }
 
 impl Silence {
@@ -64,23 +64,23 @@ impl Slot {
         now: Instant,
         fall: u32,
         status: &Status,
-        world: &impl World,
-    ) -> (Option<Probe>, Option<Sighting>) {
+        backend: &impl Backend,
+    ) -> (Option<Probe>, Option<PeerObservation>) {
         let wanted = self.probing || self.look_due.is_some_and(|due| due <= now);
         // Asked while the probe waits, or a silence would be found out the later for being named.
         let last = self.silence.as_ref().filter(|_| self.failed + 1 >= fall);
         let evidence_wanted = last.is_some_and(Silence::asks_for_evidence);
         let Self { target, pinged, held, probing, .. } = self;
-        let sighting = sight(target, wanted, pinged, status, world);
+        let observation = sight(target, wanted, pinged, status, backend);
         if !*probing {
-            return (None, sighting.await);
+            return (None, observation.await);
         }
-        let meanwhile = async { if evidence_wanted { ask_below(target, status, world).await } else { None } };
-        let (probe, sighting, evidence) = tokio::join!(world.probe(target, held, status), sighting, meanwhile);
+        let meanwhile = async { if evidence_wanted { ask_below(target, status, backend).await } else { None } };
+        let (probe, observation, evidence) = tokio::join!(backend.probe(target, held, status), observation, meanwhile);
         if is_void(target, &probe) {
-            return (Some(probe), sighting);
+            return (Some(probe), observation);
         }
-        (Some(self.examine(probe, evidence, fall, status, world).await), sighting)
+        (Some(self.examine(probe, evidence, fall, status, backend).await), observation)
     }
 
     /// Takes part in a fault of the node, by which nothing was dialled.
@@ -93,10 +93,10 @@ impl Slot {
     async fn examine(
         &mut self,
         mut probe: Probe,
-        evidence: Option<Below>,
+        evidence: Option<PingEvidence>,
         fall: u32,
         status: &Status,
-        world: &impl World,
+        backend: &impl Backend,
     ) -> Probe {
         let before = self.silence.take();
         let Err(failure) = probe.outcome else {
@@ -104,19 +104,21 @@ impl Slot {
             return probe;
         };
         self.failed += 1;
-        if !failure.reason.is_silence() {
+        if !failure.reason.is_timeout() {
             probe.outcome = Err(failure);
             return probe;
         }
         let lasts = before.filter(|silence| silence.reason == failure.reason);
         let mut silence = lasts.unwrap_or(Silence { reason: failure.reason, evidence: None });
         let evidence = match evidence {
-            None if self.failed >= fall && silence.asks_for_evidence() => ask_below(&self.target, status, world).await,
+            None if self.failed >= fall && silence.asks_for_evidence() => {
+                ask_below(&self.target, status, backend).await
+            }
             asked => asked,
         };
         silence.evidence = evidence.map(|evidence| (Instant::now(), evidence)).or(silence.evidence);
         probe.outcome = Err(match silence.evidence {
-            Some((_, evidence)) => name_silence(failure, evidence),
+            Some((_, evidence)) => refine_timeout(failure, evidence),
             None => failure,
         });
         self.silence = Some(silence);
@@ -134,9 +136,9 @@ pub(super) fn is_void(target: &Target, probe: &Probe) -> bool {
 }
 
 /// What the layers below TCP say of a target's silence; none if the netmap knows no node that carries it.
-async fn ask_below(target: &Target, status: &Status, world: &impl World) -> Option<Below> {
+async fn ask_below(target: &Target, status: &Status, backend: &impl Backend) -> Option<PingEvidence> {
     let resolved = resolve::resolve(status, &target.host).ok()?;
-    Some(world.evidence(&resolved).await)
+    Some(backend.evidence(&resolved).await)
 }
 
 /// What is seen of the node that carries a target; none if the netmap knows none.
@@ -145,15 +147,15 @@ async fn sight(
     wanted: bool,
     pinged: &mut Option<Instant>,
     status: &Status,
-    world: &impl World,
-) -> Option<Sighting> {
+    backend: &impl Backend,
+) -> Option<PeerObservation> {
     let resolved = resolve::resolve(status, &target.host).ok()?;
     let round_trip_wanted = wanted && pinged.is_none_or(|last| last.elapsed() >= ROUND_TRIP_EVERY);
-    let look = world.look(&resolved, wanted, round_trip_wanted).await;
+    let look = backend.look(&resolved, wanted, round_trip_wanted).await;
     if look.round_trip.is_some() {
         *pinged = Some(Instant::now());
     }
     let peer = resolved.peer;
-    let carrier = Carrier { id: peer.id.clone(), address: resolved.address, key_expiry: peer.key_expiry };
-    Some(Sighting { target: target.name.clone(), carrier, look })
+    let carrier = TargetPeer { id: peer.id.clone(), address: resolved.address, key_expiry: peer.key_expiry };
+    Some(PeerObservation { target: target.name.clone(), carrier, look })
 }

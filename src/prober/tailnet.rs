@@ -1,12 +1,12 @@
-//! The world of a running agent: the tailnet, through the local tailscaled.
+//! The backend of a running agent: the tailnet, through the local tailscaled.
 
-use super::World;
+use super::Backend;
 use crate::config::Target;
-use crate::diagnose::Below;
+use crate::diagnose::PingEvidence;
 use crate::probe::dns::MagicDns;
-use crate::probe::look::{Look, look};
+use crate::probe::path_probe::{PathProbe, probe_path};
 use crate::probe::resolve::{Interest, Resolved};
-use crate::probe::{self, Context, Held, Probe, evidence};
+use crate::probe::{self, PooledConnection, Probe, ProbeContext, evidence};
 use crate::reason::Failure;
 use crate::tailscale::{Dialer, LocalApi, Observe, Peer, Status};
 use std::net::SocketAddr;
@@ -49,7 +49,7 @@ impl Tailnet {
 /// Longest time for looking up a DERP region's number.
 const REGION_TIMEOUT: Duration = Duration::from_secs(1);
 
-impl World for Tailnet {
+impl Backend for Tailnet {
     async fn status(&mut self, interest: &Interest) -> Result<Status, Failure> {
         let keep = |peer: &Peer| interest.wants(peer);
         let recent = |netmap: &Netmap| {
@@ -68,9 +68,14 @@ impl World for Tailnet {
     }
 
     /// Holds no more of `self` than it needs, for the kept connection is not `Sync`.
-    fn probe(&self, target: &Target, held: &mut Option<Held>, status: &Status) -> impl Future<Output = Probe> + Send {
+    fn probe(
+        &self,
+        target: &Target,
+        held: &mut Option<PooledConnection>,
+        status: &Status,
+    ) -> impl Future<Output = Probe> + Send {
         let (dialer, dns) = (self.local.dialer(), &self.dns);
-        async move { probe::run(target, held, Context { status, dialer, dns }).await }
+        async move { probe::run(target, held, ProbeContext { status, dialer, dns }).await }
     }
 
     async fn region_id(&mut self, code: &str) -> Option<u32> {
@@ -82,12 +87,12 @@ impl World for Tailnet {
         resolved: &Resolved<'_>,
         sample_wanted: bool,
         round_trip_wanted: bool,
-    ) -> impl Future<Output = Look> + Send {
+    ) -> impl Future<Output = PathProbe> + Send {
         let dialer = self.local.dialer();
-        look(resolved, sample_wanted, round_trip_wanted, dialer)
+        probe_path(resolved, sample_wanted, round_trip_wanted, dialer)
     }
 
-    fn evidence(&self, resolved: &Resolved<'_>) -> impl Future<Output = Below> + Send {
+    fn evidence(&self, resolved: &Resolved<'_>) -> impl Future<Output = PingEvidence> + Send {
         evidence::gather(resolved.address, &resolved.peer.addresses, self.local.dialer())
     }
 }

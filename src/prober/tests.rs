@@ -1,9 +1,9 @@
-//! The loop with a script for a world and a paused clock: when it probes, what it counts.
+//! The loop with a script for a backend and a paused clock: when it probes, what it counts.
 
 use super::slot::STALL;
 use super::*;
 use crate::config::Environment;
-use crate::diagnose::Seen;
+use crate::diagnose::PingOutcome;
 use crate::health::TrackState;
 use crate::metrics::Build;
 use crate::probe::Detail;
@@ -14,19 +14,23 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use tokio::time::{sleep, sleep_until};
 
-/// What a world has to say of paths, where nobody asks.
+/// What a backend has to say of paths, where nobody asks.
 macro_rules! no_paths {
     () => {
         async fn region_id(&mut self, _: &str) -> Option<u32> {
             None
         }
 
-        async fn look(&self, _: &Resolved<'_>, _: bool, _: bool) -> Look {
-            Look::default()
+        async fn look(&self, _: &Resolved<'_>, _: bool, _: bool) -> PathProbe {
+            PathProbe::default()
         }
 
-        async fn evidence(&self, _: &Resolved<'_>) -> Below {
-            Below { disco: Seen::Untold, tunnel: Seen::Untold, full_size: Seen::Untold }
+        async fn evidence(&self, _: &Resolved<'_>) -> PingEvidence {
+            PingEvidence {
+                disco: PingOutcome::Inconclusive,
+                tunnel: PingOutcome::Inconclusive,
+                full_size: PingOutcome::Inconclusive,
+            }
         }
     };
 }
@@ -37,11 +41,11 @@ mod soak;
 /// What a probe comes to, and how long it takes.
 type Outcome = (Duration, Result<Detail, Reason>);
 
-/// A world that follows a script and writes down what it was asked.
+/// A backend that follows a script and writes down what it was asked.
 struct Script<F> {
     begun: Instant,
     node: Box<dyn Fn(Duration) -> Result<Status, Failure> + Send + Sync>,
-    /// Told the target's name, how many probes of it there were, and the time since the start.
+    /// StatusPath the target's name, how many probes of it there were, and the time since the start.
     probe: F,
     seen: Turns,
 }
@@ -55,12 +59,12 @@ struct Turn {
     ended: f64,
 }
 
-impl<F: Fn(&str, usize, Duration) -> Outcome + Send + Sync> World for Script<F> {
+impl<F: Fn(&str, usize, Duration) -> Outcome + Send + Sync> Backend for Script<F> {
     async fn status(&mut self, _: &Interest) -> Result<Status, Failure> {
         (self.node)(self.begun.elapsed())
     }
 
-    async fn probe(&self, target: &Target, _: &mut Option<Held>, _: &Status) -> Probe {
+    async fn probe(&self, target: &Target, _: &mut Option<PooledConnection>, _: &Status) -> Probe {
         let started = self.begun.elapsed();
         let before = lock(&self.seen).get(&target.name).map_or(0, Vec::len);
         let (took, outcome) = (self.probe)(&target.name, before, started);
@@ -147,8 +151,8 @@ where
     let (metrics, state) = books(&config);
     let begun = Instant::now();
     let seen = Turns::default();
-    let world = Script { begun, node: Box::new(node), probe, seen: Arc::clone(&seen) };
-    let prober = Prober::new(Arc::clone(&state), Arc::clone(&metrics), config, source, world, uid);
+    let backend = Script { begun, node: Box::new(node), probe, seen: Arc::clone(&seen) };
+    let prober = Prober::new(Arc::clone(&state), Arc::clone(&metrics), config, source, backend, uid);
     let (stop, stopped) = watch::channel(false);
     let end = async {
         sleep_until(begun + length).await;

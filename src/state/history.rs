@@ -5,7 +5,7 @@
 
 use super::{Change, Snapshot, TargetView};
 use crate::health::{TrackState, Transition};
-use crate::path::{Path, Region};
+use crate::path::{DerpRegion, Path};
 use crate::probe::Timings;
 use crate::reason::Failure;
 use std::collections::VecDeque;
@@ -19,15 +19,15 @@ pub const KEPT: usize = 16;
 /// The last changes, oldest first.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct History {
-    turns: VecDeque<Turn>,
-    reroutings: VecDeque<Rerouting>,
+    state_changes: VecDeque<StateChange>,
+    path_changes: VecDeque<PathChange>,
     /// When another node last came to carry the target.
     pub moved: Option<SystemTime>,
 }
 
 /// A change of state.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Turn {
+pub struct StateChange {
     /// When.
     pub at: SystemTime,
     /// The state left behind.
@@ -46,7 +46,7 @@ pub struct Turn {
 
 /// A change of path.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rerouting {
+pub struct PathChange {
     /// When.
     pub at: SystemTime,
     /// The path left behind.
@@ -54,10 +54,10 @@ pub struct Rerouting {
     /// The path taken.
     pub to: Path,
     /// Its DERP region; none unless `to` is DERP.
-    pub region: Option<Region>,
+    pub region: Option<DerpRegion>,
 }
 
-impl Turn {
+impl StateChange {
     /// A change about which no more is known.
     pub(super) fn new(transition: Transition, at: SystemTime, now: Instant) -> Self {
         let Transition { from, to, since } = transition;
@@ -68,21 +68,21 @@ impl Turn {
 
 impl History {
     /// Changes of state, newest first.
-    pub fn turns(&self) -> impl Iterator<Item = &Turn> {
-        self.turns.iter().rev()
+    pub fn state_changes(&self) -> impl Iterator<Item = &StateChange> {
+        self.state_changes.iter().rev()
     }
 
     /// Changes of path, newest first.
-    pub fn reroutings(&self) -> impl Iterator<Item = &Rerouting> {
-        self.reroutings.iter().rev()
+    pub fn path_changes(&self) -> impl Iterator<Item = &PathChange> {
+        self.path_changes.iter().rev()
     }
 
-    pub(super) fn turned(&mut self, turn: Turn) {
-        keep(&mut self.turns, turn);
+    pub(super) fn record_state(&mut self, change: StateChange) {
+        keep(&mut self.state_changes, change);
     }
 
-    pub(super) fn rerouted(&mut self, rerouting: Rerouting) {
-        keep(&mut self.reroutings, rerouting);
+    pub(super) fn record_path(&mut self, path_change: PathChange) {
+        keep(&mut self.path_changes, path_change);
     }
 }
 
@@ -91,10 +91,10 @@ impl Snapshot {
     pub(super) fn remember(&mut self, change: &Change, at: SystemTime, now: Instant) {
         match change {
             Change::Node(transition) => {
-                let turn = Turn { failure: self.node.fault.clone(), ..Turn::new(*transition, at, now) };
-                Arc::make_mut(&mut self.node_history).turned(turn);
+                let change = StateChange { failure: self.node.fault.clone(), ..StateChange::new(*transition, at, now) };
+                Arc::make_mut(&mut self.node_history).record_state(change);
             }
-            Change::Target(target, _) | Change::Path(target, _) | Change::Carrier(target, ..) => {
+            Change::Target(target, _) | Change::Path(target, _) | Change::TargetPeer(target, ..) => {
                 if let Some(view) = self.targets.iter_mut().find(|view| view.target.name == *target) {
                     view.remember(change, at, now);
                 }
@@ -111,13 +111,13 @@ impl TargetView {
                 let timings = self.last.as_ref().map(|probed| probed.timings).unwrap_or_default();
                 let failure = self.last.as_ref().and_then(|probed| probed.outcome.as_ref().err().cloned());
                 let path = Some(self.path.path());
-                history.turned(Turn { failure, timings, path, ..Turn::new(*transition, at, now) });
+                history.record_state(StateChange { failure, timings, path, ..StateChange::new(*transition, at, now) });
             }
             Change::Path(_, change) => {
                 let region = self.path.region().cloned();
-                history.rerouted(Rerouting { at, from: change.from, to: change.to, region });
+                history.record_path(PathChange { at, from: change.from, to: change.to, region });
             }
-            Change::Carrier(..) => history.moved = Some(at),
+            Change::TargetPeer(..) => history.moved = Some(at),
             Change::Node(_) => {}
         }
     }
@@ -134,27 +134,27 @@ fn keep<T>(changes: &mut VecDeque<T>, change: T) {
 mod tests {
     use super::*;
 
-    fn turn(second: u64) -> Turn {
+    fn change(second: u64) -> StateChange {
         let now = Instant::now();
         let at = SystemTime::UNIX_EPOCH + Duration::from_secs(second);
-        Turn::new(Transition { from: TrackState::Up, to: TrackState::Down, since: now }, at, now)
+        StateChange::new(Transition { from: TrackState::Up, to: TrackState::Down, since: now }, at, now)
     }
 
     #[test]
     fn the_newest_changes_stay_and_a_path_that_flaps_pushes_out_no_state() {
         let mut history = History::default();
-        history.turned(turn(1));
+        history.record_state(change(1));
         for second in 0..100 {
             let at = SystemTime::UNIX_EPOCH + Duration::from_secs(second);
-            history.rerouted(Rerouting { at, from: Path::Direct, to: Path::Idle, region: None });
+            history.record_path(PathChange { at, from: Path::Direct, to: Path::Idle, region: None });
         }
-        assert_eq!(history.turns().count(), 1);
+        assert_eq!(history.state_changes().count(), 1);
         let seconds = |at: SystemTime| at.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
-        let kept: Vec<_> = history.reroutings().map(|change| seconds(change.at)).collect();
+        let kept: Vec<_> = history.path_changes().map(|change| seconds(change.at)).collect();
         assert_eq!(kept, (84..100).rev().collect::<Vec<_>>());
-        (2..40).for_each(|second| history.turned(turn(second)));
+        (2..40).for_each(|second| history.record_state(change(second)));
         assert_eq!(
-            history.turns().map(|turn| seconds(turn.at)).collect::<Vec<_>>(),
+            history.state_changes().map(|change| seconds(change.at)).collect::<Vec<_>>(),
             (24..40).rev().collect::<Vec<_>>()
         );
     }

@@ -3,14 +3,15 @@
 mod history;
 mod target;
 
-pub use history::{History, KEPT, Rerouting, Turn};
-pub use target::{Carrier, Probed, RoundTrip, TargetView, same_service};
+pub use history::{History, KEPT, PathChange, StateChange};
+pub use target::{Probed, RoundTrip, TargetPeer, TargetView, same_service};
 
 use crate::config::{Config, Gate, Mode};
 use crate::health::{self, NODE_CHECK, Thresholds, Track, TrackState, Transition, Verdict};
 use crate::node::Node;
 use crate::path;
-use crate::probe::look::Look;
+use crate::probe::path_probe::PathProbe;
+use crate::slug::slug_enum;
 use crate::tailscale::Warning;
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -47,7 +48,7 @@ pub struct Snapshot {
     /// Was every required target up at some time?
     pub reached: bool,
     /// Why the startup gate opened; none while it is shut.
-    pub gate: Option<Release>,
+    pub gate: Option<GateRelease>,
     /// SIGTERM was received.
     pub draining: bool,
     /// Worst lateness of a round in the last minute.
@@ -56,25 +57,15 @@ pub struct Snapshot {
     pub warnings: Vec<Warning>,
 }
 
-/// Why the startup gate opened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Release {
-    /// What it waited for came true.
-    Condition,
-    /// The release time was over.
-    Timeout,
-    /// There is no gate.
-    Disabled,
-}
-
-impl Release {
-    /// The label value.
-    pub const fn slug(self) -> &'static str {
-        match self {
-            Self::Condition => "condition",
-            Self::Timeout => "timeout",
-            Self::Disabled => "disabled",
-        }
+slug_enum! {
+    /// Why the startup gate opened.
+    pub enum GateRelease {
+        /// What it waited for came true.
+        Condition = "condition",
+        /// The release time was over.
+        Timeout = "timeout",
+        /// There is no gate.
+        Disabled = "disabled",
     }
 }
 
@@ -97,8 +88,8 @@ impl Snapshot {
     pub fn verdict_without(&self, mode: Mode, excluded: &[&str]) -> Verdict {
         let counts = |name: &str| !excluded.contains(&name);
         let node = if counts(NODE_CHECK) { self.node_track.state() } else { TrackState::Up };
-        let standings: Vec<_> = self.targets.iter().map(TargetView::standing).filter(|s| counts(s.name)).collect();
-        health::verdict(mode, node, &standings, self.reached, self.draining)
+        let targets: Vec<_> = self.targets.iter().map(TargetView::health).filter(|s| counts(s.name)).collect();
+        health::verdict(mode, node, &targets, self.reached, self.draining)
     }
 
     /// Ready in the mode in force?
@@ -133,20 +124,20 @@ pub struct Round {
     /// The targets whose turn it was.
     pub probes: Vec<ProbeRecord>,
     /// What was seen of the targets' nodes; nothing while the node is at fault.
-    pub sightings: Vec<Sighting>,
+    pub observations: Vec<PeerObservation>,
     /// Worst lateness of a round in the last minute.
     pub lag: Duration,
 }
 
 /// What a round saw of a target's node.
 #[derive(Clone, Debug)]
-pub struct Sighting {
+pub struct PeerObservation {
     /// The target's name.
     pub target: String,
     /// The node that carries it.
-    pub carrier: Carrier,
+    pub carrier: TargetPeer,
     /// What was seen of the path to it.
-    pub look: Look,
+    pub look: PathProbe,
 }
 
 /// One finished probe. A void one is not recorded.
@@ -166,15 +157,15 @@ pub enum Change {
     /// A target's track.
     Target(String, Transition),
     /// A target's path.
-    Path(String, path::Change),
+    Path(String, path::PathTransition),
     /// Another node carries a target: its address before, and now.
-    Carrier(String, IpAddr, IpAddr),
+    TargetPeer(String, IpAddr, IpAddr),
 }
 
 impl State {
     /// The state before the first round.
     pub fn new(config: Arc<Config>, now: Instant, wall: SystemTime) -> Self {
-        let gate = (config.startup_gate == Gate::None).then_some(Release::Disabled);
+        let gate = (config.startup_gate == Gate::None).then_some(GateRelease::Disabled);
         let targets = config.targets.iter().map(|target| TargetView::new(target.clone(), now)).collect();
         let snapshot = Snapshot {
             at: now,
@@ -211,8 +202,8 @@ impl State {
             return changes;
         }
         inner.lag = round.lag;
-        let definite = round.node.fault.as_ref().is_some_and(|fault| fault.reason.is_definite());
-        let fall = if definite { inner.config.fall.min(DEFINITE_FALL) } else { inner.config.fall };
+        let persistent = round.node.fault.as_ref().is_some_and(|fault| fault.reason.is_persistent());
+        let fall = if persistent { inner.config.fall.min(PERSISTENT_FALL) } else { inner.config.fall };
         let thresholds = Thresholds { rise: inner.config.rise, fall };
         // A node that was never Running was starting, and has nothing to recover from.
         let node_rise = if inner.was_running { inner.config.rise } else { 1 };
@@ -225,8 +216,8 @@ impl State {
             changes.extend(inner.record_probe(record, thresholds, now));
         }
         for view in &mut inner.targets {
-            let sighting = round.sightings.iter().find(|sighting| sighting.target == view.target.name);
-            changes.extend(view.sight(sighting, now));
+            let observation = round.observations.iter().find(|observation| observation.target == view.target.name);
+            changes.extend(view.sight(observation, now));
         }
         for change in &changes {
             inner.remember(change, round.at, now);
@@ -274,9 +265,9 @@ impl State {
             return;
         }
         if inner.gate_condition() {
-            inner.gate = Some(Release::Condition);
+            inner.gate = Some(GateRelease::Condition);
         } else if now.duration_since(self.started) >= inner.config.startup_release {
-            inner.gate = Some(Release::Timeout);
+            inner.gate = Some(GateRelease::Timeout);
         }
     }
 
@@ -286,7 +277,7 @@ impl State {
 }
 
 /// Rounds after which a node fault that does not flicker takes node and targets down (design, "Timing").
-const DEFINITE_FALL: u32 = 2;
+const PERSISTENT_FALL: u32 = 2;
 
 impl Snapshot {
     fn record_probe(&mut self, record: ProbeRecord, thresholds: Thresholds, now: Instant) -> Option<Change> {

@@ -1,11 +1,11 @@
 //! One target's part of the state.
 
 use super::history::History;
-use super::{Change, Sighting};
+use super::{Change, PeerObservation};
 use crate::config::{Expect, Target};
-use crate::health::{Standing, Thresholds, Track, TrackState, Transition};
-use crate::path::{Path, Sample, Tracker};
-use crate::probe::look::Look;
+use crate::health::{TargetHealth, Thresholds, Track, TrackState, Transition};
+use crate::path::{Path, PathTracker, Sample};
+use crate::probe::path_probe::PathProbe;
 use crate::probe::{Detail, Timings};
 use crate::reason::Failure;
 use crate::schedule::Pace;
@@ -24,11 +24,11 @@ pub struct TargetView {
     /// Was it up at some time?
     pub reached: bool,
     /// The node that carries it, as it was last seen in the netmap.
-    pub peer: Option<Carrier>,
+    pub peer: Option<TargetPeer>,
     /// How often another node came to carry it.
     pub peer_changes: u64,
     /// Over which path packets reach it.
-    pub path: Tracker,
+    pub path: PathTracker,
     /// Round trip of disco pings.
     pub round_trip: RoundTrip,
     /// The last probe; none before the first.
@@ -43,7 +43,7 @@ pub struct TargetView {
 
 /// The node that carries a target.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Carrier {
+pub struct TargetPeer {
     /// Its stable id.
     pub id: String,
     /// The target's address.
@@ -96,7 +96,7 @@ impl TargetView {
             reached: false,
             peer: None,
             peer_changes: 0,
-            path: Tracker::new(now),
+            path: PathTracker::new(now),
             round_trip: RoundTrip::default(),
             last: None,
             last_success: None,
@@ -105,22 +105,23 @@ impl TargetView {
         }
     }
 
-    pub(super) fn sight(&mut self, sighting: Option<&Sighting>, now: Instant) -> Vec<Change> {
+    pub(super) fn sight(&mut self, observation: Option<&PeerObservation>, now: Instant) -> Vec<Change> {
         let name = || self.target.name.clone();
         let mut changes = Vec::new();
-        let carrier = sighting.map(|sighting| &sighting.carrier);
+        let carrier = observation.map(|observation| &observation.carrier);
         if let (Some(old), Some(new)) = (&self.peer, carrier)
             && (&old.id, old.address) != (&new.id, new.address)
         {
             self.peer_changes += 1;
-            changes.push(Change::Carrier(name(), old.address, new.address));
+            changes.push(Change::TargetPeer(name(), old.address, new.address));
         }
-        let look = sighting.map_or(Look { sample: Some(Sample::Gone), round_trip: None }, |found| found.look.clone());
+        let look =
+            observation.map_or(PathProbe { sample: Some(Sample::Gone), round_trip: None }, |found| found.look.clone());
         let change = look.sample.and_then(|sample| self.path.observe(sample, now));
         changes.extend(change.map(|change| Change::Path(name(), change)));
         match look.round_trip {
             Some(answer) => self.round_trip.note(answer),
-            None if sighting.is_none() => self.round_trip = RoundTrip::default(),
+            None if observation.is_none() => self.round_trip = RoundTrip::default(),
             None => {}
         }
         if carrier.is_some() || self.peer.is_none() {
@@ -143,8 +144,8 @@ impl TargetView {
         self.last.as_ref().and_then(|probed| probed.outcome.as_ref().err())
     }
 
-    pub(super) fn standing(&self) -> Standing<'_> {
-        Standing {
+    pub(super) fn health(&self) -> TargetHealth<'_> {
+        TargetHealth {
             name: &self.target.name,
             required: self.target.required,
             state: self.track.state(),
@@ -185,7 +186,7 @@ pub fn same_service(old: &Target, new: &Target) -> bool {
 mod tests {
     use super::*;
     use crate::config::{Environment, Source};
-    use crate::path::Region;
+    use crate::path::DerpRegion;
 
     fn view(expect: Expect) -> TargetView {
         let environment: Environment = [("TELLTAIL_TARGETS", "postgres://db:5432")].into_iter().collect();
@@ -193,24 +194,29 @@ mod tests {
         TargetView::new(Target { expect, ..config.targets[0].clone() }, Instant::now())
     }
 
-    fn sighting(id: &str, address: &str, sample: Option<Sample>, round_trip: Option<Option<Duration>>) -> Sighting {
-        let carrier = Carrier { id: id.to_owned(), address: address.parse().expect("an address"), key_expiry: None };
-        Sighting { target: "db".to_owned(), carrier, look: Look { sample, round_trip } }
+    fn observation(
+        id: &str,
+        address: &str,
+        sample: Option<Sample>,
+        round_trip: Option<Option<Duration>>,
+    ) -> PeerObservation {
+        let carrier = TargetPeer { id: id.to_owned(), address: address.parse().expect("an address"), key_expiry: None };
+        PeerObservation { target: "db".to_owned(), carrier, look: PathProbe { sample, round_trip } }
     }
 
     #[test]
     fn another_node_or_address_is_a_change_and_coming_back_is_none() {
         let (mut view, now) = (view(Expect::Any), Instant::now());
-        let seen = |id, address| sighting(id, address, None, None);
+        let seen = |id, address| observation(id, address, None, None);
         assert_eq!(view.sight(Some(&seen("n1", "100.64.0.2")), now), [], "the first one is no change");
         assert_eq!(view.sight(Some(&seen("n1", "100.64.0.2")), now), []);
         // Unseen for a while, for example while the node is down: the same one again is no change.
         assert_eq!(view.sight(None, now), []);
         assert_eq!(view.sight(Some(&seen("n1", "100.64.0.2")), now), []);
         let of = |address: &str| -> IpAddr { address.parse().expect("an address") };
-        let moved = Change::Carrier("db".to_owned(), of("100.64.0.2"), of("100.64.0.3"));
+        let moved = Change::TargetPeer("db".to_owned(), of("100.64.0.2"), of("100.64.0.3"));
         assert_eq!(view.sight(Some(&seen("n1", "100.64.0.3")), now), [moved]);
-        let replaced = Change::Carrier("db".to_owned(), of("100.64.0.3"), of("100.64.0.3"));
+        let replaced = Change::TargetPeer("db".to_owned(), of("100.64.0.3"), of("100.64.0.3"));
         assert_eq!(view.sight(Some(&seen("n2", "100.64.0.3")), now), [replaced]);
         assert_eq!(view.peer_changes, 2);
     }
@@ -219,12 +225,12 @@ mod tests {
     fn who_is_not_seen_has_no_path_and_no_round_trip_but_is_remembered() {
         let (mut view, now) = (view(Expect::Any), Instant::now());
         let trip = Duration::from_millis(3);
-        let seen = sighting("n1", "100.64.0.2", Some(Sample::Direct), Some(Some(trip)));
+        let seen = observation("n1", "100.64.0.2", Some(Sample::Direct), Some(Some(trip)));
         let change = path_change(Path::Unknown, Path::Direct);
         assert_eq!(view.sight(Some(&seen), now), [change]);
         assert_eq!((view.path.path(), view.round_trip.get()), (Path::Direct, Some(trip)));
         // A look that could not tell changes nothing.
-        assert_eq!(view.sight(Some(&sighting("n1", "100.64.0.2", None, None)), now), []);
+        assert_eq!(view.sight(Some(&observation("n1", "100.64.0.2", None, None)), now), []);
         assert_eq!((view.path.path(), view.round_trip.get()), (Path::Direct, Some(trip)));
         assert_eq!(view.sight(None, now), [path_change(Path::Direct, Path::Unknown)]);
         assert_eq!((view.path.path(), view.round_trip.get()), (Path::Unknown, None));
@@ -232,14 +238,14 @@ mod tests {
     }
 
     fn path_change(from: Path, to: Path) -> Change {
-        Change::Path("db".to_owned(), crate::path::Change { from, to })
+        Change::Path("db".to_owned(), crate::path::PathTransition { from, to })
     }
 
     #[test]
     fn one_missed_pong_leaves_the_round_trip_and_two_in_a_row_take_it() {
         let (mut view, now, trip) = (view(Expect::Any), Instant::now(), Duration::from_millis(3));
         let mut known = |pong: Option<Duration>| {
-            view.sight(Some(&sighting("n1", "100.64.0.2", None, Some(pong))), now);
+            view.sight(Some(&observation("n1", "100.64.0.2", None, Some(pong))), now);
             view.round_trip.get().is_some()
         };
         let pongs = [None, Some(trip), None, Some(trip), None, None, None, Some(trip)];
@@ -248,7 +254,7 @@ mod tests {
 
     #[test]
     fn only_a_known_path_can_break_what_is_expected() {
-        let region = || Region { id: 1, code: "nyc".to_owned() };
+        let region = || DerpRegion { id: 1, code: "nyc".to_owned() };
         let samples = [Sample::Direct, Sample::PeerRelay, Sample::Derp(region()), Sample::Idle, Sample::Gone];
         let unexpected = |expect| {
             samples.clone().map(|sample| {
@@ -256,7 +262,7 @@ mod tests {
                 // As often as even the slowest verdict takes.
                 for second in [0, 3, 7] {
                     let now = Instant::now() + Duration::from_secs(second);
-                    view.sight(Some(&sighting("n1", "100.64.0.2", Some(sample.clone()), None)), now);
+                    view.sight(Some(&observation("n1", "100.64.0.2", Some(sample.clone()), None)), now);
                 }
                 view.path_is_unexpected()
             })

@@ -57,7 +57,7 @@ impl Answer {
 
     pub(super) fn of<T>(result: &Result<T, Failure>) -> Self {
         match result {
-            Err(failure) if failure.reason.is_nodes() => Self::None,
+            Err(failure) if failure.reason.is_node_fault() => Self::None,
             Ok(_) | Err(_) => Self::Ok,
         }
     }

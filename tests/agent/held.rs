@@ -8,7 +8,7 @@ use tailscaled_sim::services::Valkey;
 use telltail::agent::MAGIC_DNS;
 use telltail::config::{Environment, Source, Target};
 use telltail::probe::dns::MagicDns;
-use telltail::probe::{Context, Detail, Held, run};
+use telltail::probe::{Detail, PooledConnection, ProbeContext, run};
 use telltail::reason::Reason;
 use telltail::tailscale::LocalApi;
 use tokio::time::{advance, pause, resume};
@@ -16,7 +16,7 @@ use tokio::time::{advance, pause, resume};
 struct Prober {
     target: Target,
     local: LocalApi,
-    held: Option<Held>,
+    held: Option<PooledConnection>,
 }
 
 impl Prober {
@@ -29,7 +29,7 @@ impl Prober {
 
     async fn probe(&mut self) -> Result<Detail, Reason> {
         let status = self.local.status(true, &|_| true).await.expect("tailscaled is fine");
-        let context = Context { status: &status, dialer: self.local.dialer(), dns: &MagicDns::new(MAGIC_DNS) };
+        let context = ProbeContext { status: &status, dialer: self.local.dialer(), dns: &MagicDns::new(MAGIC_DNS) };
         run(&self.target, &mut self.held, context).await.outcome.map_err(|failure| failure.reason)
     }
 }

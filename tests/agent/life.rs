@@ -71,7 +71,7 @@ async fn a_tailscaled_that_is_starting_is_told_quietly_and_one_that_never_comes_
     let mut look = |second: u64, node: Node| {
         let now = begun + Duration::from_secs(second);
         let round =
-            Round { at: SystemTime::now(), node, probes: Vec::new(), sightings: Vec::new(), lag: Duration::ZERO };
+            Round { at: SystemTime::now(), node, probes: Vec::new(), observations: Vec::new(), lag: Duration::ZERO };
         let changes = state.record(round, now);
         reporter.report(&changes, &state.snapshot(now), now);
         state.snapshot(now).node_track.state()

@@ -8,10 +8,10 @@ use std::path::Path;
 use std::time::Duration;
 use tailscaled_sim::services::{Dns, Postgres, Server, Socks5, Valkey};
 use tailscaled_sim::{Mode, Peer, Tailscaled};
-use telltail::agent::{self, Broken, Place, Signal};
+use telltail::agent::{self, AgentError, RuntimeEnv, Signal};
+use telltail::command_hint::PodContext;
 use telltail::config::{Environment, Source};
 use telltail::doctor::{self, Report};
-use telltail::next::Home;
 use telltail::probe::resolver::Resolver;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -133,7 +133,7 @@ impl Rig {
     pub async fn doctor(&self, settings: &[(&str, &str)], resolver: Option<Resolver>) -> Report {
         let environment = self.environment(settings, None);
         let config = Source::new(environment, None).load().expect("a configuration that holds").config;
-        let home = Home { socket: config.socket.clone(), ..Home::default() };
+        let home = PodContext { socket: config.socket.clone(), ..PodContext::default() };
         let (uid, socket_owner) = (65532, Some(65533));
         let place = doctor::Place { magic_dns: self.dns.addr(), resolver, uid, socket_owner, home };
         doctor::examine(&config, &place, None).await
@@ -160,7 +160,7 @@ pub struct Agent {
     pub address: SocketAddr,
     pub log: Log,
     pub signals: mpsc::Sender<Signal>,
-    running: JoinSet<Result<(), Broken>>,
+    running: JoinSet<Result<(), AgentError>>,
 }
 
 impl Agent {
@@ -171,7 +171,7 @@ impl Agent {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let (signals, receiver) = mpsc::channel(8);
-        let place = Place { pod_uid: "a-pod".to_owned(), magic_dns };
+        let place = RuntimeEnv { pod_uid: "a-pod".to_owned(), magic_dns };
         let mut running = JoinSet::new();
         running.spawn(agent::run(config, source, place, listener, receiver));
         Self { address, log, signals, running }

@@ -49,12 +49,12 @@ struct Shape {
     facts: Option<(bool, bool)>,
     /// Of each target: none before its first probe, else how the last one ended.
     last: Vec<Option<Result<(), Reason>>>,
-    gate: Option<telltail::state::Release>,
+    gate: Option<telltail::state::GateRelease>,
 }
 
 fn shape() -> impl Strategy<Value = Shape> {
-    use telltail::state::Release;
-    let releases = vec![None, Some(Release::Condition), Some(Release::Timeout), Some(Release::Disabled)];
+    use telltail::state::GateRelease;
+    let releases = vec![None, Some(GateRelease::Condition), Some(GateRelease::Timeout), Some(GateRelease::Disabled)];
     let reason = prop::sample::select(Reason::ALL.to_vec());
     let outcome = prop::option::of(prop_oneof![Just(Ok(())), reason.prop_map(Err)]);
     let nodes = prop::sample::select(NodeState::ALL.to_vec());

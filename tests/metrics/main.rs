@@ -14,9 +14,9 @@ use telltail::config::{Config, Depth, Host, Kind, Mode, Target, Via};
 use telltail::health::TrackState;
 use telltail::metrics::{Metrics, ProbeOutcome};
 use telltail::node::{Node, NodeState};
-use telltail::reason::{Failure, Reason, Speaker};
+use telltail::reason::{AppliesTo, Failure, Reason};
 use telltail::schedule::Pace;
-use telltail::state::{Release, Snapshot, State};
+use telltail::state::{GateRelease, Snapshot, State};
 use tokio::time::Instant;
 
 fn fresh(config: &Config) -> Snapshot {
@@ -131,18 +131,18 @@ fn a_target_has_the_reasons_that_its_kind_can_have() {
     let plain = |kind| sample::target("t", kind, 1);
     let proxy = Via::Socks5(([127, 0, 0, 1], 1055).into());
     let user = Some("telltail".to_owned());
-    let cases: [(Target, &[Speaker]); 6] = [
-        (plain(Kind::Postgres), &[Speaker::Protocol]),
-        (Target { user: user.clone(), ..plain(Kind::Postgres) }, &[Speaker::Protocol, Speaker::Postgres]),
+    let cases: [(Target, &[AppliesTo]); 6] = [
+        (plain(Kind::Postgres), &[AppliesTo::Protocol]),
+        (Target { user: user.clone(), ..plain(Kind::Postgres) }, &[AppliesTo::Protocol, AppliesTo::Postgres]),
         (Target { user, depth: Depth::Tcp, ..plain(Kind::Postgres) }, &[]),
-        (plain(Kind::Valkey), &[Speaker::Protocol, Speaker::Valkey]),
+        (plain(Kind::Valkey), &[AppliesTo::Protocol, AppliesTo::Valkey]),
         (plain(Kind::Tcp), &[]),
-        (Target { via: proxy, ..plain(Kind::Tcp) }, &[Speaker::Socks]),
+        (Target { via: proxy, ..plain(Kind::Tcp) }, &[AppliesTo::Socks]),
     ];
     for (target, speakers) in cases {
         let config = sample::config(vec![target]);
         let (_, metrics) = sample::metrics(&config);
-        let can = |r: &&Reason| r.speaker() == Speaker::Any || speakers.contains(&r.speaker());
+        let can = |r: &&Reason| r.applies_to() == AppliesTo::Any || speakers.contains(&r.applies_to());
         let expected: BTreeSet<_> = Reason::ALL.iter().filter(can).map(|r| r.slug().to_owned()).collect();
         assert_eq!(reasons(&page(&metrics, &fresh(&config)), "t"), expected, "{:?}", config.targets);
     }
@@ -229,7 +229,7 @@ fn the_way_in_force_is_told() {
 fn the_rest_of_the_snapshot_is_on_the_page() {
     let (_, metrics, mut snapshot) = sample::everything();
     snapshot.draining = true;
-    snapshot.gate = Some(Release::Timeout);
+    snapshot.gate = Some(GateRelease::Timeout);
     snapshot.reload.problem = Some("line 3: unknown key".to_owned());
     snapshot.lag = Duration::from_millis(1500);
     snapshot.targets[0].pace = Pace::Down(Duration::from_secs(30));

@@ -7,12 +7,12 @@ use telltail::config::{Config, Depth, Expect, Gate, Host, Kind, Listen, LogForma
 use telltail::health::TrackState;
 use telltail::metrics::{Build, Metrics, ProbeOutcome};
 use telltail::node::{Facts, Node, NodeState};
-use telltail::path::{Region, Sample};
+use telltail::path::{DerpRegion, Sample};
 use telltail::probe::Detail;
 use telltail::probe::Timings;
-use telltail::probe::look::Look;
+use telltail::probe::path_probe::PathProbe;
 use telltail::reason::{Failure, Reason};
-use telltail::state::{Carrier, Change, ProbeRecord, Probed, Round, Sighting, Snapshot, State};
+use telltail::state::{Change, PeerObservation, ProbeRecord, Probed, Round, Snapshot, State, TargetPeer};
 use telltail::tailscale::{Answer, Call, Severity, Warning};
 use tokio::time::Instant;
 
@@ -131,9 +131,9 @@ pub fn everything() -> (Registry, Metrics, Snapshot) {
         for record in &probes {
             metrics.probe(&record.target, ProbeOutcome::Done(&record.probed));
         }
-        let sightings = config.targets.iter().map(|target| sighting(&target.name)).collect();
+        let observations = config.targets.iter().map(|target| observation(&target.name)).collect();
         let at = probes[0].probed.at;
-        let round = Round { at, node: running(), probes, sightings, lag: Duration::from_millis(3) };
+        let round = Round { at, node: running(), probes, observations, lag: Duration::from_millis(3) };
         now += Duration::from_secs(10);
         for change in state.record(round, now) {
             if let Change::Target(target, transition) = change {
@@ -167,11 +167,14 @@ pub const REQUESTS: [(&str, u16); 8] = [
 ];
 
 /// The database is reached over DERP, the cache directly.
-fn sighting(target: &str) -> Sighting {
+fn observation(target: &str) -> PeerObservation {
     let derp = target == "stackeye-db-prd";
-    let sample = if derp { Sample::Derp(Region { id: 2, code: "sfo".to_owned() }) } else { Sample::Direct };
-    let carrier =
-        Carrier { id: target.to_owned(), address: [100, 64, 0, 2].into(), key_expiry: derp.then(|| at(30_000_000.0)) };
-    let look = Look { sample: Some(sample), round_trip: Some(Some(Duration::from_micros(1500))) };
-    Sighting { target: target.to_owned(), carrier, look }
+    let sample = if derp { Sample::Derp(DerpRegion { id: 2, code: "sfo".to_owned() }) } else { Sample::Direct };
+    let carrier = TargetPeer {
+        id: target.to_owned(),
+        address: [100, 64, 0, 2].into(),
+        key_expiry: derp.then(|| at(30_000_000.0)),
+    };
+    let look = PathProbe { sample: Some(sample), round_trip: Some(Some(Duration::from_micros(1500))) };
+    PeerObservation { target: target.to_owned(), carrier, look }
 }

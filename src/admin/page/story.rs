@@ -2,7 +2,7 @@
 
 use super::html::{Html, put};
 use super::{clock, milliseconds, state};
-use crate::document::{Document, PathChange, Transition, elapsed, words};
+use crate::document::{Document, PathChangeJson, TransitionJson, elapsed, words};
 use std::time::Duration;
 
 /// Changes that are shown; the JSON has all. 24 are a page on a phone.
@@ -10,8 +10,8 @@ const SHOWN: usize = 24;
 
 /// A change of one target, or of the node.
 enum Change<'a> {
-    State(&'a Transition),
-    Path(&'a PathChange),
+    State(&'a TransitionJson),
+    Path(&'a PathChangeJson),
 }
 
 impl Change<'_> {
@@ -60,7 +60,7 @@ fn moment(html: &mut Html, at: &str, now: &str) {
     put!(html, (clock(at)), " <span class=\"ago\">", (words(elapsed(at, now))), " ago</span></time>\n");
 }
 
-fn turn(html: &mut Html, change: &Transition) {
+fn turn(html: &mut Html, change: &TransitionJson) {
     put!(html, "is ");
     state(html, &change.to);
     if change.from != "unknown" {
@@ -81,7 +81,7 @@ fn turn(html: &mut Html, change: &Transition) {
     put!(html, "<p class=\"small\">", (parts.join(", ")), "</p>\n");
 }
 
-fn reroute(html: &mut Html, change: &PathChange) {
+fn reroute(html: &mut Html, change: &PathChangeJson) {
     put!(html, "path is <strong>", (change.to.replace('_', " ")), "</strong>");
     if let Some(region) = &change.region {
         put!(html, " (", (region.code), ")");

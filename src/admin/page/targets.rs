@@ -2,7 +2,7 @@
 
 use super::html::{Html, put};
 use super::{clock, milliseconds, state};
-use crate::document::{Document, Probe, Stages, Target, elapsed, words};
+use crate::document::{Document, ProbeJson, StagesJson, TargetJson, elapsed, words};
 
 pub(super) fn write(html: &mut Html, document: &Document) {
     put!(html, "<section id=\"targets\">\n<h2>Targets</h2>\n<div class=\"grid\">\n");
@@ -26,7 +26,7 @@ pub(super) fn write(html: &mut Html, document: &Document) {
     put!(html, "</section>\n");
 }
 
-fn card(html: &mut Html, target: &Target, now: &str, slowest: f64) {
+fn card(html: &mut Html, target: &TargetJson, now: &str, slowest: f64) {
     put!(html, "<article class=\"card target\">\n<h3>", (target.name), "</h3>\n");
     put!(html, "<p class=\"address\">", (target.kind), "://", (target.host), ":", (target.port.to_string()));
     if !target.required {
@@ -59,7 +59,7 @@ fn card(html: &mut Html, target: &Target, now: &str, slowest: f64) {
     put!(html, "</article>\n");
 }
 
-fn path(html: &mut Html, target: &Target, now: &str) {
+fn path(html: &mut Html, target: &TargetJson, now: &str) {
     let path = &target.path;
     put!(html, "<strong>", (path.kind.replace('_', " ")), "</strong>");
     if let Some(region) = &path.region {
@@ -74,7 +74,7 @@ fn path(html: &mut Html, target: &Target, now: &str) {
     }
 }
 
-fn last(html: &mut Html, target: &Target, probe: &Probe, now: &str) {
+fn last(html: &mut Html, target: &TargetJson, probe: &ProbeJson, now: &str) {
     match (&probe.detail, &target.failure) {
         (Some(detail), _) => put!(html, (detail.replace('_', " "))),
         (None, Some(failure)) => put!(html, "<code>", (failure.reason), "</code>"),
@@ -83,15 +83,15 @@ fn last(html: &mut Html, target: &Target, probe: &Probe, now: &str) {
     put!(html, ", ", (words(elapsed(&probe.at, now))), " ago, via ", (target.via));
 }
 
-fn stages(stages: Stages) -> [(&'static str, Option<f64>); 3] {
+fn stages(stages: StagesJson) -> [(&'static str, Option<f64>); 3] {
     [("resolve", stages.resolve_ms), ("connect", stages.connect_ms), ("protocol", stages.protocol_ms)]
 }
 
 /// The bars of all targets have one scale, so that they can be compared.
-fn table(html: &mut Html, target: &Target, probe: &Probe, slowest: f64) {
+fn table(html: &mut Html, target: &TargetJson, probe: &ProbeJson, slowest: f64) {
     put!(
         html,
-        "<table>\n<caption>Stages of the last probe <span class=\"unseen\">of ",
+        "<table>\n<caption>StagesJson of the last probe <span class=\"unseen\">of ",
         (target.name),
         "</span></caption>\n<tbody>\n"
     );
@@ -109,7 +109,7 @@ fn table(html: &mut Html, target: &Target, probe: &Probe, slowest: f64) {
 }
 
 /// Why a stage took no time.
-fn untimed(stage: &str, target: &Target) -> &'static str {
+fn untimed(stage: &str, target: &TargetJson) -> &'static str {
     match &target.failure {
         Some(failure) if failure.reason.starts_with(stage) => "failed",
         Some(_) => "not tried",

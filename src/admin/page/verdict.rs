@@ -3,7 +3,7 @@
 use super::html::{Html, put};
 use super::{DOCS, clock};
 use crate::config::Mode;
-use crate::document::{Document, Failure, Target};
+use crate::document::{Document, FailureJson, TargetJson};
 
 pub(super) fn write(html: &mut Html, document: &Document) {
     let class = if document.ready { "good" } else { "bad" };
@@ -39,7 +39,8 @@ pub(super) fn write(html: &mut Html, document: &Document) {
 
 /// Each cause once: while the node is at fault its targets have nothing to add.
 fn trouble(html: &mut Html, document: &Document) {
-    let own = |target: &&Target| target.failure.as_ref().is_some_and(|failure| !failure.reason.starts_with("node_"));
+    let own =
+        |target: &&TargetJson| target.failure.as_ref().is_some_and(|failure| !failure.reason.starts_with("node_"));
     let targets: Vec<_> = document.targets.iter().filter(own).collect();
     if document.node.failure.is_some() || !targets.is_empty() {
         put!(html, "<h2>What is wrong, and what to do</h2>\n");
@@ -66,13 +67,13 @@ fn trouble(html: &mut Html, document: &Document) {
     }
 }
 
-fn explain(html: &mut Html, whose: &str, failure: &Failure) {
+fn explain(html: &mut Html, whose: &str, failure: &FailureJson) {
     put!(html, "<article class=\"card failure\"><h3>", (whose), ": <code>", (failure.reason), "</code> ");
     put!(html, "<span class=\"scope\">fault of the ", (failure.scope), "</span></h3>\n<p>");
     commands(html, &failure.sentence);
     put!(html, "</p>\n");
     put!(html, "<dl>\n<div><dt>Evidence</dt><dd><code>", (failure.cause), "</code></dd></div>\n");
-    put!(html, "<div><dt>Next step</dt><dd>");
+    put!(html, "<div><dt>CommandHint step</dt><dd>");
     commands(html, &failure.next_step);
     put!(html, "</dd></div>\n</dl>\n<p><a href=\"", (DOCS), "troubleshooting.md#", (failure.reason), "\">More about ");
     put!(html, (failure.reason), "</a></p></article>\n");

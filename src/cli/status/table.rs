@@ -1,6 +1,6 @@
 //! The status document as a table.
 
-use crate::document::{Document, Failure, Node, Stages, Target, Transition, elapsed, words};
+use crate::document::{Document, FailureJson, NodeJson, StagesJson, TargetJson, TransitionJson, elapsed, words};
 use crate::health::NODE_CHECK;
 use std::fmt::Write;
 
@@ -47,7 +47,7 @@ pub(super) fn of(document: &Document, paint: Paint) -> String {
     text + &changes(document, paint)
 }
 
-fn node_row(node: &Node, now: &str) -> Vec<String> {
+fn node_row(node: &NodeJson, now: &str) -> Vec<String> {
     let last = node.mode.as_ref().map_or_else(String::new, |mode| format!(", {mode}"));
     let cells = [
         NODE_CHECK,
@@ -62,11 +62,11 @@ fn node_row(node: &Node, now: &str) -> Vec<String> {
     cells.map(str::to_owned).to_vec()
 }
 
-fn target_row(target: &Target, now: &str) -> Vec<String> {
+fn target_row(target: &TargetJson, now: &str) -> Vec<String> {
     let region = target.path.region.as_ref().map_or_else(String::new, |region| format!(" ({})", region.code));
     let unexpected = if target.path.unexpected { "!" } else { "" };
     let stages = target.last_probe.as_ref().map(|probe| probe.stages);
-    let stage = |of: fn(Stages) -> Option<f64>| milliseconds(stages.and_then(of));
+    let stage = |of: fn(StagesJson) -> Option<f64>| milliseconds(stages.and_then(of));
     let detail = target.last_probe.as_ref().and_then(|probe| probe.detail.clone());
     let last = match &target.failure {
         Some(failure) => format!("{} (scope {})", failure.reason, failure.scope),
@@ -102,20 +102,20 @@ fn aligned(rows: &[Vec<String>], states: &[&str], paint: Paint) -> String {
 }
 
 /// What is broken; of targets that only share the node's fault nothing.
-fn failures(document: &Document) -> impl Iterator<Item = (&str, &Failure)> {
+fn failures(document: &Document) -> impl Iterator<Item = (&str, &FailureJson)> {
     let node = document.node.failure.iter().map(|failure| (NODE_CHECK, failure));
     let targets = document.targets.iter().filter_map(|target| Some((target.name.as_str(), target.failure.as_ref()?)));
     node.chain(targets.filter(|(_, failure)| !failure.reason.starts_with("node_")))
 }
 
-fn explained(name: &str, failure: &Failure) -> String {
-    let Failure { reason, scope, cause, sentence, next_step } = failure;
+fn explained(name: &str, failure: &FailureJson) -> String {
+    let FailureJson { reason, scope, cause, sentence, next_step } = failure;
     format!("\n{name}: {reason} (scope {scope})\n  {sentence}\n  evidence: {cause}\n  next: {next_step}\n")
 }
 
 /// The last changes of all, newest first.
 fn changes(document: &Document, paint: Paint) -> String {
-    let turned = |name, of: &Transition| (of.at.clone(), name, state_change(of, paint));
+    let turned = |name, of: &TransitionJson| (of.at.clone(), name, state_change(of, paint));
     let mut lines: Vec<_> = document.node.transitions.iter().map(|one| turned(NODE_CHECK, one)).collect();
     for target in &document.targets {
         let name = target.name.as_str();
@@ -134,7 +134,7 @@ fn changes(document: &Document, paint: Paint) -> String {
     text
 }
 
-fn state_change(change: &Transition, paint: Paint) -> String {
+fn state_change(change: &TransitionJson, paint: Paint) -> String {
     let to = paint.state(&change.to, &change.to);
     let reason = change.reason.as_ref().map_or_else(String::new, |reason| format!(": {reason}"));
     format!("{} -> {to}{reason}", change.from)

@@ -3,9 +3,9 @@
 mod target;
 
 use super::{Examined, Place};
-use crate::advice::{Advice, Advised};
+use crate::advice::{Advice, Advisory};
 use crate::config::Via;
-use crate::diagnose::rough;
+use crate::diagnose::humanize;
 use crate::expiry::WARNED_BEFORE;
 use crate::node::Node;
 use crate::path::Sample;
@@ -17,7 +17,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::SystemTime;
 
 /// What is known beside the targets.
-pub(super) struct Circumstances<'a> {
+pub(super) struct Context<'a> {
     pub place: &'a Place,
     pub status: Option<&'a Status>,
     pub prefs: Option<Prefs>,
@@ -34,7 +34,7 @@ const TAILNET: Route = Route { address: IpAddr::V4(Ipv4Addr::new(100, 64, 0, 0))
 const RESTATED: [&str; 2] = ["wantrunning-false", "login-state"];
 
 /// Everything that is worth saying, in the order of the list.
-pub(super) fn advise(node: &Node, targets: &[Examined], known: &Circumstances<'_>) -> Vec<Advised> {
+pub(super) fn advise(node: &Node, targets: &[Examined], known: &Context<'_>) -> Vec<Advisory> {
     let mut advice = Vec::new();
     for one in targets {
         advice.extend(target::name(one, known));
@@ -45,15 +45,15 @@ pub(super) fn advise(node: &Node, targets: &[Examined], known: &Circumstances<'_
     advice.extend(relays(targets, known));
     advice.extend(of_node(node, known));
     advice.extend(route(known));
-    advice.extend(known.status.and_then(|_| rights(known.place)));
+    advice.extend(known.status.and_then(|_| socket_write_access(known.place)));
     advice.extend(health(known));
     advice.sort_by_key(|one| one.advice);
     merged(advice)
 }
 
 /// One note for all targets that it is about, with what was seen of each.
-fn merged(advice: Vec<Advised>) -> Vec<Advised> {
-    let mut notes: Vec<Advised> = Vec::new();
+fn merged(advice: Vec<Advisory>) -> Vec<Advisory> {
+    let mut notes: Vec<Advisory> = Vec::new();
     for one in advice {
         match notes.last_mut().filter(|note| note.advice == one.advice) {
             Some(note) => {
@@ -68,19 +68,19 @@ fn merged(advice: Vec<Advised>) -> Vec<Advised> {
     notes
 }
 
-fn about(advice: Advice, one: &Examined, cause: impl Display) -> Advised {
-    Advised { advice, targets: vec![one.target.name.clone()], cause: escape(&cause.to_string()) }
+fn about(advice: Advice, one: &Examined, cause: impl Display) -> Advisory {
+    Advisory { advice, targets: vec![one.target.name.clone()], cause: escape(&cause.to_string()) }
 }
 
-fn of_pod(advice: Advice, cause: impl Display) -> Advised {
-    Advised { advice, targets: Vec::new(), cause: escape(&cause.to_string()) }
+fn of_pod(advice: Advice, cause: impl Display) -> Advisory {
+    Advisory { advice, targets: Vec::new(), cause: escape(&cause.to_string()) }
 }
 
 /// In userspace mode the kernel knows no way to the tailnet.
-fn way(node: &Node, targets: &[Examined]) -> Option<Advised> {
+fn way(node: &Node, targets: &[Examined]) -> Option<Advisory> {
     let userspace = node.is_fine() && node.facts.as_ref().is_some_and(|facts| !facts.tun);
     let without: Vec<_> = targets.iter().filter(|one| !matches!(one.target.via, Via::Socks5(_))).collect();
-    (userspace && !without.is_empty()).then(|| Advised {
+    (userspace && !without.is_empty()).then(|| Advisory {
         advice: Advice::WorkerWayUntested,
         targets: without.iter().map(|one| one.target.name.clone()).collect(),
         cause: "they are probed through tailscaled's LocalAPI, which no worker uses".to_owned(),
@@ -88,7 +88,7 @@ fn way(node: &Node, targets: &[Examined]) -> Option<Advised> {
 }
 
 /// One machine behind a relay has its own trouble; where all are, and nobody is reached directly, it is this pod's.
-fn relays(targets: &[Examined], known: &Circumstances<'_>) -> Vec<Advised> {
+fn relays(targets: &[Examined], known: &Context<'_>) -> Vec<Advisory> {
     let relayed: Vec<_> = targets.iter().filter(|one| matches!(one.path, Some(Sample::Derp(_)))).collect();
     let machines = |of: &[&Examined]| {
         let mut names: Vec<_> = of.iter().filter_map(|one| one.peer.as_ref().map(|peer| peer.name.clone())).collect();
@@ -104,7 +104,7 @@ fn relays(targets: &[Examined], known: &Circumstances<'_>) -> Vec<Advised> {
     if !direct && !others && all > 1 {
         let targets = relayed.iter().map(|one| one.target.name.clone()).collect();
         let cause = format!("{all} machines, none of them reached directly");
-        return vec![Advised { advice: Advice::UdpBlocked, targets, cause }];
+        return vec![Advisory { advice: Advice::UdpBlocked, targets, cause }];
     }
     let compared = if direct || others {
         "other machines are reached directly, so the obstacle is at this one's end"
@@ -120,7 +120,7 @@ fn relays(targets: &[Examined], known: &Circumstances<'_>) -> Vec<Advised> {
     relayed.iter().filter_map(one).collect()
 }
 
-fn of_node(node: &Node, known: &Circumstances<'_>) -> Vec<Advised> {
+fn of_node(node: &Node, known: &Context<'_>) -> Vec<Advisory> {
     let Some(facts) = &node.facts else { return Vec::new() };
     let mut advice = Vec::new();
     if node.is_fine() && !facts.online {
@@ -130,7 +130,7 @@ fn of_node(node: &Node, known: &Circumstances<'_>) -> Vec<Advised> {
     }
     let left = facts.key_expiry.and_then(|expiry| expiry.duration_since(known.at).ok());
     if let Some(left) = left.filter(|left| *left <= WARNED_BEFORE) {
-        advice.push(of_pod(Advice::OwnKeyExpires, format_args!("it is valid for {} more", rough(left))));
+        advice.push(of_pod(Advice::OwnKeyExpires, format_args!("it is valid for {} more", humanize(left))));
     }
     let (major, minor) = NEWEST_TESTED;
     if !is_at_least(&facts.version, OLDEST_TESTED) || is_at_least(&facts.version, (major, minor + 1)) {
@@ -142,7 +142,7 @@ fn of_node(node: &Node, known: &Circumstances<'_>) -> Vec<Advised> {
 }
 
 /// A route that is accepted and covers tailnet addresses that are not its router's own or a service's.
-fn route(known: &Circumstances<'_>) -> Option<Advised> {
+fn route(known: &Context<'_>) -> Option<Advisory> {
     let status = known.status.filter(|_| known.prefs.is_some_and(|prefs| prefs.accept_routes))?;
     let overlaps = |route: &Route| {
         let inside = TAILNET.contains(route.address) || route.contains(TAILNET.address);
@@ -155,7 +155,7 @@ fn route(known: &Circumstances<'_>) -> Option<Advised> {
 }
 
 /// tailscaled lets root change it, and the user that it runs as itself.
-fn rights(place: &Place) -> Option<Advised> {
+fn socket_write_access(place: &Place) -> Option<Advisory> {
     let cause = match (place.uid, place.socket_owner) {
         (0, _) => "telltail runs as root".to_owned(),
         (uid, Some(owner)) if uid == owner => format!("telltail and tailscaled run as the same user, uid {uid}"),
@@ -164,7 +164,7 @@ fn rights(place: &Place) -> Option<Advised> {
     Some(of_pod(Advice::SocketMayWrite, cause))
 }
 
-fn health(known: &Circumstances<'_>) -> Option<Advised> {
+fn health(known: &Context<'_>) -> Option<Advisory> {
     let news = known.warnings?.iter().filter(|one| !RESTATED.contains(&one.code.as_str()));
     let words: Vec<_> = news.map(|one| format!("{} ({})", one.code, one.severity.slug())).collect();
     (!words.is_empty()).then(|| of_pod(Advice::HealthWarning, words.join(", ")))
@@ -173,7 +173,7 @@ fn health(known: &Circumstances<'_>) -> Option<Advised> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::next::Home;
+    use crate::command_hint::PodContext;
 
     #[test]
     fn whoever_could_change_the_node_is_told_so() {
@@ -182,7 +182,7 @@ mod tests {
             resolver: None,
             uid,
             socket_owner,
-            home: Home::default(),
+            home: PodContext::default(),
         };
         for (uid, owner, told) in [
             (0, Some(0), true),
@@ -192,7 +192,7 @@ mod tests {
             (65532, Some(65533), false),
             (65532, None, false),
         ] {
-            assert_eq!(rights(&place(uid, owner)).is_some(), told, "{uid} {owner:?}");
+            assert_eq!(socket_write_access(&place(uid, owner)).is_some(), told, "{uid} {owner:?}");
         }
     }
 }

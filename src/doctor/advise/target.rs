@@ -1,17 +1,17 @@
 //! What a person should know of one target.
 
 use super::super::{Examined, Names};
-use super::{Circumstances, about};
-use crate::advice::{Advice, Advised};
+use super::{Context, about};
+use crate::advice::{Advice, Advisory};
 use crate::config::Via;
-use crate::diagnose::rough;
+use crate::diagnose::humanize;
 use crate::expiry::WARNED_BEFORE;
 use crate::tailscale::Peer;
 use std::net::IpAddr;
 use std::time::SystemTime;
 
 /// What the worker itself would be told: a proxy that is named resolves for it.
-pub(super) fn name(one: &Examined, known: &Circumstances<'_>) -> Option<Advised> {
+pub(super) fn name(one: &Examined, known: &Context<'_>) -> Option<Advisory> {
     let Names { pod, .. } = one.names.as_ref()?;
     let (machine, answer) = (one.peer.as_ref()?, pod.as_ref()?);
     match &answer.addresses {
@@ -35,15 +35,15 @@ pub(super) fn name(one: &Examined, known: &Circumstances<'_>) -> Option<Advised>
     }
 }
 
-fn asks_tailscaled(known: &Circumstances<'_>) -> bool {
+fn asks_tailscaled(known: &Context<'_>) -> bool {
     let resolver = known.place.resolver.as_ref();
     resolver.is_some_and(|resolver| resolver.servers().contains(&known.place.magic_dns.ip()))
 }
 
 /// A machine that joined anew gets the old one's name with a number, for the name still belongs to the old entry.
-pub(super) fn renamed(one: &Examined, known: &Circumstances<'_>) -> Option<Advised> {
+pub(super) fn renamed(one: &Examined, known: &Context<'_>) -> Option<Advisory> {
     // Where the node is at fault nobody was looked up.
-    let failed = one.diagnosis.verdict.as_ref().is_err_and(|failure| !failure.reason.is_nodes());
+    let failed = one.diagnosis.verdict.as_ref().is_err_and(|failure| !failure.reason.is_node_fault());
     if !failed || one.peer.as_ref().is_some_and(|machine| machine.online) {
         return None;
     }
@@ -59,9 +59,9 @@ pub(super) fn renamed(one: &Examined, known: &Circumstances<'_>) -> Option<Advis
     Some(about(Advice::PeerRenamed, one, format_args!("{host} {state}, and {} is online", twin.dns_name)))
 }
 
-pub(super) fn peer_key(one: &Examined, at: SystemTime) -> Option<Advised> {
+pub(super) fn peer_key(one: &Examined, at: SystemTime) -> Option<Advisory> {
     let left = one.peer.as_ref()?.key_expiry?.duration_since(at).ok().filter(|left| *left <= WARNED_BEFORE)?;
-    Some(about(Advice::PeerKeyExpires, one, format_args!("it is valid for {} more", rough(left))))
+    Some(about(Advice::PeerKeyExpires, one, format_args!("it is valid for {} more", humanize(left))))
 }
 
 fn list(addresses: &[IpAddr]) -> String {

@@ -1,8 +1,8 @@
 //! The loop and paths: when it looks, when it asks the layers below, and how tailscaled's news wake it.
 
 use super::*;
-use crate::path::{Path, Region, Sample};
-use crate::probe::look::Told;
+use crate::path::{DerpRegion, Path, Sample};
+use crate::probe::path_probe::StatusPath;
 use crate::state::TargetView;
 use crate::tailscale::Peer;
 
@@ -20,14 +20,14 @@ struct Notes {
 type Moment = (Duration, Option<Duration>);
 type ByTime<T> = Box<dyn Fn(Moment) -> T + Send + Sync>;
 
-/// A world with one peer, by the time.
+/// A backend with one peer, by the time.
 struct Trail {
     begun: Instant,
     state: ByTime<&'static str>,
-    told: ByTime<Told>,
+    told: ByTime<StatusPath>,
     probe: ByTime<Outcome>,
     home: ByTime<(&'static str, Option<u32>)>,
-    tunnel: ByTime<Seen>,
+    tunnel: ByTime<PingOutcome>,
     notes: Arc<Mutex<Notes>>,
 }
 
@@ -36,8 +36,8 @@ const PONG: Duration = Duration::from_millis(50);
 /// Time after which the layers below are known to be silent.
 const HUSH: Duration = Duration::from_secs(2);
 
-fn sfo() -> Region {
-    Region { id: 2, code: "sfo".to_owned() }
+fn sfo() -> DerpRegion {
+    DerpRegion { id: 2, code: "sfo".to_owned() }
 }
 
 impl Trail {
@@ -46,10 +46,10 @@ impl Trail {
         Self {
             begun: Instant::now(),
             state: Box::new(|_| "Running"),
-            told: Box::new(|_| Told::Direct),
+            told: Box::new(|_| StatusPath::Direct),
             probe: Box::new(|_| good()),
             home: Box::new(|_| ("", None)),
-            tunnel: Box::new(|_| Seen::Answer),
+            tunnel: Box::new(|_| PingOutcome::Reply),
             notes: Arc::default(),
         }
     }
@@ -65,7 +65,7 @@ impl Trail {
     }
 }
 
-impl World for Trail {
+impl Backend for Trail {
     async fn status(&mut self, _: &Interest) -> Result<Status, Failure> {
         self.note(|notes| &mut notes.rounds);
         let told = (self.told)(self.moment());
@@ -73,9 +73,9 @@ impl World for Trail {
             id: "n1".to_owned(),
             dns_name: "db.tail1234.ts.net".to_owned(),
             addresses: vec!["100.64.0.2".parse().expect("an address")],
-            cur_addr: if told == Told::Direct { "192.0.2.7:41641".to_owned() } else { String::new() },
-            peer_relay: if told == Told::PeerRelay { "192.0.2.9:40000:vni:1".to_owned() } else { String::new() },
-            active: told != Told::Idle,
+            cur_addr: if told == StatusPath::Direct { "192.0.2.7:41641".to_owned() } else { String::new() },
+            peer_relay: if told == StatusPath::PeerRelay { "192.0.2.9:40000:vni:1".to_owned() } else { String::new() },
+            active: told != StatusPath::Idle,
             ..Peer::default()
         };
         let mut status = in_state((self.state)(self.moment()))?;
@@ -88,7 +88,7 @@ impl World for Trail {
         (self.home)(self.moment()).1
     }
 
-    async fn probe(&self, _: &Target, _: &mut Option<Held>, _: &Status) -> Probe {
+    async fn probe(&self, _: &Target, _: &mut Option<PooledConnection>, _: &Status) -> Probe {
         let (took, outcome) = (self.probe)(self.moment());
         self.note(|notes| &mut notes.probes);
         sleep(took).await;
@@ -96,29 +96,29 @@ impl World for Trail {
         Probe { outcome, timings: Default::default(), elapsed: took }
     }
 
-    async fn look(&self, resolved: &Resolved<'_>, sample_wanted: bool, round_trip_wanted: bool) -> Look {
-        let told = Told::of(resolved.peer);
+    async fn look(&self, resolved: &Resolved<'_>, sample_wanted: bool, round_trip_wanted: bool) -> PathProbe {
+        let told = StatusPath::of(resolved.peer);
         let (sample, pong) = match told {
-            Told::Direct => (Some(Sample::Direct), Sample::Direct),
-            Told::PeerRelay => (Some(Sample::PeerRelay), Sample::PeerRelay),
-            Told::Nothing => (None, Sample::Derp(sfo())),
-            Told::Idle => (Some(Sample::Idle), Sample::Direct),
+            StatusPath::Direct => (Some(Sample::Direct), Sample::Direct),
+            StatusPath::PeerRelay => (Some(Sample::PeerRelay), Sample::PeerRelay),
+            StatusPath::Nothing => (None, Sample::Derp(sfo())),
+            StatusPath::Idle => (Some(Sample::Idle), Sample::Direct),
         };
         if !told.asks_for_ping(sample_wanted, round_trip_wanted) {
-            return Look { sample, round_trip: None };
+            return PathProbe { sample, round_trip: None };
         }
         self.note(|notes| &mut notes.pings);
         sleep(PONG).await;
-        Look { sample: Some(pong), round_trip: Some(Some(PONG)) }
+        PathProbe { sample: Some(pong), round_trip: Some(Some(PONG)) }
     }
 
-    async fn evidence(&self, _: &Resolved<'_>) -> Below {
+    async fn evidence(&self, _: &Resolved<'_>) -> PingEvidence {
         self.note(|notes| &mut notes.evidence);
         let tunnel = (self.tunnel)(self.moment());
-        if tunnel == Seen::Silence {
+        if tunnel == PingOutcome::Timeout {
             sleep(HUSH).await;
         }
-        Below { disco: Seen::Answer, tunnel, full_size: Seen::Answer }
+        PingEvidence { disco: PingOutcome::Reply, tunnel, full_size: PingOutcome::Reply }
     }
 }
 
@@ -163,7 +163,7 @@ fn after(times: &[f64], second: f64) -> Vec<f64> {
 async fn a_fall_back_to_derp_is_asked_each_three_seconds_and_decided_in_seven_without_another_probe() {
     for lost in [50, 53, 57] {
         let lost_at = Duration::from_secs(lost);
-        let told = move |(now, _): Moment| if now < lost_at { Told::Direct } else { Told::Nothing };
+        let told = move |(now, _): Moment| if now < lost_at { StatusPath::Direct } else { StatusPath::Nothing };
         let trail = Trail { told: Box::new(told), ..Trail::new() };
         let length = Duration::from_secs(120);
         let walked = walk(&[], trail, length, nothing).await;
@@ -199,7 +199,7 @@ async fn while_the_path_is_direct_it_is_pinged_once_a_minute() {
 async fn an_interval_above_a_minute_lets_the_peer_sleep() {
     // As tailscaled has it: active for 45 s after the last packet.
     let awake = |(_, last): Moment| last.is_some_and(|last| last < Duration::from_secs(45));
-    let told = move |moment: Moment| if awake(moment) { Told::Nothing } else { Told::Idle };
+    let told = move |moment: Moment| if awake(moment) { StatusPath::Nothing } else { StatusPath::Idle };
     let trail = Trail { told: Box::new(told), ..Trail::new() };
     let walked = walk(&[("TELLTAIL_INTERVAL", "70s")], trail, 4 * MINUTES, nothing).await;
     assert!(walked.notes.probes.len() > 15);
@@ -237,7 +237,7 @@ async fn a_silence_is_found_out_no_later_for_being_named() {
     // Named with the third failure, or with the first where one is enough and nobody could know before.
     for (fall, named_after) in [("3", 0.0), ("1", 2.0)] {
         let probe = move |(now, _): Moment| if now < silent_from { good() } else { silent() };
-        let trail = Trail { probe: Box::new(probe), tunnel: Box::new(|_| Seen::Silence), ..Trail::new() };
+        let trail = Trail { probe: Box::new(probe), tunnel: Box::new(|_| PingOutcome::Timeout), ..Trail::new() };
         let walked = walk(&[("TELLTAIL_FALL", fall)], trail, Duration::from_secs(100), nothing).await;
         assert_eq!(walked.view.failure().map(|failure| failure.reason), Some(Reason::ConnectTunnelDead));
         let failed = after(&walked.notes.probes, 60.0);
@@ -256,7 +256,7 @@ async fn what_was_said_of_one_silence_names_no_other() {
         now if now < at(120) => silent(),
         _ => (TIMEOUT, Err(Reason::ProtocolTimeout)),
     };
-    let tunnel = move |(now, _): Moment| if now < at(120) { Seen::Silence } else { Seen::Answer };
+    let tunnel = move |(now, _): Moment| if now < at(120) { PingOutcome::Timeout } else { PingOutcome::Reply };
     let reason = async |length| {
         let trail = Trail { probe: Box::new(probe), tunnel: Box::new(tunnel), ..Trail::new() };
         let walked = walk(&[], trail, length, nothing).await;

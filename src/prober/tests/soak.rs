@@ -15,7 +15,7 @@ impl Dice {
     }
 }
 
-/// What the world is like for a while.
+/// What the backend is like for a while.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Mood {
     Good,
@@ -63,7 +63,7 @@ impl Expected {
     }
 }
 
-/// A world in which things happen, and which looks at the state before each round.
+/// A backend in which things happen, and which looks at the state before each round.
 struct Month {
     state: Arc<State>,
     books: Arc<Mutex<Books>>,
@@ -113,7 +113,7 @@ impl Books {
     }
 }
 
-impl World for Month {
+impl Backend for Month {
     async fn status(&mut self, _: &Interest) -> Result<Status, Failure> {
         let mut books = lock(&self.books);
         let snapshot = self.state.snapshot(Instant::now());
@@ -140,7 +140,7 @@ impl World for Month {
         answer
     }
 
-    async fn probe(&self, _: &Target, _: &mut Option<Held>, _: &Status) -> Probe {
+    async fn probe(&self, _: &Target, _: &mut Option<PooledConnection>, _: &Status) -> Probe {
         let (took, outcome) = {
             let mut books = lock(&self.books);
             let fails = if let Mood::Flaky(of_ten) = books.mood {
@@ -186,8 +186,8 @@ async fn a_month_of_random_faults_is_counted_to_the_last_one() {
         failures: 0,
         void: 0,
     }));
-    let world = Month { state: Arc::clone(&state), books: Arc::clone(&books), begun: Instant::now() };
-    let prober = Prober::new(Arc::clone(&state), Arc::clone(&metrics), config, source, world, "a-pod");
+    let backend = Month { state: Arc::clone(&state), books: Arc::clone(&books), begun: Instant::now() };
+    let prober = Prober::new(Arc::clone(&state), Arc::clone(&metrics), config, source, backend, "a-pod");
     let (stop, stopped) = watch::channel(false);
     let end = async {
         sleep(MONTH).await;
@@ -220,12 +220,12 @@ struct Shared {
 const OUTAGE: std::ops::Range<u64> = 180..600;
 const LENGTH: u64 = 780;
 
-impl World for Shared {
+impl Backend for Shared {
     async fn status(&mut self, _: &Interest) -> Result<Status, Failure> {
         running()
     }
 
-    async fn probe(&self, _: &Target, _: &mut Option<Held>, _: &Status) -> Probe {
+    async fn probe(&self, _: &Target, _: &mut Option<PooledConnection>, _: &Status) -> Probe {
         let second = self.begun.elapsed().as_secs();
         self.seconds[second as usize].fetch_add(1, Ordering::Relaxed);
         let (took, outcome) = if OUTAGE.contains(&second) { refused() } else { good() };
@@ -246,8 +246,8 @@ async fn a_thousand_pods_that_start_together_never_ask_in_a_storm() {
     let pods = uids(PODS as u64).map(|uid| {
         let (source, config) = configuration(&[]);
         let (metrics, state) = books(&config);
-        let world = Shared { begun, seconds: Arc::clone(&seconds) };
-        Prober::new(state, metrics, config, source, world, &uid).run(Arc::default(), Arc::default(), stopped.clone())
+        let backend = Shared { begun, seconds: Arc::clone(&seconds) };
+        Prober::new(state, metrics, config, source, backend, &uid).run(Arc::default(), Arc::default(), stopped.clone())
     });
     let all = join_all(pods);
     let ended = tokio::time::timeout_at(begun + Duration::from_secs(LENGTH) - FAST, all).await;

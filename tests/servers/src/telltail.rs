@@ -7,7 +7,7 @@ use telltail::agent::MAGIC_DNS;
 use telltail::config::{self, Environment, Target};
 use telltail::probe::dns::MagicDns;
 use telltail::probe::resolve::Interest;
-use telltail::probe::{self, Context, Held, Probe};
+use telltail::probe::{self, PooledConnection, Probe, ProbeContext};
 use telltail::tailscale::LocalApi;
 
 /// Port of the tailnet's peer behind which the server is.
@@ -32,7 +32,7 @@ pub enum Way {
 /// One target, probed again and again as the prober does.
 pub struct Probing {
     target: Target,
-    held: Option<Held>,
+    held: Option<PooledConnection>,
     local: LocalApi,
 }
 
@@ -92,7 +92,7 @@ impl Probing {
         let interest = Interest::of([&self.target]);
         let status = self.local.status(true, &|peer| interest.wants(peer)).await.expect("the simulation answers");
         let dns = MagicDns::new(MAGIC_DNS);
-        let context = Context { status: &status, dialer: self.local.dialer(), dns: &dns };
+        let context = ProbeContext { status: &status, dialer: self.local.dialer(), dns: &dns };
         probe::run(&self.target, &mut self.held, context).await
     }
 }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use tailscaled_sim::{Peer, Tailscaled};
-use telltail::agent::{self, MAGIC_DNS, Place, Signal};
+use telltail::agent::{self, MAGIC_DNS, RuntimeEnv, Signal};
 use telltail::cli::health::health;
 use telltail::config::{Environment, Source};
 use telltail_servers::{Flavour, Postgres, Redis, eventually};
@@ -43,7 +43,7 @@ async fn a_valkey_that_restarts_between_two_probes_counts_no_failure() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("bound");
     let (signals, receiver) = mpsc::channel(1);
-    let place = Place { pod_uid: "test".to_owned(), magic_dns: MAGIC_DNS };
+    let place = RuntimeEnv { pod_uid: "test".to_owned(), magic_dns: MAGIC_DNS };
 
     let scenario = async {
         let probes = async |result: &str| {

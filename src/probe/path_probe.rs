@@ -1,7 +1,7 @@
 //! One look at the path to a target's node: what `status` tells for nothing, and a disco ping only where it cannot tell.
 
 use super::resolve::Resolved;
-use crate::path::{Region, Sample};
+use crate::path::{DerpRegion, Sample};
 use crate::tailscale::{Dialer, Peer, PingKind, Pong, Reply, Way};
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
@@ -19,7 +19,7 @@ const SECOND_PING: Duration = Duration::from_millis(300);
 
 /// What was seen of a target's path.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Look {
+pub struct PathProbe {
     /// For the path's tracker; none if it was not looked for or cannot be told yet.
     pub sample: Option<Sample>,
     /// Round trip of a disco ping, or that it was missed; none if none was sent.
@@ -28,7 +28,7 @@ pub struct Look {
 
 /// What `status` tells of a peer's path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Told {
+pub enum StatusPath {
     /// A UDP address is trusted.
     Direct,
     /// A peer relay is trusted.
@@ -39,7 +39,7 @@ pub enum Told {
     Idle,
 }
 
-impl Told {
+impl StatusPath {
     /// Reads a peer of `status`. A trusted address outlives the last packet by some seconds, in which it is of no use.
     pub fn of(peer: &Peer) -> Self {
         if !peer.active {
@@ -75,15 +75,20 @@ impl Told {
 
 /// Looks at the path to the node that was resolved. `sample_wanted` allows a ping where `status` cannot tell,
 /// `round_trip_wanted` one where it can.
-pub async fn look(resolved: &Resolved<'_>, sample_wanted: bool, round_trip_wanted: bool, dialer: &Dialer) -> Look {
-    let told = Told::of(resolved.peer);
+pub async fn probe_path(
+    resolved: &Resolved<'_>,
+    sample_wanted: bool,
+    round_trip_wanted: bool,
+    dialer: &Dialer,
+) -> PathProbe {
+    let told = StatusPath::of(resolved.peer);
     let sample = told.sample();
     if !told.asks_for_ping(sample_wanted, round_trip_wanted) {
-        return Look { sample, round_trip: None };
+        return PathProbe { sample, round_trip: None };
     }
     let ping = || timeout(PING_TIMEOUT, dialer.ping(resolved.address, &resolved.peer.addresses, PING));
     let mut answer = ping().await;
-    if told == Told::Nothing
+    if told == StatusPath::Nothing
         && let Ok(Ok(Reply::Pong(Pong { way: Way::Derp { .. }, .. }))) = answer
     {
         sleep(SECOND_PING).await;
@@ -92,10 +97,12 @@ pub async fn look(resolved: &Resolved<'_>, sample_wanted: bool, round_trip_wante
         }
     }
     match answer {
-        Err(_) => Look { sample: sample.or(Some(Sample::Silent)), round_trip: Some(None) },
-        Ok(Ok(Reply::Pong(pong))) => Look { sample: sample.or(seen(pong.way)), round_trip: Some(Some(pong.latency)) },
+        Err(_) => PathProbe { sample: sample.or(Some(Sample::Silent)), round_trip: Some(None) },
+        Ok(Ok(Reply::Pong(pong))) => {
+            PathProbe { sample: sample.or(seen(pong.way)), round_trip: Some(Some(pong.latency)) }
+        }
         // Said by the local tailscaled, for example that it does not know the peer's key yet: nothing to judge by.
-        Ok(Ok(Reply::Refused(_)) | Err(_)) => Look { sample, round_trip: None },
+        Ok(Ok(Reply::Refused(_)) | Err(_)) => PathProbe { sample, round_trip: None },
     }
 }
 
@@ -104,7 +111,7 @@ pub fn seen(way: Way) -> Option<Sample> {
     match way {
         Way::Direct(_) => Some(Sample::Direct),
         Way::PeerRelay => Some(Sample::PeerRelay),
-        Way::Derp { region_id, region_code } => Some(Sample::Derp(Region { id: region_id, code: region_code })),
+        Way::Derp { region_id, region_code } => Some(Sample::Derp(DerpRegion { id: region_id, code: region_code })),
         Way::Untold => None,
     }
 }

@@ -1,72 +1,42 @@
-//! The rungs, and what shows that one holds.
+//! The checks, and what shows that one holds.
 
-use super::{Evidence, Named, Seen};
+use super::{Evidence, Named, PingOutcome};
 use crate::node::NodeState;
 use crate::path::Sample;
 use crate::reason::Reason;
+use crate::slug::slug_enum;
 use std::time::{Duration, SystemTime};
 
-/// A rung of the ladder, each of which needs those below it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Rung {
-    /// tailscaled's socket is there, and somebody listens.
-    Socket,
-    /// It lets us ask.
-    Permission,
-    /// tailscaled answers, and is Running with an address.
-    Backend,
-    /// This node's own key is valid.
-    OwnKey,
-    /// The target's name stands for a machine of the tailnet.
-    Name,
-    /// That machine is in the netmap.
-    Netmap,
-    /// Its key is valid.
-    PeerKey,
-    /// Packets find a way to it and back.
-    Path,
-    /// The tunnel to it carries packets.
-    Tunnel,
-    /// Its TCP port answers.
-    Tcp,
-    /// The service answers.
-    Protocol,
+slug_enum! {
+    /// A check of the ladder, each of which needs those below it.
+    pub enum Check {
+        /// tailscaled's socket is there, and somebody listens.
+        Socket = "socket",
+        /// It lets us ask.
+        Permission = "permission",
+        /// tailscaled answers, and is Running with an address.
+        Backend = "backend_state",
+        /// This node's own key is valid.
+        OwnKey = "own_key",
+        /// The target's name stands for a machine of the tailnet.
+        Name = "name",
+        /// That machine is in the netmap.
+        Netmap = "netmap",
+        /// Its key is valid.
+        PeerKey = "peer_key",
+        /// Packets find a way to it and back.
+        Path = "path",
+        /// The tunnel to it carries packets.
+        Tunnel = "tunnel",
+        /// Its TCP port answers.
+        Tcp = "tcp",
+        /// The service answers.
+        Protocol = "protocol",
+    }
 }
 
-impl Rung {
-    /// Every rung, from the lowest.
-    pub const ALL: [Self; 11] = [
-        Self::Socket,
-        Self::Permission,
-        Self::Backend,
-        Self::OwnKey,
-        Self::Name,
-        Self::Netmap,
-        Self::PeerKey,
-        Self::Path,
-        Self::Tunnel,
-        Self::Tcp,
-        Self::Protocol,
-    ];
-
-    /// The word in output.
-    pub const fn slug(self) -> &'static str {
-        match self {
-            Self::Socket => "socket",
-            Self::Permission => "permission",
-            Self::Backend => "backend_state",
-            Self::OwnKey => "own_key",
-            Self::Name => "name",
-            Self::Netmap => "netmap",
-            Self::PeerKey => "peer_key",
-            Self::Path => "path",
-            Self::Tunnel => "tunnel",
-            Self::Tcp => "tcp",
-            Self::Protocol => "protocol",
-        }
-    }
-
-    /// Why nothing above this rung was tried, where it is broken.
+impl Check {
+    /// Why nothing above this check was tried, where it is broken.
     pub(super) const fn bars(self) -> &'static str {
         match self {
             Self::Socket | Self::Permission | Self::Backend | Self::OwnKey => {
@@ -79,7 +49,7 @@ impl Rung {
         }
     }
 
-    /// Why there is nothing to show for a rung below the broken one.
+    /// Why there is nothing to show for a check below the broken one.
     pub(super) fn untold(self, evidence: &Evidence<'_>) -> &'static str {
         match self {
             Self::Path if evidence.path == Some(&Sample::Idle) => "not told: nothing was sent to it lately",
@@ -139,7 +109,7 @@ impl Rung {
 fn valid(expiry: Option<SystemTime>, wall: SystemTime) -> Option<String> {
     let Some(expiry) = expiry else { return Some("never expires".to_owned()) };
     let left = expiry.duration_since(wall).ok()?;
-    Some(format!("valid for {} more", rough(left)))
+    Some(format!("valid for {} more", humanize(left)))
 }
 
 fn way(evidence: &Evidence<'_>) -> Option<String> {
@@ -154,7 +124,7 @@ fn way(evidence: &Evidence<'_>) -> Option<String> {
 
 fn tunnel(evidence: &Evidence<'_>) -> Option<String> {
     match (evidence.below.map(|below| below.tunnel), evidence.timings.connect) {
-        (Some(Seen::Answer), _) => Some("the far tailscaled answers inside it (TSMP)".to_owned()),
+        (Some(PingOutcome::Reply), _) => Some("the far tailscaled answers inside it (TSMP)".to_owned()),
         (_, Some(_)) => Some("carries the connection".to_owned()),
         (_, None) => None,
     }
@@ -166,7 +136,7 @@ pub fn ms(took: Duration) -> String {
 }
 
 /// A time to come as a person plans with it: days, or hours on the last two.
-pub fn rough(left: Duration) -> String {
+pub fn humanize(left: Duration) -> String {
     const HOUR: u64 = 60 * 60;
     match left.as_secs() {
         seconds if seconds >= 48 * HOUR => format!("{} days", seconds / (24 * HOUR)),

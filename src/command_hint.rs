@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 /// Where a command is typed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum At {
+pub enum RunIn {
     /// In the tailscale container, as the user that it runs as.
     Sidecar,
     /// In telltail's own container, which holds nothing but telltail.
@@ -18,16 +18,16 @@ pub enum At {
 /// A command with its gaps: `{name}`, `{host}`, `{fqdn}`, `{address}`, `{port}`, `{url}`, `{socket}` and `{ask}`, which is
 /// how the target's service is asked on its own machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Next {
+pub struct CommandHint {
     /// Where it is typed.
-    pub at: At,
+    pub at: RunIn,
     /// Its words.
     pub words: &'static str,
 }
 
 /// A command that can be typed as it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Command {
+pub struct ShellCommand {
     /// The machine on which it is typed; none for the one from which the pod is looked at.
     pub on: Option<String>,
     /// Its words.
@@ -55,7 +55,7 @@ pub struct Subject {
 
 /// Where telltail runs, as far as commands depend on it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Home {
+pub struct PodContext {
     /// The pod's name; none outside of Kubernetes.
     pub pod: Option<String>,
     /// The pod's namespace; none where nobody tells.
@@ -69,25 +69,25 @@ const CLI_SOCKET: &str = "/var/run/tailscale/tailscaled.sock";
 /// Lines of a log in which the cause of a failed start is, and that fit on a screen.
 const LINES: u8 = 50;
 
-impl Next {
+impl CommandHint {
     /// The command as it is typed.
-    pub fn command(self, subject: &Subject, home: &Home) -> Command {
-        let words = self.filled(subject, home);
+    pub fn command(self, subject: &Subject, pod: &PodContext) -> ShellCommand {
+        let words = self.filled(subject, pod);
         match self.at {
-            At::Machine => Command { on: Some(subject.host.clone()), line: words },
-            At::Sidecar => Command { on: None, line: home.inside("tailscale", &words) },
-            At::Agent => {
-                let program = if home.pod.is_some() { "/telltail" } else { "telltail" };
-                Command { on: None, line: home.inside("telltail", &format!("{program} {words}")) }
+            RunIn::Machine => ShellCommand { on: Some(subject.host.clone()), line: words },
+            RunIn::Sidecar => ShellCommand { on: None, line: pod.inside("tailscale", &words) },
+            RunIn::Agent => {
+                let program = if pod.pod.is_some() { "/telltail" } else { "telltail" };
+                ShellCommand { on: None, line: pod.inside("telltail", &format!("{program} {words}")) }
             }
-            At::Log => Command { on: None, line: home.log() },
+            RunIn::Log => ShellCommand { on: None, line: pod.log() },
         }
     }
 
-    fn filled(self, subject: &Subject, home: &Home) -> String {
-        let socket = home.socket.as_deref().unwrap_or(Path::new(CLI_SOCKET)).display().to_string();
+    fn filled(self, subject: &Subject, pod: &PodContext) -> String {
+        let socket = pod.socket.as_deref().unwrap_or(Path::new(CLI_SOCKET)).display().to_string();
         // Where tailscaled's socket is on the target's machine, nobody here knows.
-        let words = match self.words.strip_prefix("tailscale ").filter(|_| self.at == At::Sidecar) {
+        let words = match self.words.strip_prefix("tailscale ").filter(|_| self.at == RunIn::Sidecar) {
             Some(rest) if socket != CLI_SOCKET => format!("tailscale --socket={socket} {rest}"),
             _ => self.words.to_owned(),
         };
@@ -107,7 +107,7 @@ impl Next {
     }
 }
 
-impl Home {
+impl PodContext {
     /// Reads the variables that Kubernetes sets, or its downward API by the names that charts give.
     pub fn of(variable: impl Fn(&str) -> Option<String>, socket: Option<PathBuf>) -> Self {
         let variable = |name| variable(name).filter(|value| !value.is_empty());
@@ -136,7 +136,7 @@ impl Home {
     }
 }
 
-impl Command {
+impl ShellCommand {
     /// What stands before the command: where it is typed.
     pub fn place(&self) -> String {
         self.on.as_ref().map(|machine| format!(" on {machine}")).unwrap_or_default()
@@ -147,34 +147,34 @@ impl Command {
 mod tests {
     use super::*;
 
-    fn home(variables: &[(&str, &str)], socket: Option<&str>) -> Home {
+    fn context(variables: &[(&str, &str)], socket: Option<&str>) -> PodContext {
         let value = |name: &str| variables.iter().find(|(have, _)| *have == name).map(|(_, value)| (*value).to_owned());
-        Home::of(value, socket.map(PathBuf::from))
+        PodContext::of(value, socket.map(PathBuf::from))
     }
 
-    fn line(at: At, words: &'static str, home: &Home) -> String {
+    fn line(at: RunIn, words: &'static str, pod: &PodContext) -> String {
         let subject = Subject { name: "db".into(), host: "stackeye-db".into(), port: 5432, ..Subject::default() };
-        Next { at, words }.command(&subject, home).line
+        CommandHint { at, words }.command(&subject, pod).line
     }
 
     #[test]
     fn a_command_reaches_into_the_pod_from_outside() {
         let pod = [("KUBERNETES_SERVICE_HOST", "10.96.0.1"), ("HOSTNAME", "worker-1"), ("POD_NAMESPACE", "prd")];
-        let home = home(&pod, Some(CLI_SOCKET));
-        let ping = line(At::Sidecar, "tailscale ping --c=3 {host}", &home);
+        let pod = context(&pod, Some(CLI_SOCKET));
+        let ping = line(RunIn::Sidecar, "tailscale ping --c=3 {host}", &pod);
         assert_eq!(ping, "kubectl exec -n prd worker-1 -c tailscale -- tailscale ping --c=3 stackeye-db");
-        let check = line(At::Agent, "check {name}", &home);
+        let check = line(RunIn::Agent, "check {name}", &pod);
         assert_eq!(check, "kubectl exec -n prd worker-1 -c telltail -- /telltail check db");
-        assert_eq!(line(At::Log, "", &home), "kubectl logs -n prd worker-1 -c tailscale --tail=50");
-        assert_eq!(line(At::Machine, "ss -ltn sport = :{port}", &home), "ss -ltn sport = :5432");
+        assert_eq!(line(RunIn::Log, "", &pod), "kubectl logs -n prd worker-1 -c tailscale --tail=50");
+        assert_eq!(line(RunIn::Machine, "ss -ltn sport = :{port}", &pod), "ss -ltn sport = :5432");
     }
 
     #[test]
     fn outside_of_kubernetes_it_is_typed_where_telltail_runs() {
-        let home = home(&[("HOSTNAME", "laptop")], Some("/tmp/tailscaled.sock"));
-        assert_eq!(line(At::Sidecar, "tailscale status", &home), "tailscale --socket=/tmp/tailscaled.sock status");
-        assert_eq!(line(At::Sidecar, "getent hosts {host}", &home), "getent hosts stackeye-db");
-        assert_eq!(line(At::Agent, "check {name}", &home), "telltail check db");
-        assert_eq!(line(At::Log, "", &home), "journalctl -u tailscaled -n 50");
+        let pod = context(&[("HOSTNAME", "laptop")], Some("/tmp/tailscaled.sock"));
+        assert_eq!(line(RunIn::Sidecar, "tailscale status", &pod), "tailscale --socket=/tmp/tailscaled.sock status");
+        assert_eq!(line(RunIn::Sidecar, "getent hosts {host}", &pod), "getent hosts stackeye-db");
+        assert_eq!(line(RunIn::Agent, "check {name}", &pod), "telltail check db");
+        assert_eq!(line(RunIn::Log, "", &pod), "journalctl -u tailscaled -n 50");
     }
 }
