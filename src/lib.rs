@@ -32,6 +32,7 @@ pub mod http;
 pub mod metrics;
 pub mod node;
 pub mod path;
+pub mod peer;
 pub mod probe;
 pub mod prober;
 pub mod reason;

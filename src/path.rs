@@ -6,6 +6,7 @@
 //! seven seconds; silence takes as long before the path is called unknown. Nothing is concluded from a peer's home
 //! region or from what the control plane says of it.
 
+use crate::config::Expect;
 use crate::slug::slug_enum;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -23,6 +24,17 @@ slug_enum! {
         Idle = "idle",
         /// Cannot be told.
         Unknown = "unknown",
+    }
+}
+
+impl Path {
+    /// Does it break what a target expects? What is not known breaks nothing.
+    pub fn breaks(self, expect: Expect) -> bool {
+        match (expect, self) {
+            (Expect::Any, _) | (_, Self::Direct | Self::Idle | Self::Unknown) => false,
+            (Expect::NoDerp, path) => path == Self::Derp,
+            (Expect::Direct, Self::PeerRelay | Self::Derp) => true,
+        }
     }
 }
 

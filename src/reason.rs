@@ -19,6 +19,20 @@ slug_enum! {
     }
 }
 
+slug_enum! {
+    /// The stage of a probe in which it fails. A reason's slug begins with its stage.
+    pub enum Stage {
+        /// What tailscaled says of itself, before any stage: nothing is dialled.
+        Node = "node",
+        /// Name to address.
+        Resolve = "resolve",
+        /// Address to connection.
+        Connect = "connect",
+        /// Request to reply.
+        Protocol = "protocol",
+    }
+}
+
 /// Which targets can fail for a reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AppliesTo {
@@ -35,52 +49,57 @@ pub enum AppliesTo {
 }
 
 macro_rules! reasons {
-    ($($variant:ident $slug:literal $scope:ident $applies_to:ident: $sentence:literal, $step:literal, $at:ident $words:literal;)*) => {
-        /// Why a probe failed. A slug begins with its stage: `node` (what tailscaled says of itself, before any stage),
-        /// `resolve`, `connect` or `protocol`.
+    ($([$stage:ident] $($variant:ident $slug:literal $scope:ident $applies_to:ident: $sentence:literal, $step:literal, $at:ident $words:literal;)*)*) => {
+        /// Why a probe failed.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum Reason {
-            $(#[doc = $sentence] $variant,)*
+            $($(#[doc = $sentence] $variant,)*)*
         }
 
         impl Reason {
-            /// Every reason, in the order in which the rungs are climbed.
-            pub const ALL: &[Self] = &[$(Self::$variant,)*];
+            /// Every reason, in the order of the checks.
+            pub const ALL: &[Self] = &[$($(Self::$variant,)*)*];
 
             /// The stable name: metric label, log field, JSON value.
             pub const fn slug(self) -> &'static str {
-                match self { $(Self::$variant => $slug,)* }
+                match self { $($(Self::$variant => $slug,)*)* }
+            }
+
+            /// The stage that failed.
+            pub const fn stage(self) -> Stage {
+                match self { $($(Self::$variant => Stage::$stage,)*)* }
             }
 
             /// Whose fault it is.
             pub const fn scope(self) -> Scope {
-                match self { $(Self::$variant => Scope::$scope,)* }
+                match self { $($(Self::$variant => Scope::$scope,)*)* }
             }
 
             /// Which targets can fail for it.
             pub const fn applies_to(self) -> AppliesTo {
-                match self { $(Self::$variant => AppliesTo::$applies_to,)* }
+                match self { $($(Self::$variant => AppliesTo::$applies_to,)*)* }
             }
 
             /// What happened, for a person.
             pub const fn sentence(self) -> &'static str {
-                match self { $(Self::$variant => $sentence,)* }
+                match self { $($(Self::$variant => $sentence,)*)* }
             }
 
             /// What to do next, for a person.
             pub const fn next_step(self) -> &'static str {
-                match self { $(Self::$variant => $step,)* }
+                match self { $($(Self::$variant => $step,)*)* }
             }
 
             /// The next command to type.
             pub const fn command_hint(self) -> CommandHint {
-                match self { $(Self::$variant => CommandHint { at: RunIn::$at, words: $words },)* }
+                match self { $($(Self::$variant => CommandHint { at: RunIn::$at, words: $words },)*)* }
             }
         }
     };
 }
 
 reasons! {
+    [Node]
     NodeSocketMissing "node_socket_missing" Pod Any:
         "tailscaled's socket does not exist.",
         "See whether the tailscale container runs, and whether both containers mount the same folder and agree on TS_SOCKET (containerboot's default is /tmp/tailscaled.sock).",
@@ -126,6 +145,7 @@ reasons! {
         "See whether the node is approved and whether the tailnet's address pool has addresses left.",
         Sidecar "tailscale status";
 
+    [Resolve]
     ResolveNotInNetmap "resolve_not_in_netmap" Path Any:
         "No node or service that this node may see carries the target's name or address.",
         "See whether the machine was removed or renamed (`tailscale status` in the tailscale container), and whether the policy lets this node see it.",
@@ -151,6 +171,7 @@ reasons! {
         "See whether something else answers for 100.100.100.100 in this pod, or whether the name was moved a moment ago.",
         Sidecar "tailscale dns query {fqdn}";
 
+    [Connect]
     ConnectRefused "connect_refused" Service Any:
         "The target's machine answers, but nothing listens on the port.",
         "See whether the service runs and listens on this port and address.",
@@ -192,6 +213,7 @@ reasons! {
         "Read the cause: where tailscaled itself connects, the proxy is at fault; compare with `via=localapi`.",
         Agent "check '{url}?via=localapi'";
 
+    [Protocol]
     ProtocolTimeout "protocol_timeout" Service Protocol:
         "The connection stands, but the service did not answer in time.",
         "See whether the service is stuck, overloaded or stopped, or whether a proxy without a backend accepted the connection.",
@@ -236,11 +258,21 @@ reasons! {
 
 impl Reason {
     /// Is it the node's fault, so that nothing was dialled?
-    pub fn is_node_fault(self) -> bool {
-        self <= Self::NodeNoAddress
+    pub const fn is_node_fault(self) -> bool {
+        matches!(self.stage(), Stage::Node)
     }
 
-    /// Does a node in this condition never flicker, so that two rounds are proof enough?
+    /// Did the far side not answer at all, so that pings can tell more?
+    pub const fn is_timeout(self) -> bool {
+        matches!(self, Self::ConnectTimeout | Self::ProtocolTimeout)
+    }
+
+    /// Does the server say that it lives and needs time or room, so that a quick retry only adds to its load?
+    pub const fn retry_later(self) -> bool {
+        matches!(self, Self::ProtocolStarting | Self::ProtocolFull | Self::ProtocolLoading)
+    }
+
+    /// Does a node never recover from this by itself, so that two rounds are proof enough?
     pub const fn is_persistent(self) -> bool {
         matches!(self, Self::NodeNeedsLogin | Self::NodeStopped | Self::NodeKeyExpired)
     }
@@ -294,9 +326,9 @@ mod tests {
     fn a_slug_is_unique_and_begins_with_its_stage() {
         let slugs: HashSet<_> = Reason::ALL.iter().map(|reason| reason.slug()).collect();
         assert_eq!(slugs.len(), Reason::ALL.len());
-        for slug in slugs {
-            let stage = slug.split('_').next();
-            assert!(matches!(stage, Some("node" | "resolve" | "connect" | "protocol")), "{slug}");
+        for reason in Reason::ALL {
+            let slug = reason.slug();
+            assert_eq!(slug.split('_').next(), Some(reason.stage().slug()));
             assert!(slug.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'), "{slug}");
         }
     }
@@ -304,12 +336,10 @@ mod tests {
     #[test]
     fn a_node_reason_is_the_pods_fault_and_a_protocol_reason_never() {
         for reason in Reason::ALL {
-            assert_eq!(reason.is_node_fault(), reason.slug().starts_with("node_"), "{reason:?}");
-            if reason.is_node_fault() {
-                assert_eq!(reason.scope(), Scope::Pod, "{reason:?}");
-            }
-            if reason.slug().starts_with("protocol_") {
-                assert_ne!(reason.scope(), Scope::Pod, "{reason:?}");
+            match reason.stage() {
+                Stage::Node => assert_eq!(reason.scope(), Scope::Pod, "{reason:?}"),
+                Stage::Protocol => assert_ne!(reason.scope(), Scope::Pod, "{reason:?}"),
+                Stage::Resolve | Stage::Connect => {}
             }
         }
     }

@@ -1,10 +1,10 @@
 //! What the log says: one line per change, with reason, scope and cause, and in an outage one reminder in half an hour.
 
-use crate::config::{Config, Via};
+use crate::config::{Config, Target, Via};
 use crate::expiry::Expiries;
-use crate::health::{TrackState, Transition};
+use crate::health::TrackState;
 use crate::reason::{Failure, escape};
-use crate::state::{Change, Snapshot};
+use crate::state::{Change, PathChange, PeerChange, Snapshot, StateChange};
 use crate::tailscale::is_at_least;
 use std::time::Duration;
 use std::time::SystemTime;
@@ -49,11 +49,11 @@ impl Reporter {
     pub fn report(&mut self, changes: &[Change], snapshot: &Snapshot, now: Instant) {
         for change in changes {
             match change {
-                Change::Node(transition) => node(*transition, snapshot, now),
-                Change::Target(name, transition) => target(name, *transition, snapshot, now),
-                Change::Path(name, change) => path(name, *change, snapshot),
-                Change::TargetPeer(target, before, after) => {
-                    info!(target, %before, %after, "Another node carries the target");
+                Change::Node(change) => node(change, snapshot),
+                Change::Target(of, change) => target(of, change, snapshot),
+                Change::Path(of, change) => path(of, change),
+                Change::Peer(of, PeerChange { from, to }) => {
+                    info!(target = of.name, before = %from, after = %to, "The target's peer changed");
                 }
             }
             if matches!(change, Change::Node(_) | Change::Target(..)) {
@@ -138,27 +138,29 @@ impl Reporter {
     }
 }
 
-fn path(name: &str, change: crate::path::PathTransition, snapshot: &Snapshot) {
-    let view = snapshot.targets.iter().find(|view| view.target.name == name);
-    let region = view.and_then(|view| view.path.region()).map(|region| escape(&region.code));
-    let unexpected = view.is_some_and(|view| view.path_is_unexpected());
-    let expect = view.map_or("any", |view| view.target.expect.slug());
-    if unexpected {
-        warn!(target = name, from = change.from.slug(), to = change.to.slug(), region, expect, "Path is unexpected");
+fn path(target: &Target, change: &PathChange) {
+    let region = change.region.as_ref().map(|region| escape(&region.code));
+    let (name, from, to, expect) = (&target.name, change.from.slug(), change.to.slug(), target.expect.slug());
+    if change.to.breaks(target.expect) {
+        warn!(target = name, from, to, region, expect, "Path is unexpected");
     } else {
-        info!(target = name, from = change.from.slug(), to = change.to.slug(), region, expect, "Path changed");
+        info!(target = name, from, to, region, expect, "Path changed");
     }
 }
 
-fn node(transition: Transition, snapshot: &Snapshot, now: Instant) {
-    let for_seconds = seconds(now.duration_since(transition.since));
-    match (transition.to, &snapshot.node.fault) {
+fn node(change: &StateChange, snapshot: &Snapshot) {
+    match (change.to, &change.failure) {
         // No alarm at each start of a pod: whether it stays so will be said.
         (TrackState::Down, Some(fault)) if !snapshot.was_running => {
             info!(reason = slug(fault), cause = fault.cause, "Node is not up yet: {}", fault.reason.sentence());
         }
         (TrackState::Down, Some(fault)) => node_down(fault, snapshot),
-        _ => info!(for_seconds, from = transition.from.slug(), ready = snapshot.readiness().ready, "Node is up"),
+        _ => info!(
+            for_seconds = seconds(change.lasted),
+            from = change.from.slug(),
+            ready = snapshot.readiness().ready,
+            "Node is up"
+        ),
     }
 }
 
@@ -173,13 +175,11 @@ fn node_down(fault: &Failure, snapshot: &Snapshot) {
     );
 }
 
-fn target(name: &str, transition: Transition, snapshot: &Snapshot, now: Instant) {
-    let for_seconds = seconds(now.duration_since(transition.since));
+fn target(target: &Target, change: &StateChange, snapshot: &Snapshot) {
     let ready = snapshot.readiness().ready;
-    let view = snapshot.targets.iter().find(|view| view.target.name == name);
-    match view.and_then(|view| view.failure()) {
-        Some(failure) if transition.to == TrackState::Down => warn!(
-            target = name,
+    match &change.failure {
+        Some(failure) if change.to == TrackState::Down => warn!(
+            target = target.name,
             reason = slug(failure),
             scope = failure.reason.scope().slug(),
             cause = failure.cause,
@@ -187,7 +187,13 @@ fn target(name: &str, transition: Transition, snapshot: &Snapshot, now: Instant)
             "Target is down: {}",
             failure.reason.sentence()
         ),
-        _ => info!(target = name, for_seconds, from = transition.from.slug(), ready, "Target is up"),
+        _ => info!(
+            target = target.name,
+            for_seconds = seconds(change.lasted),
+            from = change.from.slug(),
+            ready,
+            "Target is up"
+        ),
     }
 }
 

@@ -43,13 +43,6 @@ impl Pace {
     }
 }
 
-impl Reason {
-    /// Does the server say that it lives and needs time or room, so that asking again soon only adds to the load?
-    const fn retry_later(self) -> bool {
-        matches!(self, Self::ProtocolStarting | Self::ProtocolFull | Self::ProtocolLoading)
-    }
-}
-
 /// Spreads the rounds of many pods that start in the same second, the same way after each restart of a pod.
 #[derive(Clone, Copy, Debug)]
 pub struct Schedule {

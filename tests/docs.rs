@@ -11,6 +11,7 @@ use serde_json::Value;
 use std::fmt::Write;
 use telltail::advice::Advice;
 use telltail::command_hint::{CommandHint, RunIn};
+use telltail::diagnose::Check;
 use telltail::reason::{AppliesTo, Reason};
 
 #[test]
@@ -45,7 +46,8 @@ fn docs_troubleshooting_has_a_section_for_every_code() {
     let mut page = "## Reasons\n\n".to_owned();
     for reason in Reason::ALL {
         let (scope, applies) = (reason.scope().slug(), applies_to(reason.applies_to()));
-        let facts = format!("Fault of the **{scope}** · fails the check `{}` · {applies}", reason.check().slug());
+        let facts =
+            format!("Fault of the **{scope}** · fails the check `{}` · {applies}", Check::failed_by(*reason).slug());
         page += &section(reason.slug(), &facts, reason.sentence(), reason.next_step(), reason.command_hint());
     }
     page += "## Advice\n\n";

@@ -9,7 +9,7 @@ use std::fs;
 use std::path::Path as File;
 use std::time::Duration;
 use telltail::path::{CONFIRM, Path, PathTracker, Sample};
-use telltail::probe::path_probe::{StatusPath, seen};
+use telltail::probe::path_probe::{StatusPath, pong_sample};
 use telltail::tailscale::{Peer, Reply, Status};
 use tokio::time::Instant;
 
@@ -54,7 +54,7 @@ fn recorded(version: &str, name: &str) -> Vec<Scene> {
 fn sample(peer: &Peer, reply: Option<Reply>) -> Option<Sample> {
     StatusPath::of(peer).sample().or_else(|| match reply {
         None => Some(Sample::Silent),
-        Some(Reply::Pong(pong)) => seen(pong.way),
+        Some(Reply::Pong(pong)) => pong_sample(pong.way),
         Some(Reply::Refused(_)) => None,
     })
 }

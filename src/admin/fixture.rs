@@ -3,11 +3,11 @@
 use super::routes::{App, Route};
 use crate::config::{Config, Depth, Expect, Gate, Host, Kind, Listen, LogFormat, Mode, Target, Via};
 use crate::node::{Facts, Node, NodeState};
-use crate::probe::Detail;
-use crate::probe::Timings;
+use crate::peer::TargetPeer;
 use crate::probe::path_probe::PathProbe;
+use crate::probe::{Detail, ProbeResult, Timings};
 use crate::reason::{Failure, Reason};
-use crate::state::{PeerObservation, ProbeRecord, Probed, Round, State, TargetPeer};
+use crate::state::{NodeReading, PathObservation, State, TurnRecord};
 use axum::http::StatusCode;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
@@ -34,7 +34,7 @@ pub(super) fn target(name: &str, kind: Kind) -> Target {
 pub(super) fn config(readiness: Mode, startup_gate: Gate) -> Config {
     let optional = Target { required: false, via: Via::Tcp, ..target("cache", Kind::Tcp) };
     Config {
-        targets: vec![target("db", Kind::Postgres), target("valkey", Kind::Valkey), optional],
+        targets: vec![target("db", Kind::Postgres).into(), target("valkey", Kind::Valkey).into(), optional.into()],
         socket: None,
         listen: Listen::Default,
         rise: 1,
@@ -54,23 +54,29 @@ pub(super) fn fresh(readiness: Mode, startup_gate: Gate) -> Arc<State> {
     Arc::new(State::new(Arc::new(config(readiness, startup_gate)), Instant::now(), SystemTime::now()))
 }
 
-/// What a probe of each target found, for one round; the causes hold what no page may show.
-pub(super) fn round(node: Node, outcomes: &[(&str, Result<Detail, Reason>)]) -> Round {
-    let probes = outcomes.iter().map(|(name, outcome)| ProbeRecord {
-        target: (*name).to_owned(),
-        probed: Probed {
-            at: SystemTime::now(),
-            outcome: outcome.map_err(|reason| Failure::new(reason, "dial 100.64.0.7: secret words")),
-            timings: Timings::default(),
-        },
-    });
-    let observations = outcomes.iter().map(|(name, _)| PeerObservation {
-        target: (*name).to_owned(),
-        carrier: TargetPeer { id: (*name).to_owned(), address: [100, 64, 0, 7].into(), key_expiry: None },
-        look: PathProbe::default(),
-    });
-    let (probes, observations) = (probes.collect(), observations.collect());
-    Round { at: SystemTime::now(), node, probes, observations, lag: Duration::ZERO }
+/// Records one read of the node and a turn of each target; the causes hold what no page may show.
+pub(super) fn record(state: &State, node: Node, outcomes: &[(&str, Result<Detail, Reason>)]) {
+    let (at, now) = (SystemTime::now(), Instant::now());
+    state.record_node(NodeReading { at, node, lag: Duration::ZERO }, now);
+    for (index, (name, outcome)) in outcomes.iter().enumerate() {
+        let outcome = outcome.map_err(|reason| Failure::new(reason, "dial 100.64.0.7: secret words"));
+        let probe = ProbeResult { at, outcome, timings: Timings::default(), elapsed: Duration::ZERO };
+        let path = PathObservation { peer: peer(name), probe: PathProbe::default() };
+        state.record_turn(index, TurnRecord { at, probe: Some(probe), path: Some(path) }, now);
+    }
+}
+
+fn peer(name: &str) -> TargetPeer {
+    let address = [100, 64, 0, 7].into();
+    TargetPeer {
+        id: name.to_owned(),
+        name: format!("{name}.tail1234.ts.net"),
+        address,
+        addresses: vec![address],
+        node_addresses: vec![address],
+        online: true,
+        key_expiry: None,
+    }
 }
 
 pub(super) fn running(tun: bool) -> Node {
@@ -86,7 +92,7 @@ pub(super) const VALKEY_REFUSES: [(&str, Result<Detail, Reason>); 3] =
 /// A state after the given round.
 pub(super) fn after(readiness: Mode, outcomes: &[(&str, Result<Detail, Reason>)]) -> Arc<State> {
     let state = fresh(readiness, Gate::Tailnet);
-    state.record(round(running(true), outcomes), Instant::now());
+    record(&state, running(true), outcomes);
     state
 }
 

@@ -4,7 +4,7 @@ use crate::agent::MAGIC_DNS;
 use crate::config::{Depth, Target, Via};
 use crate::doctor::probed;
 use crate::node::Node;
-use crate::probe::Probe;
+use crate::probe::ProbeResult;
 use crate::probe::dns::MagicDns;
 use crate::probe::resolve::Interest;
 use crate::reason::{Failure, Reason, Scope};
@@ -20,7 +20,7 @@ use std::time::{Duration, SystemTime};
 pub struct Report {
     target: Target,
     status: Option<Status>,
-    probe: Probe,
+    probe: ProbeResult,
 }
 
 /// Exit codes of `pg_isready`, which scripts know.

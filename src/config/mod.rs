@@ -35,13 +35,14 @@ pub use yaml::MAX_FILE_BYTES;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Everything `telltail run` needs to know.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// What to probe; never empty, names are unique.
-    pub targets: Vec<Target>,
+    pub targets: Vec<Arc<Target>>,
     /// tailscaled's socket; none means the two usual places, tried at every connect.
     pub socket: Option<PathBuf>,
     /// Where the HTTP face listens.
@@ -93,6 +94,25 @@ pub struct Target {
     pub depth: Depth,
     /// Which paths are as they should be.
     pub expect: Expect,
+}
+
+impl Target {
+    /// Is it still the same service that is probed, so that what is known of it stays true?
+    pub fn is_same_service(&self, other: &Self) -> bool {
+        let key = |target: &Self| {
+            let service = (target.kind, target.host.clone(), target.port, target.user.clone(), target.database.clone());
+            (target.name.clone(), service, target.via, target.depth)
+        };
+        key(self) == key(other)
+    }
+}
+
+impl Config {
+    /// For each target the index of the one in `old` that is the same service.
+    pub fn kept_from(&self, old: &Self) -> Vec<Option<usize>> {
+        let same = |target: &Arc<Target>| old.targets.iter().position(|old| old.is_same_service(target));
+        self.targets.iter().map(same).collect()
+    }
 }
 
 /// What a target speaks.

@@ -1,6 +1,6 @@
 //! The checks, and what shows that one holds.
 
-use super::{Evidence, Named, PingOutcome};
+use super::{Evidence, PingOutcome};
 use crate::node::NodeState;
 use crate::path::Sample;
 use crate::reason::Reason;
@@ -93,8 +93,8 @@ impl Check {
                 format!("Running in {mode} mode")
             }),
             Self::OwnKey => facts.and_then(|facts| valid(facts.key_expiry, evidence.wall)),
-            Self::Name => peer.map(|Named { machine, address, .. }| format!("stands for {address} of {machine}")),
-            Self::Netmap => peer.map(|Named { machine, .. }| format!("{machine} is in the netmap")),
+            Self::Name => peer.map(|peer| format!("stands for {} of {}", peer.address, peer.name)),
+            Self::Netmap => peer.map(|peer| format!("{} is in the netmap", peer.name)),
             Self::PeerKey => peer.and_then(|peer| valid(peer.key_expiry, evidence.wall)),
             Self::Path => way(evidence),
             Self::Tunnel => tunnel(evidence),
@@ -123,7 +123,7 @@ fn way(evidence: &Evidence<'_>) -> Option<String> {
 }
 
 fn tunnel(evidence: &Evidence<'_>) -> Option<String> {
-    match (evidence.below.map(|below| below.tunnel), evidence.timings.connect) {
+    match (evidence.pings.map(|pings| pings.tunnel), evidence.timings.connect) {
         (Some(PingOutcome::Reply), _) => Some("the far tailscaled answers inside it (TSMP)".to_owned()),
         (_, Some(_)) => Some("carries the connection".to_owned()),
         (_, None) => None,

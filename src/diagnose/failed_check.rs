@@ -1,42 +1,42 @@
-//! Which reason breaks which check.
+//! Which check a reason fails.
 
 use super::Check;
 use crate::reason::Reason;
 
-impl Reason {
-    /// The check that it breaks.
-    pub const fn check(self) -> Check {
-        match self {
-            Self::NodeSocketMissing | Self::NodeSocketRefused => Check::Socket,
-            Self::NodeSocketForbidden => Check::Permission,
-            Self::NodeLocalapiTimeout
-            | Self::NodeLocalapiInvalid
-            | Self::NodeStarting
-            | Self::NodeNeedsLogin
-            | Self::NodeNeedsApproval
-            | Self::NodeStopped
-            | Self::NodeNoAddress => Check::Backend,
-            Self::NodeKeyExpired => Check::OwnKey,
-            Self::ResolveRefused | Self::ResolveDnsFailed | Self::ResolveDnsMismatch => Check::Name,
-            Self::ResolveNotInNetmap | Self::ResolveServiceUnsupported => Check::Netmap,
-            Self::ResolvePeerExpired => Check::PeerKey,
-            Self::ConnectUnreachable | Self::ConnectNotRouted | Self::ProtocolMtu => Check::Path,
-            Self::ConnectTunnelDead | Self::ProtocolTunnelDead => Check::Tunnel,
-            Self::ConnectRefused
-            | Self::ConnectTimeout
-            | Self::ConnectDropped
-            | Self::ConnectFailed
-            | Self::ConnectSocksUnreachable
-            | Self::ConnectSocksInvalid
-            | Self::ConnectSocksFailed => Check::Tcp,
-            Self::ProtocolTimeout
-            | Self::ProtocolClosed
-            | Self::ProtocolGarbage
-            | Self::ProtocolRejected
-            | Self::ProtocolStarting
-            | Self::ProtocolShuttingDown
-            | Self::ProtocolFull
-            | Self::ProtocolLoading => Check::Protocol,
+impl Check {
+    /// The check that a failure for this reason fails.
+    pub const fn failed_by(reason: Reason) -> Self {
+        match reason {
+            Reason::NodeSocketMissing | Reason::NodeSocketRefused => Self::Socket,
+            Reason::NodeSocketForbidden => Self::Permission,
+            Reason::NodeLocalapiTimeout
+            | Reason::NodeLocalapiInvalid
+            | Reason::NodeStarting
+            | Reason::NodeNeedsLogin
+            | Reason::NodeNeedsApproval
+            | Reason::NodeStopped
+            | Reason::NodeNoAddress => Self::Backend,
+            Reason::NodeKeyExpired => Self::OwnKey,
+            Reason::ResolveRefused | Reason::ResolveDnsFailed | Reason::ResolveDnsMismatch => Self::Name,
+            Reason::ResolveNotInNetmap | Reason::ResolveServiceUnsupported => Self::Netmap,
+            Reason::ResolvePeerExpired => Self::PeerKey,
+            Reason::ConnectUnreachable | Reason::ConnectNotRouted | Reason::ProtocolMtu => Self::Path,
+            Reason::ConnectTunnelDead | Reason::ProtocolTunnelDead => Self::Tunnel,
+            Reason::ConnectRefused
+            | Reason::ConnectTimeout
+            | Reason::ConnectDropped
+            | Reason::ConnectFailed
+            | Reason::ConnectSocksUnreachable
+            | Reason::ConnectSocksInvalid
+            | Reason::ConnectSocksFailed => Self::Tcp,
+            Reason::ProtocolTimeout
+            | Reason::ProtocolClosed
+            | Reason::ProtocolGarbage
+            | Reason::ProtocolRejected
+            | Reason::ProtocolStarting
+            | Reason::ProtocolShuttingDown
+            | Reason::ProtocolFull
+            | Reason::ProtocolLoading => Self::Protocol,
         }
     }
 }

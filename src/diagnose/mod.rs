@@ -10,9 +10,9 @@ pub use timeout::{PingEvidence, PingOutcome, refine_timeout};
 
 use crate::node::Node;
 use crate::path::Sample;
+use crate::peer::TargetPeer;
 use crate::reason::{Failure, Reason, escape};
 use crate::slug::slug_enum;
-use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
 /// What was seen of one target.
@@ -20,8 +20,8 @@ use std::time::{Duration, SystemTime};
 pub struct Evidence<'a> {
     /// The local tailscaled.
     pub node: &'a Node,
-    /// Who the target is in the netmap; none where it is nobody there, or was not looked up.
-    pub peer: Option<Named<'a>>,
+    /// The target's peer; none where the netmap has none, or was not asked.
+    pub peer: Option<&'a TargetPeer>,
     /// What the probe proved, in a word, or why it failed. A silence may still be unnamed.
     pub outcome: Result<&'a str, &'a Failure>,
     /// How long each stage of the probe took, where it succeeded.
@@ -32,21 +32,10 @@ pub struct Evidence<'a> {
     pub path: Option<&'a Sample>,
     /// Round trip of a disco ping, where one was answered.
     pub round_trip: Option<Duration>,
-    /// What the layers below TCP said, where they were asked.
-    pub below: Option<PingEvidence>,
+    /// What pings of the layers below TCP told, where they were sent.
+    pub pings: Option<PingEvidence>,
     /// Now.
     pub wall: SystemTime,
-}
-
-/// Who a target is in the netmap.
-#[derive(Clone, Copy, Debug)]
-pub struct Named<'a> {
-    /// Full name of the machine.
-    pub machine: &'a str,
-    /// The target's address.
-    pub address: IpAddr,
-    /// When the machine's key expires; none where it never does.
-    pub key_expiry: Option<SystemTime>,
 }
 
 /// How long each stage of a probe took; none for a stage that was not needed or did not succeed.
@@ -94,12 +83,12 @@ slug_enum! {
 
 /// Names the lowest broken check, and what was seen of each.
 pub fn diagnose(evidence: &Evidence<'_>) -> Diagnosis {
-    let verdict = match (evidence.outcome, evidence.below) {
+    let verdict = match (evidence.outcome, evidence.pings) {
         (Ok(proven), _) => Ok(proven.to_owned()),
-        (Err(failure), Some(below)) => Err(refine_timeout(failure.clone(), below)),
+        (Err(failure), Some(pings)) => Err(refine_timeout(failure.clone(), pings)),
         (Err(failure), None) => Err(failure.clone()),
     };
-    let broken = verdict.as_ref().err().map(|failure| (broken_rung(failure.reason, evidence.below), failure));
+    let broken = verdict.as_ref().err().map(|failure| (failed_check(failure.reason, evidence.pings), failure));
     let step = |check: Check| {
         let (state, evidence) = match (broken, check.shown(evidence)) {
             (Some((lowest, failure)), _) if lowest == check => (StepStatus::Failed, failure.cause.clone()),
@@ -114,9 +103,9 @@ pub fn diagnose(evidence: &Evidence<'_>) -> Diagnosis {
 }
 
 /// A dead tunnel is the path's fault where not even the question beside the tunnel was answered.
-fn broken_rung(reason: Reason, below: Option<PingEvidence>) -> Check {
-    let silent = below.is_some_and(|below| below.disco == PingOutcome::Timeout);
-    let check = reason.check();
+fn failed_check(reason: Reason, pings: Option<PingEvidence>) -> Check {
+    let silent = pings.is_some_and(|pings| pings.disco == PingOutcome::Timeout);
+    let check = Check::failed_by(reason);
     if check == Check::Tunnel && silent { Check::Path } else { check }
 }
 

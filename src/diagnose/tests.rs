@@ -2,10 +2,7 @@
 
 use super::*;
 use crate::node::{Facts, NodeState};
-use std::net::Ipv4Addr;
 
-const PEER: Named<'static> =
-    Named { machine: "db.tail1234.ts.net", address: IpAddr::V4(Ipv4Addr::new(100, 64, 0, 2)), key_expiry: None };
 const TIMINGS: Timings = Timings {
     resolve: Some(Duration::from_micros(20)),
     connect: Some(Duration::from_millis(3)),
@@ -21,16 +18,28 @@ fn running() -> Node {
     Node { state: NodeState::Running, fault: None, facts: Some(facts) }
 }
 
-fn fine(node: &Node) -> Evidence<'_> {
+fn peer() -> TargetPeer {
+    TargetPeer {
+        id: "n1".to_owned(),
+        name: "db.tail1234.ts.net".to_owned(),
+        address: [100, 64, 0, 2].into(),
+        addresses: Vec::new(),
+        node_addresses: Vec::new(),
+        online: true,
+        key_expiry: None,
+    }
+}
+
+fn fine<'a>(node: &'a Node, peer: &'a TargetPeer) -> Evidence<'a> {
     Evidence {
         node,
-        peer: Some(PEER),
+        peer: Some(peer),
         outcome: Ok("accepting"),
         timings: TIMINGS,
         via: "localapi",
         path: Some(&Sample::Direct),
         round_trip: Some(Duration::from_micros(600)),
-        below: Some(ANSWERED),
+        pings: Some(ANSWERED),
         wall: SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000),
     }
 }
@@ -46,8 +55,8 @@ fn states(diagnosis: &Diagnosis) -> String {
 
 #[test]
 fn what_is_well_shows_evidence_on_every_rung() {
-    let node = running();
-    let diagnosis = diagnose(&fine(&node));
+    let (node, peer) = (running(), peer());
+    let diagnosis = diagnose(&fine(&node, &peer));
     assert_eq!((states(&diagnosis).as_str(), diagnosis.verdict), ("ooooooooooo", Ok("accepting".to_owned())));
     assert!(diagnosis.steps.iter().all(|step| !step.evidence.is_empty()));
     assert_eq!(diagnosis.steps[7].evidence, "direct, 0.6 ms there and back");
@@ -55,23 +64,24 @@ fn what_is_well_shows_evidence_on_every_rung() {
 
 #[test]
 fn each_reason_breaks_its_rung_and_those_above_are_not_tried() {
+    let peer = peer();
     for reason in Reason::ALL {
         let failure = Failure::new(*reason, "a cause");
         let node = if reason.is_node_fault() { Node::unreachable(failure.clone()) } else { running() };
         let evidence = Evidence {
-            peer: (reason.check() > Check::Netmap).then_some(PEER),
+            peer: (Check::failed_by(*reason) > Check::Netmap).then_some(&peer),
             outcome: Err(&failure),
             timings: Timings::default(),
             path: None,
             round_trip: None,
-            below: None,
-            ..fine(&node)
+            pings: None,
+            ..fine(&node, &peer)
         };
         let diagnosis = diagnose(&evidence);
         let broken: Vec<_> = diagnosis.steps.iter().filter(|step| step.state == StepStatus::Failed).collect();
-        assert_eq!(broken.iter().map(|step| step.check).collect::<Vec<_>>(), [reason.check()], "{reason:?}");
+        assert_eq!(broken.iter().map(|step| step.check).collect::<Vec<_>>(), [Check::failed_by(*reason)], "{reason:?}");
         assert_eq!(broken[0].evidence, "a cause");
-        for step in diagnosis.steps.iter().filter(|step| step.check > reason.check()) {
+        for step in diagnosis.steps.iter().filter(|step| step.check > Check::failed_by(*reason)) {
             assert!(step.evidence.starts_with("not tried: "), "{reason:?}: {step:?}");
         }
     }
@@ -79,11 +89,11 @@ fn each_reason_breaks_its_rung_and_those_above_are_not_tried() {
 
 #[test]
 fn a_silence_is_named_and_placed_by_what_the_layers_below_say() {
-    let node = running();
+    let (node, peer) = (running(), peer());
     let failure = Failure::new(Reason::ConnectTimeout, "no connection within 3s");
-    let silent = |below, path| {
+    let silent = |pings, path| {
         let timings = Timings { connect: None, protocol: None, ..TIMINGS };
-        let evidence = Evidence { outcome: Err(&failure), timings, below: Some(below), path, ..fine(&node) };
+        let evidence = Evidence { outcome: Err(&failure), timings, pings: Some(pings), path, ..fine(&node, &peer) };
         let diagnosis = diagnose(&evidence);
         (states(&diagnosis), diagnosis.verdict.expect_err("silence").reason)
     };
@@ -97,20 +107,20 @@ fn a_silence_is_named_and_placed_by_what_the_layers_below_say() {
 
 #[test]
 fn a_lost_packet_size_is_the_paths_although_the_connection_stands() {
-    let node = running();
+    let (node, peer) = (running(), peer());
     let failure = Failure::new(Reason::ProtocolTimeout, "connected, but no answer");
-    let below = PingEvidence { full_size: PingOutcome::Timeout, ..ANSWERED };
+    let pings = PingEvidence { full_size: PingOutcome::Timeout, ..ANSWERED };
     let timings = Timings { protocol: None, ..TIMINGS };
-    let diagnosis = diagnose(&Evidence { outcome: Err(&failure), timings, below: Some(below), ..fine(&node) });
+    let diagnosis = diagnose(&Evidence { outcome: Err(&failure), timings, pings: Some(pings), ..fine(&node, &peer) });
     assert_eq!(states(&diagnosis), "oooooooXoo-");
 }
 
 #[test]
 fn a_key_about_to_expire_still_holds_and_says_for_how_long() {
-    let mut node = running();
-    let wall = fine(&running()).wall;
+    let (mut node, peer) = (running(), peer());
+    let wall = fine(&running(), &peer).wall;
     node.facts =
         node.facts.map(|facts| Facts { key_expiry: Some(wall + Duration::from_secs(5 * 86_400 + 5)), ..facts });
-    let diagnosis = diagnose(&Evidence { wall, ..fine(&node) });
+    let diagnosis = diagnose(&Evidence { wall, ..fine(&node, &peer) });
     assert_eq!(diagnosis.steps[3].evidence, "valid for 5 days more");
 }

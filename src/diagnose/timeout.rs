@@ -35,13 +35,6 @@ impl PingOutcome {
     }
 }
 
-impl Reason {
-    /// Is it mere silence, of which the layers below can tell more?
-    pub const fn is_timeout(self) -> bool {
-        matches!(self, Self::ConnectTimeout | Self::ProtocolTimeout)
-    }
-}
-
 /// Names a silence by what the layers below answered. Where they tell nothing it stays what it was.
 pub fn refine_timeout(failure: Failure, below: PingEvidence) -> Failure {
     let reason = match (failure.reason, below.tunnel) {

@@ -2,16 +2,17 @@
 
 use super::{Names, Place};
 use crate::config::{Host, Target};
-use crate::diagnose::{PingEvidence, Timings, refine_timeout};
+use crate::diagnose::{PingEvidence, refine_timeout};
 use crate::node::Node;
 use crate::probe::dns::MagicDns;
-use crate::probe::path_probe::{PathProbe, probe_path};
-use crate::probe::resolve::resolve;
+use crate::probe::path_probe::{PathProbe, PingPolicy, probe_path};
+use crate::probe::resolve::{Resolution, resolve};
 use crate::probe::resolver::Answer;
-use crate::probe::{self, Probe, ProbeContext, evidence};
+use crate::probe::{self, ProbeContext, ProbeResult, ping_evidence};
 use crate::reason::{Failure, Reason};
 use crate::tailscale::{Dialer, MASK, Status, Warning};
 use futures_util::future::join_all;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -30,47 +31,52 @@ pub(super) async fn warnings(dialer: &Dialer) -> Option<Vec<Warning>> {
     aside(first).await??.health
 }
 
+/// What a target's name stands for, or the fault of the node by which nothing can be dialled.
+pub(super) fn resolution(target: &Target, node: &Node, status: Option<&Status>) -> Resolution {
+    match (node.fault.clone(), status) {
+        (None, Some(status)) => resolve(status, &target.host),
+        // A node that is not at fault has told its status.
+        (fault, _) => {
+            Resolution::NotFound(fault.unwrap_or_else(|| Failure::new(Reason::NodeLocalapiInvalid, "no status")))
+        }
+    }
+}
+
 pub(super) async fn probe_all(
-    targets: &[Target],
-    node: &Node,
-    status: Option<&Status>,
-    dialer: &Dialer,
-    dns: &MagicDns,
-) -> Vec<Probe> {
-    join_all(targets.iter().map(async |target| {
-        let first = probe(target, node, status, dialer, dns).await;
+    targets: &[Arc<Target>],
+    resolutions: &[Resolution],
+    context: ProbeContext<'_>,
+) -> Vec<ProbeResult> {
+    join_all(targets.iter().zip(resolutions).map(async |(target, resolution)| {
+        let first = probe::run(target, resolution, &mut None, context).await;
         // A path that is just changing is silent for some seconds, and would be taken for a policy that drops.
         match &first.outcome {
-            Err(failure) if failure.reason.is_timeout() => probe(target, node, status, dialer, dns).await,
+            Err(failure) if failure.reason.is_timeout() => probe::run(target, resolution, &mut None, context).await,
             _ => first,
         }
     }))
     .await
 }
 
-/// One probe; while the node is at fault nothing is dialled.
-async fn probe(target: &Target, node: &Node, status: Option<&Status>, dialer: &Dialer, dns: &MagicDns) -> Probe {
-    match (node.fault.clone(), status) {
-        (None, Some(status)) => probe::run(target, &mut None, ProbeContext { status, dialer, dns }).await,
-        (fault, _) => {
-            // A node that is not at fault has told its status.
-            let fault = fault.unwrap_or_else(|| Failure::new(Reason::NodeLocalapiInvalid, "no status"));
-            Probe { outcome: Err(fault), timings: Timings::default(), elapsed: Duration::ZERO }
-        }
-    }
-}
-
-/// One probe, and its silence named by what the layers below answer.
-pub async fn probed(target: &Target, node: &Node, status: Option<&Status>, dialer: &Dialer, dns: &MagicDns) -> Probe {
-    let mut probe = probe(target, node, status, dialer, dns).await;
-    if let Err(failure) = &probe.outcome
+/// One probe, and its timeout refined by pings.
+pub async fn probed(
+    target: &Target,
+    node: &Node,
+    status: Option<&Status>,
+    dialer: &Dialer,
+    dns: &MagicDns,
+) -> ProbeResult {
+    let resolution = resolution(target, node, status);
+    let context = ProbeContext { tun: status.is_some_and(|status| status.tun), dialer, dns };
+    let mut result = probe::run(target, &resolution, &mut None, context).await;
+    if let Err(failure) = &result.outcome
         && failure.reason.is_timeout()
-        && let Some(Ok(resolved)) = status.map(|status| resolve(status, &target.host))
+        && let Ok(resolved) = resolution.dialable()
     {
-        let below = evidence::gather(resolved.address, &resolved.peer.addresses, dialer).await;
-        probe.outcome = Err(refine_timeout(failure.clone(), below));
+        let evidence = ping_evidence::gather(&resolved.peer, dialer).await;
+        result.outcome = Err(refine_timeout(failure.clone(), evidence));
     }
-    probe
+    result
 }
 
 /// The path to the target's machine, and what the layers below TCP say of it.
@@ -79,22 +85,27 @@ pub(super) async fn look_at(
     status: Option<&Status>,
     dialer: &Dialer,
 ) -> (PathProbe, Option<PingEvidence>) {
-    let Some(resolved) = status.and_then(|status| resolve(status, &target.host).ok()) else {
-        return Default::default();
-    };
-    let below = evidence::gather(resolved.address, &resolved.peer.addresses, dialer);
-    let (look, below) = tokio::join!(probe_path(&resolved, true, true, dialer), below);
-    (look, Some(below))
+    let resolution = status.map(|status| resolve(status, &target.host));
+    let Some(Ok(resolved)) = resolution.as_ref().map(Resolution::dialable) else { return Default::default() };
+    let evidence = ping_evidence::gather(&resolved.peer, dialer);
+    let (path, evidence) = tokio::join!(probe_path(resolved, PingPolicy::Always, dialer), evidence);
+    (path, Some(evidence))
 }
 
 /// What the target's name stands for outside of the netmap.
-pub(super) async fn names(target: &Target, status: Option<&Status>, place: &Place, dns: &MagicDns) -> Option<Names> {
+pub(super) async fn names(
+    target: &Target,
+    resolution: &Resolution,
+    status: Option<&Status>,
+    place: &Place,
+    dns: &MagicDns,
+) -> Option<Names> {
     let Host::Name(host) = &target.host else { return None };
     let status = status?;
-    let resolved = resolve(status, &target.host).ok();
-    let v6 = resolved.as_ref().is_some_and(|resolved| resolved.address.is_ipv6());
+    let resolved = resolution.dialable().ok();
+    let v6 = resolved.is_some_and(|resolved| resolved.peer.address.is_ipv6());
     let magic_dns = async {
-        let name = resolved.as_ref().filter(|_| status.tun)?.name.as_ref()?;
+        let name = resolved.filter(|_| status.tun)?.fqdn.as_ref()?;
         Some(dns.addresses(name, v6).await.map_err(|failure| failure.cause))
     };
     let pod = async {

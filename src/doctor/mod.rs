@@ -20,6 +20,7 @@ use crate::config::Target;
 use crate::diagnose::{Diagnosis, Timings};
 use crate::node::Node;
 use crate::path::Sample;
+use crate::peer::TargetPeer;
 use crate::reason::{Failure, Reason};
 use crate::tailscale::{Prefs, Warning};
 use std::net::IpAddr;
@@ -58,7 +59,7 @@ pub struct Examined {
     /// The way of the connect stage.
     pub via: String,
     /// Who it is in the netmap; none where nobody.
-    pub peer: Option<Machine>,
+    pub peer: Option<TargetPeer>,
     /// The path, where it was looked for.
     pub path: Option<Sample>,
     /// Round trip of a disco ping.
@@ -69,21 +70,6 @@ pub struct Examined {
     pub names: Option<Names>,
     /// The verdict and the ladder.
     pub diagnosis: Diagnosis,
-}
-
-/// The machine that a target is on.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Machine {
-    /// Its full name.
-    pub name: String,
-    /// The target's address.
-    pub address: IpAddr,
-    /// Every address that belongs to the target.
-    pub addresses: Vec<IpAddr>,
-    /// Does the control plane show it online?
-    pub online: bool,
-    /// When its key expires; none where it never does.
-    pub key_expiry: Option<SystemTime>,
 }
 
 /// What a name stands for by those who could be asked.
@@ -139,7 +125,7 @@ impl Report {
 /// Two targets with the same root are down for one and the same thing.
 fn root(reason: Reason, one: &Examined) -> String {
     use crate::diagnose::Check;
-    let about = match reason.check() {
+    let about = match Check::failed_by(reason) {
         Check::Socket | Check::Permission | Check::Backend | Check::OwnKey => String::new(),
         Check::Name | Check::Netmap | Check::PeerKey | Check::Path | Check::Tunnel => one.target.host.to_string(),
         Check::Tcp if reason.slug().starts_with("connect_socks") && reason != Reason::ConnectSocksFailed => {

@@ -6,10 +6,10 @@ use super::{
 };
 use crate::config::Mode;
 use crate::path;
-use crate::probe::Timings;
+use crate::probe::{ProbeResult, Timings};
 use crate::reason;
 use crate::reason::escape;
-use crate::state::{PathChange, Probed, Snapshot, StateChange, TargetView};
+use crate::state::{PathChange, Snapshot, StateChange, TargetView};
 use humantime::format_rfc3339_millis;
 use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
@@ -125,7 +125,7 @@ fn target(view: &TargetView, snapshot: &Snapshot, clock: Clock) -> TargetJson {
         failure: view.failure().map(failure),
         last_probe: view.last.as_ref().map(probe),
         last_success: view.last_success.map(time),
-        interval_seconds: seconds(view.pace.duration()),
+        interval_seconds: seconds(view.pace().duration()),
         path: PathJson {
             kind: view.path.path().slug().into(),
             since: clock.date(view.path.since()),
@@ -138,7 +138,7 @@ fn target(view: &TargetView, snapshot: &Snapshot, clock: Clock) -> TargetJson {
             seen: view.peer.is_some(),
             key_expiry: view.peer.as_ref().and_then(|peer| peer.key_expiry).map(time),
             changes: view.peer_changes,
-            last_change: view.history.moved.map(time),
+            last_change: view.history.peer_changed_at.map(time),
         },
         transitions: view.history.state_changes().map(|turn| transition(turn, Some(stages(turn.timings)))).collect(),
         path_changes: view.history.path_changes().map(path_change).collect(),
@@ -156,7 +156,7 @@ fn failure(failure: &reason::Failure) -> FailureJson {
     }
 }
 
-fn probe(probed: &Probed) -> ProbeJson {
+fn probe(probed: &ProbeResult) -> ProbeJson {
     ProbeJson {
         at: time(probed.at),
         detail: probed.outcome.as_ref().ok().map(|detail| detail.slug().into()),

@@ -88,7 +88,7 @@ mod tests {
     use crate::config::{Environment, load};
     use crate::health::TrackState;
     use crate::node::{Facts, Node, NodeState};
-    use crate::state::{Round, State};
+    use crate::state::{NodeReading, State};
     use std::sync::Arc;
     use std::time::{Duration, SystemTime};
     use tokio::time::Instant;
@@ -103,8 +103,7 @@ mod tests {
         let said = || Document::of(&state.snapshot(now), wall).verdict;
         assert_eq!(said(), "Ready in mode observe, but tailscaled has not answered yet.");
         let node = Node { state: NodeState::Running, fault: None, facts: Some(Facts::default()) };
-        let round = Round { at: wall, node, probes: Vec::new(), observations: Vec::new(), lag: Duration::ZERO };
-        state.record(round, now);
+        state.record_node(NodeReading { at: wall, node, lag: Duration::ZERO }, now);
         assert_eq!(state.snapshot(now).node_track.state(), TrackState::Up);
         assert_eq!(said(), "Ready in mode observe, but db is not known to be up yet.");
     }

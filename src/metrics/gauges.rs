@@ -154,7 +154,7 @@ impl TargetGauges {
         self.success.fill(views.iter().map(|view| (name(view), flag(succeeded(view)))));
         self.last.fill(views.iter().filter_map(|view| Some((name(view), unix(view.last.as_ref()?.at)))));
         self.last_success.fill(views.iter().filter_map(|view| Some((name(view), unix(view.last_success?)))));
-        self.interval.fill(views.iter().map(|view| (name(view), view.pace.duration().as_secs_f64())));
+        self.interval.fill(views.iter().map(|view| (name(view), view.pace().duration().as_secs_f64())));
     }
 }
 

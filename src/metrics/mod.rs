@@ -12,7 +12,8 @@ mod targets;
 
 use crate::config::Config;
 use crate::health::TrackState;
-use crate::state::{Probed, Snapshot, same_service};
+use crate::probe::ProbeResult;
+use crate::state::Snapshot;
 use crate::tailscale::{Answer, Call};
 use gauges::{PodGauges, TargetGauges};
 use localapi::LocalApi;
@@ -58,7 +59,7 @@ impl Build {
 #[derive(Clone, Copy, Debug)]
 pub enum ProbeOutcome<'a> {
     /// It succeeded or failed.
-    Done(&'a Probed),
+    Done(&'a ProbeResult),
     /// Shutdown, reload or our own stall cut it short: it says nothing of the target.
     Void,
 }
@@ -92,8 +93,8 @@ impl Metrics {
     /// counts. To be called at start and whenever a configuration comes in force, in one go with the state.
     pub fn configure(&self, config: &Config) {
         let mut series = lock(&self.series);
-        series.retain(|name, old| {
-            let stays = config.targets.iter().any(|new| new.name == *name && same_service(&old.target, new));
+        series.retain(|_, old| {
+            let stays = config.targets.iter().any(|new| old.target.is_same_service(new));
             if !stays {
                 self.counters.remove(old);
             }

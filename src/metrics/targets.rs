@@ -3,9 +3,9 @@
 use super::{ProbeOutcome, STAGES, counters};
 use crate::config::{Depth, Host, Kind, Target, Via};
 use crate::health::TrackState;
+use crate::probe::ProbeResult;
 use crate::probe::Timings;
 use crate::reason::{AppliesTo, Reason};
-use crate::state::Probed;
 use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Registry, Result};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -96,7 +96,7 @@ impl Counters {
 
     /// Counts one probe.
     pub(super) fn probe(&self, series: &mut Series, outcome: ProbeOutcome<'_>) {
-        let ProbeOutcome::Done(Probed { outcome, timings, .. }) = outcome else {
+        let ProbeOutcome::Done(ProbeResult { outcome, timings, .. }) = outcome else {
             series.void.inc();
             return;
         };

@@ -2,8 +2,8 @@
 
 pub mod connect;
 pub mod dns;
-pub mod evidence;
 pub mod path_probe;
+pub mod ping_evidence;
 pub mod postgres;
 pub mod resolve;
 pub mod resolver;
@@ -14,20 +14,21 @@ mod wire;
 pub use crate::diagnose::Timings;
 
 use crate::config::{Depth, Kind, Target};
-use crate::reason::{Failure, Reason};
+use crate::reason::{Failure, Reason, Stage};
 use crate::slug::slug_enum;
-use crate::tailscale::{Dialer, Status};
+use crate::tailscale::Dialer;
 use connect::Stream;
 use dns::MagicDns;
+use resolve::{Resolution, Resolved};
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::time::{Instant, timeout};
 
-/// What a probe needs of its round.
+/// What a probe needs beside its target.
 #[derive(Clone, Copy)]
 pub struct ProbeContext<'a> {
-    /// tailscaled's answer in this round.
-    pub status: &'a Status,
+    /// Does tailscaled run in TUN mode?
+    pub tun: bool,
     /// For dialling.
     pub dialer: &'a Dialer,
     /// For TUN mode.
@@ -53,15 +54,24 @@ slug_enum! {
     }
 }
 
-/// What came of a probe.
-#[derive(Debug)]
-pub struct Probe {
+/// What one probe found out: for the state, the metrics and the log.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ProbeResult {
+    /// When it ended.
+    pub at: SystemTime,
     /// What was proven, or why it failed.
     pub outcome: Result<Detail, Failure>,
     /// Duration of each stage that succeeded.
     pub timings: Timings,
     /// Duration of the whole.
     pub elapsed: Duration,
+}
+
+impl ProbeResult {
+    /// A probe that failed before anything was dialled.
+    pub fn not_dialled(failure: Failure) -> Self {
+        Self { at: SystemTime::now(), outcome: Err(failure), timings: Timings::default(), elapsed: Duration::ZERO }
+    }
 }
 
 /// A connection to Valkey that is kept from probe to probe, so that a healthy probe costs no handshake.
@@ -71,60 +81,59 @@ pub struct PooledConnection {
     since: Instant,
 }
 
-/// Longest life of a held connection: each pod dials at least once a minute, or it would not notice that new connections
-/// are refused.
-const HELD_FOR: Duration = Duration::from_secs(60);
+/// Longest life of a pooled connection: each pod dials at least once a minute, or it would not notice that new
+/// connections are refused.
+const POOLED_FOR: Duration = Duration::from_secs(60);
 
-/// Where a probe stands when its time is over.
-#[derive(Default)]
+/// How far a probe got before its time was over.
 struct Progress {
     timings: Timings,
     stage: Stage,
 }
 
-#[derive(Clone, Copy, Default)]
-enum Stage {
-    #[default]
-    Resolve,
-    Connect,
-    Protocol,
-}
-
-/// Runs one probe within the target's timeout.
-pub async fn run(target: &Target, held: &mut Option<PooledConnection>, context: ProbeContext<'_>) -> Probe {
+/// Runs one probe of a target that was resolved, within the target's timeout.
+pub async fn run(
+    target: &Target,
+    resolution: &Resolution,
+    pooled: &mut Option<PooledConnection>,
+    context: ProbeContext<'_>,
+) -> ProbeResult {
     let started = Instant::now();
-    let mut progress = Progress::default();
-    let outcome = match timeout(target.timeout, stages(target, held, context, &mut progress)).await {
+    let mut progress = Progress { timings: Timings::default(), stage: Stage::Resolve };
+    let outcome = match timeout(target.timeout, stages(target, resolution, pooled, context, &mut progress)).await {
         Ok(outcome) => outcome,
         Err(_) => Err(timed_out(target, progress.stage)),
     };
     if outcome.is_err() {
-        *held = None;
+        *pooled = None;
     }
-    Probe { outcome, timings: progress.timings, elapsed: started.elapsed() }
+    ProbeResult { at: SystemTime::now(), outcome, timings: progress.timings, elapsed: started.elapsed() }
 }
 
 async fn stages(
     target: &Target,
-    held: &mut Option<PooledConnection>,
+    resolution: &Resolution,
+    pooled: &mut Option<PooledConnection>,
     context: ProbeContext<'_>,
     progress: &mut Progress,
 ) -> Result<Detail, Failure> {
     let started = Instant::now();
-    let address = SocketAddr::new(resolve_stage(target, context).await?, target.port);
+    let resolved = resolution.dialable().map_err(Failure::clone)?;
+    check_magic_dns(resolved, context).await?;
+    let address = SocketAddr::new(resolved.peer.address, target.port);
     progress.timings.resolve = Some(started.elapsed());
 
-    // A held connection that has died or gone silent since says nothing about the service: it is replaced, and the new
+    // A pooled connection that has died or gone silent since says nothing about the service: it is replaced, and the new
     // one decides. It has half of the time, or a path that fails would look like a service that does not answer.
-    if let Some(still) = held.take_if(|held| held.address == address && held.since.elapsed() < HELD_FOR)
-        && let Ok(Some(detail)) = timeout(target.timeout / 2, ask_held(still, held, progress)).await
+    if let Some(connection) = pooled.take_if(|pooled| pooled.address == address && pooled.since.elapsed() < POOLED_FOR)
+        && let Ok(Some(detail)) = timeout(target.timeout / 2, reuse(connection, pooled, progress)).await
     {
         return Ok(detail);
     }
 
     progress.stage = Stage::Connect;
     let started = Instant::now();
-    let mut stream = connect::connect(target.via, context.status.tun, context.dialer, address, target.timeout).await?;
+    let mut stream = connect::connect(target.via, context.tun, context.dialer, address, target.timeout).await?;
     progress.timings.connect = Some(started.elapsed());
     if target.depth == Depth::Tcp {
         return Ok(Detail::Connected);
@@ -139,8 +148,8 @@ async fn stages(
         }
         Kind::Valkey => {
             let detail = valkey::ping(&mut stream).await?;
-            // The new connection is asked before the old one goes.
-            *held = Some(PooledConnection { stream, address, since: started });
+            // The new connection is proven before the old one is closed.
+            *pooled = Some(PooledConnection { stream, address, since: started });
             detail
         }
         Kind::Tcp => Detail::Connected,
@@ -149,35 +158,35 @@ async fn stages(
     Ok(detail)
 }
 
-/// What a held connection's server answers; none if the connection is of no use any more.
-async fn ask_held(
-    mut still: PooledConnection,
-    held: &mut Option<PooledConnection>,
+/// Probes over a pooled connection; none if it is of no use any more.
+async fn reuse(
+    mut connection: PooledConnection,
+    pooled: &mut Option<PooledConnection>,
     progress: &mut Progress,
 ) -> Option<Detail> {
     progress.stage = Stage::Protocol;
     let started = Instant::now();
-    let detail = valkey::ping(&mut still.stream).await.ok()?;
+    let detail = valkey::ping(&mut connection.stream).await.ok()?;
     progress.timings.protocol = Some(started.elapsed());
-    *held = Some(still);
+    *pooled = Some(connection);
     Some(detail)
 }
 
-async fn resolve_stage(target: &Target, context: ProbeContext<'_>) -> Result<std::net::IpAddr, Failure> {
-    let resolved = resolve::resolve(context.status, &target.host)?;
-    if let Some(name) = resolved.name.filter(|_| context.status.tun) {
-        let answers = context.dns.addresses(&name, resolved.address.is_ipv6()).await?;
-        if answers.is_empty() || answers.iter().any(|answer| !resolved.addresses.contains(answer)) {
-            let cause = format_args!("MagicDNS gives {answers:?} for {name}, the netmap {:?}", resolved.addresses);
-            return Err(Failure::new(Reason::ResolveDnsMismatch, cause));
-        }
+/// In TUN mode MagicDNS, which the worker asks, must agree with the netmap.
+async fn check_magic_dns(resolved: &Resolved, context: ProbeContext<'_>) -> Result<(), Failure> {
+    let Some(fqdn) = resolved.fqdn.as_ref().filter(|_| context.tun) else { return Ok(()) };
+    let known = &resolved.peer.addresses;
+    let answers = context.dns.addresses(fqdn, resolved.peer.address.is_ipv6()).await?;
+    if answers.is_empty() || answers.iter().any(|answer| !known.contains(answer)) {
+        let cause = format_args!("MagicDNS gives {answers:?} for {fqdn}, the netmap {known:?}");
+        return Err(Failure::new(Reason::ResolveDnsMismatch, cause));
     }
-    Ok(resolved.address)
+    Ok(())
 }
 
 fn timed_out(target: &Target, stage: Stage) -> Failure {
     let (reason, what) = match stage {
-        Stage::Resolve => (Reason::ResolveDnsFailed, "no answer from MagicDNS"),
+        Stage::Node | Stage::Resolve => (Reason::ResolveDnsFailed, "no answer from MagicDNS"),
         Stage::Connect => (Reason::ConnectTimeout, "no connection"),
         Stage::Protocol => (Reason::ProtocolTimeout, "connected, but no answer"),
     };

@@ -1,4 +1,4 @@
-//! One look at the path to a target's node: what `status` tells for nothing, and a disco ping only where it cannot tell.
+//! One probe of the path to a target's node: what `status` tells for nothing, and a disco ping only where it cannot tell.
 
 use super::resolve::Resolved;
 use crate::path::{DerpRegion, Sample};
@@ -17,13 +17,46 @@ const PING: PingKind = PingKind::Disco { size: 0 };
 /// direct one comes a moment later (seen on 1.80.3 and 1.102.5). So a second ping, when those are in, decides.
 const SECOND_PING: Duration = Duration::from_millis(300);
 
-/// What was seen of a target's path.
+/// What was learnt of a target's path.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PathProbe {
-    /// For the path's tracker; none if it was not looked for or cannot be told yet.
+    /// For the path's tracker; none if nobody asked or it cannot be told yet.
     pub sample: Option<Sample>,
-    /// Round trip of a disco ping, or that it was missed; none if none was sent.
-    pub round_trip: Option<Option<Duration>>,
+    /// Round trip of a disco ping.
+    pub round_trip: RoundTripSample,
+}
+
+/// What a disco ping told of the round trip.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RoundTripSample {
+    /// No ping was sent, or tailscaled did not send it.
+    #[default]
+    NotMeasured,
+    /// No pong came.
+    Missed,
+    /// The time from ping to pong.
+    Measured(Duration),
+}
+
+impl RoundTripSample {
+    /// The round trip, if it was measured.
+    pub const fn measured(self) -> Option<Duration> {
+        match self {
+            Self::Measured(took) => Some(took),
+            Self::NotMeasured | Self::Missed => None,
+        }
+    }
+}
+
+/// When a disco ping may be sent. Never to an idle peer: it would wake it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PingPolicy {
+    /// Never: what `status` tells is enough.
+    Never,
+    /// Where `status` cannot tell the path.
+    IfUndecided,
+    /// In any case, for the round trip.
+    Always,
 }
 
 /// What `status` tells of a peer's path.
@@ -34,8 +67,8 @@ pub enum StatusPath {
     /// A peer relay is trusted.
     PeerRelay,
     /// Something is sent, and nothing is trusted: DERP, or discovery under way.
-    Nothing,
-    /// Nothing was sent lately.
+    Undecided,
+    /// Undecided was sent lately.
     Idle,
 }
 
@@ -49,7 +82,7 @@ impl StatusPath {
         } else if !peer.peer_relay.is_empty() {
             Self::PeerRelay
         } else {
-            Self::Nothing
+            Self::Undecided
         }
     }
 
@@ -58,37 +91,31 @@ impl StatusPath {
         match self {
             Self::Direct => Some(Sample::Direct),
             Self::PeerRelay => Some(Sample::PeerRelay),
-            Self::Nothing => None,
+            Self::Undecided => None,
             Self::Idle => Some(Sample::Idle),
         }
     }
 
-    /// Is a ping worth its price? Never for an idle peer: it would wake it.
-    pub fn asks_for_ping(self, sample_wanted: bool, round_trip_wanted: bool) -> bool {
+    /// Is a ping to be sent?
+    pub fn needs_ping(self, policy: PingPolicy) -> bool {
         match self {
-            Self::Direct | Self::PeerRelay => round_trip_wanted,
-            Self::Nothing => sample_wanted,
+            Self::Direct | Self::PeerRelay => policy == PingPolicy::Always,
+            Self::Undecided => policy != PingPolicy::Never,
             Self::Idle => false,
         }
     }
 }
 
-/// Looks at the path to the node that was resolved. `sample_wanted` allows a ping where `status` cannot tell,
-/// `round_trip_wanted` one where it can.
-pub async fn probe_path(
-    resolved: &Resolved<'_>,
-    sample_wanted: bool,
-    round_trip_wanted: bool,
-    dialer: &Dialer,
-) -> PathProbe {
-    let told = StatusPath::of(resolved.peer);
-    let sample = told.sample();
-    if !told.asks_for_ping(sample_wanted, round_trip_wanted) {
-        return PathProbe { sample, round_trip: None };
+/// Finds out the path to the target's node.
+pub async fn probe_path(resolved: &Resolved, policy: PingPolicy, dialer: &Dialer) -> PathProbe {
+    let sample = resolved.path.sample();
+    if !resolved.path.needs_ping(policy) {
+        return PathProbe { sample, round_trip: RoundTripSample::NotMeasured };
     }
-    let ping = || timeout(PING_TIMEOUT, dialer.ping(resolved.address, &resolved.peer.addresses, PING));
+    let peer = &resolved.peer;
+    let ping = || timeout(PING_TIMEOUT, dialer.ping(peer.address, &peer.node_addresses, PING));
     let mut answer = ping().await;
-    if told == StatusPath::Nothing
+    if resolved.path == StatusPath::Undecided
         && let Ok(Ok(Reply::Pong(Pong { way: Way::Derp { .. }, .. }))) = answer
     {
         sleep(SECOND_PING).await;
@@ -97,17 +124,17 @@ pub async fn probe_path(
         }
     }
     match answer {
-        Err(_) => PathProbe { sample: sample.or(Some(Sample::Silent)), round_trip: Some(None) },
+        Err(_) => PathProbe { sample: sample.or(Some(Sample::Silent)), round_trip: RoundTripSample::Missed },
         Ok(Ok(Reply::Pong(pong))) => {
-            PathProbe { sample: sample.or(seen(pong.way)), round_trip: Some(Some(pong.latency)) }
+            PathProbe { sample: sample.or(pong_sample(pong.way)), round_trip: RoundTripSample::Measured(pong.latency) }
         }
-        // Said by the local tailscaled, for example that it does not know the peer's key yet: nothing to judge by.
-        Ok(Ok(Reply::Refused(_)) | Err(_)) => PathProbe { sample, round_trip: None },
+        // The local tailscaled refused, for example because it does not know the peer's key yet: no evidence.
+        Ok(Ok(Reply::Refused(_)) | Err(_)) => PathProbe { sample, round_trip: RoundTripSample::NotMeasured },
     }
 }
 
-/// What the way of a pong is worth; none if it does not tell.
-pub fn seen(way: Way) -> Option<Sample> {
+/// The path that a pong proves; none if it does not tell.
+pub fn pong_sample(way: Way) -> Option<Sample> {
     match way {
         Way::Direct(_) => Some(Sample::Direct),
         Way::PeerRelay => Some(Sample::PeerRelay),

@@ -1,22 +1,51 @@
 //! Whose address a target's name is. No I/O: the netmap in `status` decides.
 
+use super::path_probe::StatusPath;
 use crate::config::{Host, Target};
+use crate::peer::TargetPeer;
 use crate::reason::{Failure, Reason};
 use crate::tailscale::{Peer, Status};
 use std::collections::HashSet;
 use std::net::IpAddr;
 
+/// A target that the netmap knows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Resolved {
+    /// The node that carries it.
+    pub peer: TargetPeer,
+    /// The full name to ask MagicDNS for; none where the target is an address.
+    pub fqdn: Option<String>,
+    /// What `status` tells of the path to the node.
+    pub path: StatusPath,
+}
+
 /// What the netmap gives for a target.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Resolved<'a> {
-    /// Where to connect: IPv4 if there is one.
-    pub address: IpAddr,
-    /// Every address that belongs to the target; MagicDNS may give no other.
-    pub addresses: Vec<IpAddr>,
-    /// The full name to ask MagicDNS for; none where the target is an address.
-    pub name: Option<String>,
-    /// The node that carries the name or hosts the service.
-    pub peer: &'a Peer,
+pub enum Resolution {
+    /// A node that can be dialled.
+    Found(Resolved),
+    /// A node that nobody can reach, because its key has expired.
+    Expired(Resolved, Failure),
+    /// No node.
+    NotFound(Failure),
+}
+
+impl Resolution {
+    /// The target, if it can be dialled.
+    pub fn dialable(&self) -> Result<&Resolved, &Failure> {
+        match self {
+            Self::Found(resolved) => Ok(resolved),
+            Self::Expired(_, failure) | Self::NotFound(failure) => Err(failure),
+        }
+    }
+
+    /// The node that carries the target, whether it can be dialled or not.
+    pub fn peer(&self) -> Option<&TargetPeer> {
+        match self {
+            Self::Found(resolved) | Self::Expired(resolved, _) => Some(&resolved.peer),
+            Self::NotFound(_) => None,
+        }
+    }
 }
 
 /// Which peers of a netmap the targets may need.
@@ -50,14 +79,24 @@ impl Interest {
 }
 
 /// Looks a target up in the netmap. Only addresses that the netmap gives to a peer come out.
-pub fn resolve<'a>(status: &'a Status, host: &Host) -> Result<Resolved<'a>, Failure> {
-    match host {
+pub fn resolve(status: &Status, host: &Host) -> Resolution {
+    let found = match host {
         Host::Ip(address) => resolve_address(status, *address, None),
         Host::Name(name) => resolve_name(status, name),
+    };
+    match found {
+        Ok((peer, resolved)) if peer.expired => {
+            let cause = format_args!("the key of {} has expired", peer.dns_name);
+            Resolution::Expired(resolved, Failure::new(Reason::ResolvePeerExpired, cause))
+        }
+        Ok((_, resolved)) => Resolution::Found(resolved),
+        Err(failure) => Resolution::NotFound(failure),
     }
 }
 
-fn resolve_name<'a>(status: &'a Status, name: &str) -> Result<Resolved<'a>, Failure> {
+type Found<'a> = Result<(&'a Peer, Resolved), Failure>;
+
+fn resolve_name<'a>(status: &'a Status, name: &str) -> Found<'a> {
     let full = match &status.suffix {
         Some(suffix) if !name.contains('.') => format!("{name}.{suffix}"),
         _ => name.to_owned(),
@@ -71,8 +110,9 @@ fn resolve_name<'a>(status: &'a Status, name: &str) -> Result<Resolved<'a>, Fail
     let records: Vec<_> =
         status.extra_records.iter().filter(|record| record.name == full).map(|record| record.address).collect();
     if let Some(address) = preferred(&records) {
-        let resolved = resolve_address(status, address, Some(full))?;
-        return Ok(Resolved { addresses: records, ..resolved });
+        let (peer, mut resolved) = resolve_address(status, address, Some(full))?;
+        resolved.peer.addresses = records;
+        return Ok((peer, resolved));
     }
     if !status.tells_services() && status.peers.iter().any(|peer| services(peer).next().is_some()) {
         let cause = format_args!("no node is called {full}; tailscaled {} does not name services", status.version);
@@ -81,16 +121,15 @@ fn resolve_name<'a>(status: &'a Status, name: &str) -> Result<Resolved<'a>, Fail
     Err(Failure::new(Reason::ResolveNotInNetmap, format_args!("no node or service is called {full}")))
 }
 
-fn resolve_address(status: &Status, address: IpAddr, name: Option<String>) -> Result<Resolved<'_>, Failure> {
+fn resolve_address(status: &Status, address: IpAddr, fqdn: Option<String>) -> Found<'_> {
     if status.own.addresses.contains(&address) {
         return Err(Failure::new(Reason::ResolveRefused, format_args!("{address} is this node's")));
     }
     if let Some(peer) = status.peers.iter().find(|peer| peer.addresses.contains(&address)) {
-        let resolved = of_peer(peer, name)?;
-        return Ok(Resolved { address, ..resolved });
+        return Ok(carried_by(peer, address, peer.addresses.clone(), fqdn));
     }
     if let Some(peer) = status.peers.iter().find(|peer| services(peer).any(|service| service == address)) {
-        return of_host(Resolved { address, addresses: vec![address], name, peer });
+        return Ok(carried_by(peer, address, vec![address], fqdn));
     }
     if status.peers.iter().flat_map(|peer| &peer.routes).any(|route| route.contains(address)) {
         return Err(Failure::new(Reason::ResolveRefused, format_args!("{address} belongs to a subnet router's net")));
@@ -98,19 +137,25 @@ fn resolve_address(status: &Status, address: IpAddr, name: Option<String>) -> Re
     Err(Failure::new(Reason::ResolveNotInNetmap, format_args!("no node has the address {address}")))
 }
 
-fn of_peer(peer: &Peer, name: Option<String>) -> Result<Resolved<'_>, Failure> {
+fn of_peer(peer: &Peer, fqdn: Option<String>) -> Found<'_> {
     let Some(address) = preferred(&peer.addresses) else {
         return Err(Failure::new(Reason::ResolveNotInNetmap, format_args!("{} has no address", peer.dns_name)));
     };
-    of_host(Resolved { address, addresses: peer.addresses.clone(), name, peer })
+    Ok(carried_by(peer, address, peer.addresses.clone(), fqdn))
 }
 
-fn of_host(resolved: Resolved<'_>) -> Result<Resolved<'_>, Failure> {
-    let peer = resolved.peer;
-    if peer.expired {
-        return Err(Failure::new(Reason::ResolvePeerExpired, format_args!("the key of {} has expired", peer.dns_name)));
-    }
-    Ok(resolved)
+fn carried_by(peer: &Peer, address: IpAddr, addresses: Vec<IpAddr>, fqdn: Option<String>) -> (&Peer, Resolved) {
+    let path = StatusPath::of(peer);
+    let target_peer = TargetPeer {
+        id: peer.id.clone(),
+        name: peer.dns_name.clone(),
+        address,
+        addresses,
+        node_addresses: peer.addresses.clone(),
+        online: peer.online,
+        key_expiry: peer.key_expiry,
+    };
+    (peer, Resolved { peer: target_peer, fqdn, path })
 }
 
 /// First IPv4; IPv6 only if there is none.
@@ -182,7 +227,12 @@ mod tests {
     }
 
     fn address(host: &Host) -> Result<String, Reason> {
-        resolve(&status(), host).map(|resolved| resolved.address.to_string()).map_err(|failure| failure.reason)
+        let resolution = resolve(&status(), host);
+        resolution.dialable().map(|resolved| resolved.peer.address.to_string()).map_err(|failure| failure.reason)
+    }
+
+    fn failure(status: &Status, host: &Host) -> Reason {
+        resolve(status, host).dialable().unwrap_err().reason
     }
 
     fn ip(text: &str) -> Host {
@@ -213,25 +263,26 @@ mod tests {
     #[test]
     fn a_tailscale_service_is_reached_through_the_node_that_hosts_it() {
         for host in [name("pg"), name("pg.tail1.ts.net")] {
-            let status = status();
-            let resolved = resolve(&status, &host).unwrap();
-            assert_eq!(resolved.address.to_string(), "100.100.1.1");
-            assert_eq!(resolved.addresses.len(), 2);
+            let resolution = resolve(&status(), &host);
+            let peer = resolution.peer().unwrap();
+            assert_eq!((peer.name.as_str(), peer.address.to_string().as_str()), ("db-prd.tail1.ts.net", "100.100.1.1"));
+            assert_eq!((peer.addresses.len(), peer.node_addresses.len()), (2, 2));
         }
         let mut old = status();
         old.version = "1.98.10".to_owned();
         old.extra_records.clear();
-        assert_eq!(resolve(&old, &name("pg")).unwrap_err().reason, Reason::ResolveServiceUnsupported);
+        assert_eq!(failure(&old, &name("pg")), Reason::ResolveServiceUnsupported);
         old.peers[1].routes.clear();
-        assert_eq!(resolve(&old, &name("pg")).unwrap_err().reason, Reason::ResolveNotInNetmap);
+        assert_eq!(failure(&old, &name("pg")), Reason::ResolveNotInNetmap);
     }
 
     #[test]
     fn an_expired_peer_is_the_far_sides_fault() {
         let mut status = status();
         status.peers[1].expired = true;
-        assert_eq!(resolve(&status, &name("db-prd")).unwrap_err().reason, Reason::ResolvePeerExpired);
-        assert_eq!(resolve(&status, &name("pg")).unwrap_err().reason, Reason::ResolvePeerExpired);
+        assert_eq!(failure(&status, &name("db-prd")), Reason::ResolvePeerExpired);
+        assert_eq!(failure(&status, &name("pg")), Reason::ResolvePeerExpired);
+        assert_eq!(resolve(&status, &name("db-prd")).peer().unwrap().name, "db-prd.tail1.ts.net");
     }
 
     #[test]

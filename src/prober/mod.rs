@@ -1,261 +1,263 @@
-//! The loop: whose turn it is, status, probes side by side, record.
+//! The loop: when whose turn is, one status for all that are due, turns that overlap, and the record of each.
+//!
+//! A round reads the status once and begins a turn of every target that has none. Each turn is a task of its own and is
+//! recorded when it ends, so that no target waits for another.
 
-mod slot;
+mod backend;
+mod entry;
+mod node_reader;
 mod tailnet;
 #[cfg(test)]
 mod tests;
+mod turn;
 
+pub use backend::Backend;
 pub use tailnet::Tailnet;
 
-use crate::config::{Config, Source, Target, needs_restart};
-use crate::diagnose::PingEvidence;
-use crate::metrics::{Metrics, ProbeOutcome};
+use crate::config::{Config, Source, needs_restart};
+use crate::metrics::{Metrics, ProbeOutcome as Counted};
 use crate::node::Node;
-use crate::probe::Timings;
-use crate::probe::path_probe::PathProbe;
-use crate::probe::resolve::{Interest, Resolved};
-use crate::probe::{PooledConnection, Probe};
-use crate::reason::Failure;
+use crate::probe::ProbeResult;
+use crate::probe::resolve::{Interest, resolve};
 use crate::report::Reporter;
 use crate::schedule::Schedule;
-use crate::state::{Change, PeerObservation, ProbeRecord, Probed, Round, State, same_service};
+use crate::state::{Change, NodeReading, State, TurnRecord};
 use crate::tailscale::Status;
-use futures_util::future::join_all;
-use slot::{Slot, is_void};
+use entry::{Entry, TurnState};
+use node_reader::{HomeRegion, StatusReading, read_node};
 use std::collections::VecDeque;
-use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::sync::{Notify, watch};
+use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
-
-/// What a round looks at: the [`Tailnet`], or a test's script.
-pub trait Backend: Sync {
-    /// The local tailscaled, with the peers that are of interest.
-    fn status(&mut self, interest: &Interest) -> impl Future<Output = Result<Status, Failure>> + Send;
-
-    /// The number of the DERP region with this code, if it can be had.
-    fn region_id(&mut self, code: &str) -> impl Future<Output = Option<u32>> + Send;
-
-    /// One probe of a target while the node is fine; `held` lives until the next.
-    fn probe(
-        &self,
-        target: &Target,
-        held: &mut Option<PooledConnection>,
-        status: &Status,
-    ) -> impl Future<Output = Probe> + Send;
-
-    /// One look at the path to a target's node; see [`crate::probe::path_probe::probe_path`].
-    fn look(
-        &self,
-        resolved: &Resolved<'_>,
-        sample_wanted: bool,
-        round_trip_wanted: bool,
-    ) -> impl Future<Output = PathProbe> + Send;
-
-    /// What the layers below TCP say of a silent target.
-    fn evidence(&self, resolved: &Resolved<'_>) -> impl Future<Output = PingEvidence> + Send;
-}
+use turn::{ProbeOutcome, Turn, TurnMemory, TurnOutcome};
 
 /// Runs the probes and records what they find out.
-pub struct Prober<W> {
+pub struct Prober<B> {
     state: Arc<State>,
     metrics: Arc<Metrics>,
     source: Source,
     config: Arc<Config>,
-    backend: W,
+    interest: Arc<Interest>,
+    backend: Arc<B>,
     schedule: Schedule,
-    slots: Vec<Slot>,
-    home: Option<Home>,
+    /// In the configuration's order.
+    entries: Vec<Entry>,
+    tasks: JoinSet<Event>,
+    /// Is the status being read?
+    reading: bool,
+    home: Option<HomeRegion>,
     /// When the last round began.
     round_began: Instant,
-    /// When the node's turn is at the latest, for targets that are down are seldom due.
-    next_look: Instant,
+    /// When the node is read at the latest, for targets that are down are seldom due.
+    next_round: Instant,
     lags: VecDeque<(Instant, Duration)>,
     reporter: Reporter,
 }
 
-/// The home DERP region.
-struct Home {
-    code: String,
-    /// Its number, if it could be had when it was last asked for.
-    id: Option<u32>,
-    asked: Instant,
+/// What a task of the loop brings.
+enum Event {
+    Status(Box<StatusReading>),
+    Turn(TurnMemory, TurnOutcome),
 }
 
-/// A region's number that could not be had is asked for again after this time: nothing depends on it.
-const REGION_AGAIN: Duration = Duration::from_secs(60);
 /// Until tailscaled is Running for the first time it is asked this often: the startup gate waits for it.
 const UNTIL_RUNNING: Duration = Duration::from_secs(1);
-/// Shortest time from a round's begin to one that tailscaled's news ask for: in a large tailnet there is always news.
+/// Shortest time from one round to another that the IPN bus asks for: in a large tailnet it always has notifications.
 const BETWEEN_WAKES: Duration = Duration::from_secs(2);
 /// Over this time the worst lateness of a round is exported.
 const LAG_WINDOW: Duration = Duration::from_secs(60);
 
-impl<W: Backend> Prober<W> {
+impl<B: Backend> Prober<B> {
     /// A loop that has not begun.
     pub fn new(
         state: Arc<State>,
         metrics: Arc<Metrics>,
         config: Arc<Config>,
         source: Source,
-        backend: W,
+        backend: B,
         pod_uid: &str,
     ) -> Self {
         let now = Instant::now();
         let schedule = Schedule::new(pod_uid, now);
+        let first = schedule.first(shortest_interval(&config));
         let mut prober = Self {
             state,
             metrics,
             source,
-            backend,
+            interest: Arc::default(),
+            backend: Arc::new(backend),
             schedule,
-            slots: Vec::new(),
+            entries: Vec::new(),
+            tasks: JoinSet::new(),
+            reading: false,
             home: None,
             round_began: now,
-            next_look: now,
+            next_round: first,
             lags: VecDeque::new(),
             reporter: Reporter::new(now),
             config,
         };
-        let first = prober.first_due();
-        prober.fill_slots(first);
-        prober.next_look = first;
+        let none_kept = vec![None; prober.config.targets.len()];
+        prober.fill_entries(&none_kept, first);
         prober
     }
 
-    /// Goes round until `shutdown` says true. `reload` asks for the configuration to be read anew, `wake` for a round in
-    /// between: tailscaled has news.
+    /// Goes on until `shutdown` says true. `reload` asks for the configuration to be read anew, `wake` for a round in
+    /// between: the IPN bus has a notification.
     pub async fn run(mut self, reload: Arc<Notify>, wake: Arc<Notify>, mut shutdown: watch::Receiver<bool>) {
         loop {
-            let now = Instant::now();
-            // What came due while another target kept us waiting is not late by our own fault.
-            let due = self.slots.iter().map(Slot::next).fold(self.next_look, Instant::min).max(now);
+            let due = self.entries.iter().filter_map(Entry::next_turn).fold(self.next_round, Instant::min);
+            // What came due while the status was read is not late by our own fault.
+            let due = due.max(Instant::now());
             let calm = self.round_began + BETWEEN_WAKES;
-            let turn = async {
-                tokio::select! {
-                    biased;
-                    () = reload.notified() => self.reload(true),
-                    () = sleep_until(due) => self.round(due).await,
-                    () = woken(&wake, calm) => self.round(Instant::now()).await,
-                }
-            };
             tokio::select! {
                 biased;
                 _ = shutdown.wait_for(|down| *down) => break,
-                () = turn => {}
+                () = reload.notified() => self.reload(true),
+                Some(event) = self.tasks.join_next_with_id() => self.handle(event),
+                () = sleep_until(due), if !self.reading => self.begin_round(due),
+                () = woken(&wake, calm), if !self.reading => self.begin_round(Instant::now()),
             }
         }
-        // Before the first Running nothing is counted.
-        let counts = self.state.snapshot(Instant::now()).was_running;
-        for slot in self.slots.iter().filter(|slot| counts && slot.probing) {
-            self.metrics.probe(&slot.target.name, ProbeOutcome::Void);
+        for entry in &self.entries {
+            if matches!(entry.turn, TurnState::Running { probing: true, .. }) {
+                self.metrics.probe(&entry.target.name, Counted::Void);
+            }
         }
     }
 
-    async fn round(&mut self, planned: Instant) {
+    fn handle(&mut self, event: Result<(Id, Event), JoinError>) {
+        match event {
+            Ok((_, Event::Status(reading))) => self.take_status(*reading),
+            Ok((task, Event::Turn(memory, outcome))) => self.take_turn(task, memory, outcome),
+            Err(error) if error.is_cancelled() => {}
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
+    }
+
+    fn begin_round(&mut self, planned: Instant) {
         self.reload(false);
-        let started = Instant::now();
-        self.round_began = started;
-        let lag = self.note_lag(started, started.saturating_duration_since(planned));
-        for slot in &mut self.slots {
-            // Targets that are due a little later come along: one waking up instead of two.
-            slot.probing = slot.due <= started + slot.target.interval / 20;
-        }
-        let interest = Interest::of(self.slots.iter().map(|slot| &slot.target));
-        let answer = self.backend.status(&interest).await;
-        let mut node = match &answer {
-            Ok(status) => Node::of(status, SystemTime::now()),
-            Err(failure) => Node::unreachable(failure.clone()),
-        };
-        self.look_up_home(&mut node).await;
-        let before = self.state.snapshot(started);
-        let was_running = before.was_running;
-        let changed = was_running && before.node.is_fine() != node.is_fine();
-        if changed || !node.is_fine() && !self.slots.iter().any(|slot| slot.probing) {
-            // Every target's standing has just changed, or all are down and would be asked later, but that they cannot be
-            // reached now is known.
-            self.slots.iter_mut().for_each(|slot| slot.probing = true);
-        }
-        let (probes, observations) = match &answer {
-            Ok(status) if node.is_fine() => self.probe_and_look(status, started).await,
-            _ if was_running => (self.fail_all(&node), Vec::new()),
-            _ => (Vec::new(), Vec::new()),
-        };
-        self.record(Round { at: SystemTime::now(), node, probes, observations, lag });
-    }
-
-    fn record(&mut self, round: Round) {
         let now = Instant::now();
-        self.next_look = now + self.shortest_interval();
-        for record in &round.probes {
-            self.metrics.probe(&record.target, ProbeOutcome::Done(&record.probed));
-        }
-        let changes = self.state.record(round, now);
-        for change in &changes {
-            if let Change::Target(target, transition) = change {
-                self.metrics.transition(target, transition.to);
-            }
-        }
-        let snapshot = self.state.snapshot(now);
-        self.reporter.report(&changes, &snapshot, now);
-        for slot in &mut self.slots {
-            let view = snapshot.targets.iter().find(|view| view.target.name == slot.target.name);
-            slot.look_due = view.and_then(|view| view.path.next_sample(now));
-            if std::mem::take(&mut slot.probing) {
-                slot.due = match view {
-                    Some(view) if snapshot.was_running => self.schedule.next(view.pace, now),
-                    _ => now + UNTIL_RUNNING.min(slot.target.interval),
-                };
+        self.round_began = now;
+        self.note_lag(now, now.saturating_duration_since(planned));
+        self.reading = true;
+        let (backend, interest, home) = (Arc::clone(&self.backend), Arc::clone(&self.interest), self.home.clone());
+        self.tasks.spawn(async move { Event::Status(Box::new(read_node(&*backend, &interest, home).await)) });
+    }
+
+    /// Records the node, and begins the turns of the round.
+    fn take_status(&mut self, StatusReading { node, status, home }: StatusReading) {
+        let now = Instant::now();
+        self.reading = false;
+        self.home = home;
+        self.next_round = now + shortest_interval(&self.config);
+        let (was_running, was_fine) = self.state.read(|state| (state.was_running, state.node.is_fine()));
+        let fine = node.is_fine();
+        let reading = NodeReading { at: SystemTime::now(), node: node.clone(), lag: self.worst_lag() };
+        let changes = self.state.record_node(reading, now);
+        self.report(&changes, now);
+
+        // Targets that are due a little later come along: one waking up instead of two.
+        let round_began = self.round_began;
+        let due = |entry: &Entry| entry.due <= round_began + entry.target.interval / 20;
+        let changed = was_running && was_fine != fine;
+        // Either every target's state has just changed, or all are down and would be probed later, but that they cannot be
+        // reached now is known.
+        let all = changed || !fine && !self.entries.iter().any(due);
+        let due: Vec<bool> = self.entries.iter().map(|entry| all || due(entry)).collect();
+        match status.filter(|_| fine) {
+            Some(status) => self.begin_turns(&status, &due),
+            None if was_running => self.fail_by_node(&node, &due),
+            None => {
+                for (entry, _) in self.entries.iter_mut().zip(due).filter(|(_, due)| *due) {
+                    entry.due = now + UNTIL_RUNNING.min(entry.target.interval);
+                }
             }
         }
     }
 
-    /// Adds the number of the home DERP region, which the status does not tell.
-    async fn look_up_home(&mut self, node: &mut Node) {
-        let Some(facts) = node.facts.as_mut().filter(|facts| !facts.home_region.is_empty()) else { return };
-        let known =
-            |home: &Home| home.code == facts.home_region && (home.id.is_some() || home.asked.elapsed() < REGION_AGAIN);
-        if !self.home.as_ref().is_some_and(known) {
-            let id = self.backend.region_id(&facts.home_region).await;
-            self.home = Some(Home { code: facts.home_region.clone(), id, asked: Instant::now() });
+    fn begin_turns(&mut self, status: &Status, due: &[bool]) {
+        let round_began = self.round_began;
+        for (entry, &probe_due) in self.entries.iter_mut().zip(due) {
+            let TurnState::Idle(memory) = &mut entry.turn else { continue };
+            let (mut memory, backend) = (std::mem::take(memory), Arc::clone(&self.backend));
+            let turn = Turn {
+                target: Arc::clone(&entry.target),
+                resolution: resolve(status, &entry.target.host),
+                tun: status.tun,
+                probe_due,
+                sample_due: entry.sample_due.is_some_and(|due| due <= round_began),
+                fall: self.config.fall,
+            };
+            let abort = self.tasks.spawn(async move {
+                let outcome = turn.run(&mut memory, &*backend).await;
+                Event::Turn(memory, outcome)
+            });
+            entry.turn = TurnState::Running { abort, probing: probe_due };
         }
-        facts.home_region_id = self.home.as_ref().and_then(|home| home.id);
     }
 
-    /// Probes the targets that are due, and looks at every target's path meanwhile.
-    async fn probe_and_look(&mut self, status: &Status, now: Instant) -> (Vec<ProbeRecord>, Vec<PeerObservation>) {
-        let backend = &self.backend;
-        let fall = self.config.fall;
-        let results = join_all(self.slots.iter_mut().map(async |slot| {
-            let (probe, observation) = slot.take_turn(now, fall, status, backend).await;
-            (&slot.target, probe, observation)
-        }))
-        .await;
-        let (mut records, mut observations) = (Vec::new(), Vec::new());
-        for (target, probe, observation) in results {
-            observations.extend(observation);
-            let Some(probe) = probe else { continue };
-            say_probed(target, &probe);
-            if is_void(target, &probe) {
-                self.metrics.probe(&target.name, ProbeOutcome::Void);
-            } else {
-                records.push(record(target.name.clone(), probe));
+    fn take_turn(&mut self, task: Id, memory: TurnMemory, TurnOutcome { probe, path }: TurnOutcome) {
+        let now = Instant::now();
+        // None, if the target was removed by a reload or the turn cut short meanwhile.
+        let Some(index) = self.entries.iter().position(|entry| entry.runs(task)) else { return };
+        let Some(entry) = self.entries.get_mut(index) else { return };
+        entry.turn = TurnState::Idle(memory);
+        let probed = !matches!(probe, ProbeOutcome::NotDue);
+        let probe = match probe {
+            ProbeOutcome::NotDue => None,
+            ProbeOutcome::Aborted => {
+                self.metrics.probe(&entry.target.name, Counted::Void);
+                None
             }
-        }
-        (records, observations)
+            ProbeOutcome::Done(result) => Some(result),
+        };
+        self.record(index, TurnRecord { at: SystemTime::now(), probe, path }, probed, now);
     }
 
     /// While the node is at fault nothing is dialled, and each probe that is due has failed for the node's reason.
-    fn fail_all(&mut self, node: &Node) -> Vec<ProbeRecord> {
-        let Some(fault) = &node.fault else { return Vec::new() };
-        let mut records = Vec::new();
-        for slot in self.slots.iter_mut().filter(|slot| slot.probing) {
-            slot.fail();
-            let probe = Probe { outcome: Err(fault.clone()), timings: Default::default(), elapsed: Duration::ZERO };
-            records.push(record(slot.target.name.clone(), probe));
+    fn fail_by_node(&mut self, node: &Node, due: &[bool]) {
+        let Some(fault) = &node.fault else { return };
+        let now = Instant::now();
+        for (index, _) in due.iter().enumerate().filter(|(_, due)| **due) {
+            let Some(entry) = self.entries.get_mut(index) else { continue };
+            entry.fail_by_node();
+            let probe = Some(ProbeResult::not_dialled(fault.clone()));
+            self.record(index, TurnRecord { at: SystemTime::now(), probe, path: None }, true, now);
         }
-        records
+    }
+
+    /// Records a turn and plans the next one.
+    fn record(&mut self, index: usize, turn: TurnRecord, probed: bool, now: Instant) {
+        let Some(entry) = self.entries.get_mut(index) else { return };
+        if let Some(result) = &turn.probe {
+            log_probe(&entry.target.name, result);
+            self.metrics.probe(&entry.target.name, Counted::Done(result));
+        }
+        let changes = self.state.record_turn(index, turn, now);
+        for change in &changes {
+            if let Change::Target(target, change) = change {
+                self.metrics.transition(&target.name, change.to);
+            }
+        }
+        let next =
+            self.state.read(|state| state.targets.get(index).map(|view| (view.pace(), view.path.next_sample(now))));
+        if let Some((pace, next_sample)) = next {
+            entry.sample_due = next_sample;
+            if probed {
+                entry.due = self.schedule.next(pace, now);
+                self.next_round = now + shortest_interval(&self.config);
+            }
+        }
+        if !changes.is_empty() {
+            self.report(&changes, now);
+        }
+    }
+
+    fn report(&mut self, changes: &[Change], now: Instant) {
+        self.reporter.report(changes, &self.state.snapshot(now), now);
     }
 
     /// Reads the configuration anew and puts it in force if it has changed, or reads it in any case if `asked`.
@@ -271,62 +273,60 @@ impl<W: Backend> Prober<W> {
                 let config = Arc::new(self.config.reloaded(config));
                 self.reporter.reloaded(&self.config, &config, &needs_restart);
                 self.metrics.configure(&config);
-                self.state.reconfigure(Arc::clone(&config), Instant::now(), SystemTime::now());
+                let kept = self.state.reconfigure(Arc::clone(&config), Instant::now(), SystemTime::now());
                 self.config = config;
-                self.fill_slots(Instant::now());
+                self.fill_entries(&kept, Instant::now());
             }
         }
     }
 
-    fn fill_slots(&mut self, new_due: Instant) {
-        let mut old = std::mem::take(&mut self.slots);
-        for target in &self.config.targets {
-            let kept = old.iter().position(|slot| same_service(&slot.target, target)).map(|at| old.swap_remove(at));
-            let slot = match kept {
-                Some(slot) => slot.renewed(target.clone(), new_due),
-                None => Slot::new(target.clone(), new_due),
+    /// An entry for each target: the old one that `kept` names, or a new one that is due at `due`.
+    fn fill_entries(&mut self, kept: &[Option<usize>], due: Instant) {
+        let mut old: Vec<_> = self.entries.drain(..).map(Some).collect();
+        for (target, kept) in self.config.targets.iter().zip(kept) {
+            let entry = match kept.and_then(|index| old.get_mut(index)?.take()) {
+                Some(mut entry) => {
+                    entry.reconfigure(Arc::clone(target), due);
+                    entry
+                }
+                None => Entry::new(Arc::clone(target), due),
             };
-            self.slots.push(slot);
+            self.entries.push(entry);
         }
+        self.interest = Arc::new(Interest::of(self.config.targets.iter().map(|target| &**target)));
     }
 
-    fn first_due(&self) -> Instant {
-        self.schedule.first(self.shortest_interval())
-    }
-
-    fn shortest_interval(&self) -> Duration {
-        self.config.targets.iter().map(|target| target.interval).min().unwrap_or_default()
-    }
-
-    fn note_lag(&mut self, now: Instant, lag: Duration) -> Duration {
+    fn note_lag(&mut self, now: Instant, lag: Duration) {
         self.lags.push_back((now, lag));
         while self.lags.front().is_some_and(|(at, _)| now.duration_since(*at) > LAG_WINDOW) {
             self.lags.pop_front();
         }
+    }
+
+    fn worst_lag(&self) -> Duration {
         self.lags.iter().map(|(_, lag)| *lag).max().unwrap_or_default()
     }
 }
 
-fn say_probed(target: &Target, probe: &Probe) {
+fn shortest_interval(config: &Config) -> Duration {
+    config.targets.iter().map(|target| target.interval).min().unwrap_or_default()
+}
+
+fn log_probe(target: &str, result: &ProbeResult) {
     let milliseconds = |took: Option<Duration>| took.map(|took| took.as_secs_f64() * 1000.0);
-    let Timings { resolve, connect, protocol } = probe.timings;
     tracing::debug!(
-        target = target.name,
-        outcome = ?probe.outcome,
-        resolve_ms = milliseconds(resolve),
-        connect_ms = milliseconds(connect),
-        protocol_ms = milliseconds(protocol),
+        target,
+        outcome = ?result.outcome,
+        resolve_ms = milliseconds(result.timings.resolve),
+        connect_ms = milliseconds(result.timings.connect),
+        protocol_ms = milliseconds(result.timings.protocol),
         "Probed"
     );
 }
 
-/// Returns when tailscaled has news, but not before `calm`. News are taken last, so that a reload meanwhile loses none.
+/// Returns when the IPN bus has a notification, but not before `calm`. It is taken last, so that a reload meanwhile loses
+/// none.
 async fn woken(wake: &Notify, calm: Instant) {
     sleep_until(calm).await;
     wake.notified().await;
-}
-
-fn record(target: String, probe: Probe) -> ProbeRecord {
-    let probed = Probed { at: SystemTime::now(), outcome: probe.outcome, timings: probe.timings };
-    ProbeRecord { target, probed }
 }

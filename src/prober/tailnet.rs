@@ -3,21 +3,29 @@
 use super::Backend;
 use crate::config::Target;
 use crate::diagnose::PingEvidence;
+use crate::peer::TargetPeer;
 use crate::probe::dns::MagicDns;
-use crate::probe::path_probe::{PathProbe, probe_path};
-use crate::probe::resolve::{Interest, Resolved};
-use crate::probe::{self, PooledConnection, Probe, ProbeContext, evidence};
+use crate::probe::path_probe::{PathProbe, PingPolicy, probe_path};
+use crate::probe::resolve::{Interest, Resolution, Resolved};
+use crate::probe::{self, PooledConnection, ProbeContext, ProbeResult, ping_evidence};
 use crate::reason::Failure;
 use crate::tailscale::{Dialer, LocalApi, Observe, Peer, Status};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
+use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
 /// The tailnet, as the local tailscaled shows and reaches it.
 pub struct Tailnet {
-    local: LocalApi,
+    /// Reads of the status, over a kept connection. The loop makes one at a time.
+    reader: Mutex<StatusReader>,
+    dialer: Dialer,
     dns: MagicDns,
+}
+
+struct StatusReader {
+    local: LocalApi,
     netmap: Option<Netmap>,
 }
 
@@ -33,23 +41,24 @@ struct Netmap {
 const LARGE_STATUS: usize = 1 << 20;
 /// See [`LARGE_STATUS`].
 const FULL_STATUS_EVERY: Duration = Duration::from_secs(60);
+/// Longest time for looking up a DERP region's number.
+const REGION_TIMEOUT: Duration = Duration::from_secs(1);
 
 impl Tailnet {
     /// Through the tailscaled at `socket`, or in one of the two usual places. `observe` is told of each call.
     pub fn new(socket: Option<PathBuf>, magic_dns: SocketAddr, observe: Observe) -> Self {
-        Self { local: LocalApi::new(socket, observe), dns: MagicDns::new(magic_dns), netmap: None }
+        let local = LocalApi::new(socket, observe);
+        let dialer = local.dialer().clone();
+        Self { reader: Mutex::new(StatusReader { local, netmap: None }), dialer, dns: MagicDns::new(magic_dns) }
     }
 
-    /// For whoever else asks tailscaled something.
+    /// For other callers of tailscaled.
     pub fn dialer(&self) -> Dialer {
-        self.local.dialer().clone()
+        self.dialer.clone()
     }
 }
 
-/// Longest time for looking up a DERP region's number.
-const REGION_TIMEOUT: Duration = Duration::from_secs(1);
-
-impl Backend for Tailnet {
+impl StatusReader {
     async fn status(&mut self, interest: &Interest) -> Result<Status, Failure> {
         let keep = |peer: &Peer| interest.wants(peer);
         let recent = |netmap: &Netmap| {
@@ -66,33 +75,32 @@ impl Backend for Tailnet {
         self.netmap = Some(Netmap { peers, interest: interest.clone(), size, read: Instant::now() });
         Ok(status)
     }
+}
 
-    /// Holds no more of `self` than it needs, for the kept connection is not `Sync`.
-    fn probe(
+impl Backend for Tailnet {
+    async fn status(&self, interest: &Interest) -> Result<Status, Failure> {
+        self.reader.lock().await.status(interest).await
+    }
+
+    async fn region_id(&self, code: &str) -> Option<u32> {
+        timeout(REGION_TIMEOUT, self.reader.lock().await.local.region_id(code)).await.ok()?.ok()?
+    }
+
+    async fn probe(
         &self,
         target: &Target,
-        held: &mut Option<PooledConnection>,
-        status: &Status,
-    ) -> impl Future<Output = Probe> + Send {
-        let (dialer, dns) = (self.local.dialer(), &self.dns);
-        async move { probe::run(target, held, ProbeContext { status, dialer, dns }).await }
+        resolution: &Resolution,
+        pooled: &mut Option<PooledConnection>,
+        tun: bool,
+    ) -> ProbeResult {
+        probe::run(target, resolution, pooled, ProbeContext { tun, dialer: &self.dialer, dns: &self.dns }).await
     }
 
-    async fn region_id(&mut self, code: &str) -> Option<u32> {
-        timeout(REGION_TIMEOUT, self.local.region_id(code)).await.ok()?.ok()?
+    async fn probe_path(&self, resolved: &Resolved, policy: PingPolicy) -> PathProbe {
+        probe_path(resolved, policy, &self.dialer).await
     }
 
-    fn look(
-        &self,
-        resolved: &Resolved<'_>,
-        sample_wanted: bool,
-        round_trip_wanted: bool,
-    ) -> impl Future<Output = PathProbe> + Send {
-        let dialer = self.local.dialer();
-        probe_path(resolved, sample_wanted, round_trip_wanted, dialer)
-    }
-
-    fn evidence(&self, resolved: &Resolved<'_>) -> impl Future<Output = PingEvidence> + Send {
-        evidence::gather(resolved.address, &resolved.peer.addresses, self.local.dialer())
+    async fn ping_evidence(&self, peer: &TargetPeer) -> PingEvidence {
+        ping_evidence::gather(peer, &self.dialer).await
     }
 }

@@ -3,13 +3,12 @@
 //! Changes of state and of path are kept apart, so that a path that flaps does not push out when and why a target went
 //! down.
 
-use super::{Change, Snapshot, TargetView};
 use crate::health::{TrackState, Transition};
 use crate::path::{DerpRegion, Path};
 use crate::probe::Timings;
 use crate::reason::Failure;
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
@@ -21,8 +20,8 @@ pub const KEPT: usize = 16;
 pub struct History {
     state_changes: VecDeque<StateChange>,
     path_changes: VecDeque<PathChange>,
-    /// When another node last came to carry the target.
-    pub moved: Option<SystemTime>,
+    /// When the target's peer last changed.
+    pub peer_changed_at: Option<SystemTime>,
 }
 
 /// A change of state.
@@ -57,6 +56,15 @@ pub struct PathChange {
     pub region: Option<DerpRegion>,
 }
 
+/// A change of the peer that carries a target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerChange {
+    /// The target's address before.
+    pub from: IpAddr,
+    /// The target's address now; the same if only the node changed.
+    pub to: IpAddr,
+}
+
 impl StateChange {
     /// A change about which no more is known.
     pub(super) fn new(transition: Transition, at: SystemTime, now: Instant) -> Self {
@@ -83,43 +91,6 @@ impl History {
 
     pub(super) fn record_path(&mut self, path_change: PathChange) {
         keep(&mut self.path_changes, path_change);
-    }
-}
-
-impl Snapshot {
-    /// Takes a change into the history of whom it concerns, with what is known of it by now.
-    pub(super) fn remember(&mut self, change: &Change, at: SystemTime, now: Instant) {
-        match change {
-            Change::Node(transition) => {
-                let change = StateChange { failure: self.node.fault.clone(), ..StateChange::new(*transition, at, now) };
-                Arc::make_mut(&mut self.node_history).record_state(change);
-            }
-            Change::Target(target, _) | Change::Path(target, _) | Change::TargetPeer(target, ..) => {
-                if let Some(view) = self.targets.iter_mut().find(|view| view.target.name == *target) {
-                    view.remember(change, at, now);
-                }
-            }
-        }
-    }
-}
-
-impl TargetView {
-    fn remember(&mut self, change: &Change, at: SystemTime, now: Instant) {
-        let history = Arc::make_mut(&mut self.history);
-        match change {
-            Change::Target(_, transition) => {
-                let timings = self.last.as_ref().map(|probed| probed.timings).unwrap_or_default();
-                let failure = self.last.as_ref().and_then(|probed| probed.outcome.as_ref().err().cloned());
-                let path = Some(self.path.path());
-                history.record_state(StateChange { failure, timings, path, ..StateChange::new(*transition, at, now) });
-            }
-            Change::Path(_, change) => {
-                let region = self.path.region().cloned();
-                history.record_path(PathChange { at, from: change.from, to: change.to, region });
-            }
-            Change::TargetPeer(..) => history.moved = Some(at),
-            Change::Node(_) => {}
-        }
     }
 }
 

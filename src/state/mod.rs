@@ -1,20 +1,17 @@
-//! The one truth. The loop writes it, every reader takes a [`Snapshot`].
+//! Shared state. The loop writes it, every reader takes a [`Snapshot`].
 
 mod history;
 mod target;
 
-pub use history::{History, KEPT, PathChange, StateChange};
-pub use target::{Probed, RoundTrip, TargetPeer, TargetView, same_service};
+pub use history::{History, KEPT, PathChange, PeerChange, StateChange};
+pub use target::{PathObservation, RoundTrip, TargetView};
 
-use crate::config::{Config, Gate, Mode};
-use crate::health::{self, NODE_CHECK, Thresholds, Track, TrackState, Transition, Verdict};
+use crate::config::{Config, Gate, Mode, Target};
+use crate::health::{self, NODE_CHECK, Thresholds, Track, TrackState, Verdict};
 use crate::node::Node;
-use crate::path;
-use crate::probe::path_probe::PathProbe;
+use crate::probe::ProbeResult;
 use crate::slug::slug_enum;
 use crate::tailscale::Warning;
-use std::collections::HashMap;
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
@@ -114,59 +111,46 @@ impl Snapshot {
     }
 }
 
-/// What one round found out.
+/// What one read of tailscaled's status told of the node.
 #[derive(Clone, Debug)]
-pub struct Round {
-    /// When it ended.
+pub struct NodeReading {
+    /// When it was read.
     pub at: SystemTime,
     /// The local tailscaled.
     pub node: Node,
-    /// The targets whose turn it was.
-    pub probes: Vec<ProbeRecord>,
-    /// What was seen of the targets' nodes; nothing while the node is at fault.
-    pub observations: Vec<PeerObservation>,
     /// Worst lateness of a round in the last minute.
     pub lag: Duration,
 }
 
-/// What a round saw of a target's node.
+/// What one turn of a target found out.
 #[derive(Clone, Debug)]
-pub struct PeerObservation {
-    /// The target's name.
-    pub target: String,
-    /// The node that carries it.
-    pub carrier: TargetPeer,
-    /// What was seen of the path to it.
-    pub look: PathProbe,
+pub struct TurnRecord {
+    /// When it ended.
+    pub at: SystemTime,
+    /// The probe; none if it was not due or was aborted.
+    pub probe: Option<ProbeResult>,
+    /// The target's peer and the path to it; none where the netmap has no such peer or the node is at fault.
+    pub path: Option<PathObservation>,
 }
 
-/// One finished probe. A void one is not recorded.
-#[derive(Clone, Debug)]
-pub struct ProbeRecord {
-    /// The target's name.
-    pub target: String,
-    /// What was found out.
-    pub probed: Probed,
-}
-
-/// What changed by a round, for log and metrics.
+/// A change that log, history and metrics tell.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Change {
-    /// The node's track.
-    Node(Transition),
-    /// A target's track.
-    Target(String, Transition),
+    /// The node's state.
+    Node(StateChange),
+    /// A target's state.
+    Target(Arc<Target>, StateChange),
     /// A target's path.
-    Path(String, path::PathTransition),
-    /// Another node carries a target: its address before, and now.
-    TargetPeer(String, IpAddr, IpAddr),
+    Path(Arc<Target>, PathChange),
+    /// A target's peer.
+    Peer(Arc<Target>, PeerChange),
 }
 
 impl State {
     /// The state before the first round.
     pub fn new(config: Arc<Config>, now: Instant, wall: SystemTime) -> Self {
         let gate = (config.startup_gate == Gate::None).then_some(GateRelease::Disabled);
-        let targets = config.targets.iter().map(|target| TargetView::new(target.clone(), now)).collect();
+        let targets = config.targets.iter().map(|target| TargetView::new(Arc::clone(target), now)).collect();
         let snapshot = Snapshot {
             at: now,
             config,
@@ -194,55 +178,73 @@ impl State {
         inner.clone()
     }
 
-    /// Takes in a round and answers what changed. While draining nothing changes any more.
-    pub fn record(&self, round: Round, now: Instant) -> Vec<Change> {
-        let mut changes = Vec::new();
+    /// Reads without a copy. `read` runs under the lock.
+    pub fn read<T>(&self, read: impl FnOnce(&Snapshot) -> T) -> T {
+        read(&self.lock())
+    }
+
+    /// Records what tailscaled said of the node; returns what changed. While draining nothing changes any more.
+    pub fn record_node(&self, reading: NodeReading, now: Instant) -> Vec<Change> {
         let mut inner = self.lock();
         if inner.draining {
-            return changes;
+            return Vec::new();
         }
-        inner.lag = round.lag;
-        let persistent = round.node.fault.as_ref().is_some_and(|fault| fault.reason.is_persistent());
-        let fall = if persistent { inner.config.fall.min(PERSISTENT_FALL) } else { inner.config.fall };
-        let thresholds = Thresholds { rise: inner.config.rise, fall };
+        let fine = reading.node.is_fine();
         // A node that was never Running was starting, and has nothing to recover from.
-        let node_rise = if inner.was_running { inner.config.rise } else { 1 };
-        let fine = round.node.is_fine();
+        let rise = if inner.was_running { inner.config.rise } else { 1 };
+        inner.lag = reading.lag;
         inner.was_running |= fine;
-        inner.node = round.node;
-        let turn = inner.node_track.record(fine, Thresholds { rise: node_rise, fall }, now);
-        changes.extend(turn.map(Change::Node));
-        for record in round.probes {
-            changes.extend(inner.record_probe(record, thresholds, now));
+        inner.node = reading.node;
+        let thresholds = Thresholds { rise, ..inner.thresholds() };
+        let mut changes = Vec::new();
+        if let Some(transition) = inner.node_track.record(fine, thresholds, now) {
+            let failure = inner.node.fault.clone();
+            let change = StateChange { failure, ..StateChange::new(transition, reading.at, now) };
+            Arc::make_mut(&mut inner.node_history).record_state(change.clone());
+            changes.push(Change::Node(change));
         }
-        for view in &mut inner.targets {
-            let observation = round.observations.iter().find(|observation| observation.target == view.target.name);
-            changes.extend(view.sight(observation, now));
+        if !fine {
+            changes.extend(inner.targets.iter_mut().flat_map(|view| view.observe(None, reading.at, now)));
         }
-        for change in &changes {
-            inner.remember(change, round.at, now);
+        self.open_gate(&mut inner, now);
+        changes
+    }
+
+    /// Records a turn of the target at `index` in the configuration; returns what changed. While draining nothing changes
+    /// any more.
+    pub fn record_turn(&self, index: usize, turn: TurnRecord, now: Instant) -> Vec<Change> {
+        let mut inner = self.lock();
+        let thresholds = inner.thresholds();
+        if inner.draining {
+            return Vec::new();
         }
+        let Some(view) = inner.targets.get_mut(index) else { return Vec::new() };
+        // The path first, for a change of state remembers it.
+        let path_changes = view.observe(turn.path.as_ref(), turn.at, now);
+        let change = turn.probe.and_then(|probe| view.record(probe, thresholds, now));
+        let changes = change.into_iter().chain(path_changes).collect();
         let reached = inner.required().all(|view| view.reached);
         inner.reached |= reached;
         self.open_gate(&mut inner, now);
         changes
     }
 
-    /// Puts a new configuration in force: targets that are in both keep their state, what was reached stays reached.
-    pub fn reconfigure(&self, config: Arc<Config>, now: Instant, wall: SystemTime) {
+    /// Puts a new configuration in force; returns for each of its targets the index of the old one that is the same
+    /// service, whose state stays. What was reached stays reached.
+    pub fn reconfigure(&self, config: Arc<Config>, now: Instant, wall: SystemTime) -> Vec<Option<usize>> {
         let mut inner = self.lock();
-        let mut old: HashMap<String, TargetView> =
-            inner.targets.drain(..).map(|view| (view.target.name.clone(), view)).collect();
-        inner.targets = config
-            .targets
-            .iter()
-            .map(|target| match old.remove(&target.name) {
-                Some(view) if same_service(&view.target, target) => TargetView { target: target.clone(), ..view },
-                _ => TargetView::new(target.clone(), now),
-            })
-            .collect();
+        let kept = config.kept_from(&inner.config);
+        let mut old: Vec<_> = inner.targets.drain(..).map(Some).collect();
+        let views = config.targets.iter().zip(&kept).map(|(target, kept)| {
+            match kept.and_then(|index| old.get_mut(index)?.take()) {
+                Some(view) => TargetView { target: Arc::clone(target), ..view },
+                None => TargetView::new(Arc::clone(target), now),
+            }
+        });
+        inner.targets = views.collect();
         inner.config = config;
         inner.reload = Reload { at: wall, problem: None };
+        kept
     }
 
     /// Keeps the configuration in force and remembers what was wrong with the new one.
@@ -276,13 +278,13 @@ impl State {
     }
 }
 
-/// Rounds after which a node fault that does not flicker takes node and targets down (design, "Timing").
+/// Rounds after which a persistent fault of the node takes node and targets down (design, "Timing").
 const PERSISTENT_FALL: u32 = 2;
 
 impl Snapshot {
-    fn record_probe(&mut self, record: ProbeRecord, thresholds: Thresholds, now: Instant) -> Option<Change> {
-        let view = self.targets.iter_mut().find(|view| view.target.name == record.target)?;
-        let transition = view.record(record.probed, thresholds, now);
-        transition.map(|transition| Change::Target(record.target, transition))
+    fn thresholds(&self) -> Thresholds {
+        let persistent = self.node.fault.as_ref().is_some_and(|fault| fault.reason.is_persistent());
+        let fall = if persistent { self.config.fall.min(PERSISTENT_FALL) } else { self.config.fall };
+        Thresholds { rise: self.config.rise, fall }
     }
 }

@@ -1,15 +1,15 @@
 //! One target's part of the state.
 
-use super::history::History;
-use super::{Change, PeerObservation};
-use crate::config::{Expect, Target};
-use crate::health::{TargetHealth, Thresholds, Track, TrackState, Transition};
-use crate::path::{Path, PathTracker, Sample};
-use crate::probe::path_probe::PathProbe;
-use crate::probe::{Detail, Timings};
+use super::Change;
+use super::history::{History, PathChange, PeerChange, StateChange};
+use crate::config::Target;
+use crate::health::{TargetHealth, Thresholds, Track, TrackState};
+use crate::path::{PathTracker, PathTransition, Sample};
+use crate::peer::TargetPeer;
+use crate::probe::ProbeResult;
+use crate::probe::path_probe::{PathProbe, RoundTripSample};
 use crate::reason::Failure;
 use crate::schedule::Pace;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
@@ -18,38 +18,34 @@ use tokio::time::Instant;
 #[derive(Clone, Debug)]
 pub struct TargetView {
     /// Its configuration.
-    pub target: Target,
+    pub target: Arc<Target>,
     /// After rise and fall.
     pub track: Track,
     /// Was it up at some time?
     pub reached: bool,
-    /// The node that carries it, as it was last seen in the netmap.
+    /// Its peer, as it was last seen in the netmap.
     pub peer: Option<TargetPeer>,
-    /// How often another node came to carry it.
+    /// How often the peer changed.
     pub peer_changes: u64,
     /// Over which path packets reach it.
     pub path: PathTracker,
     /// Round trip of disco pings.
     pub round_trip: RoundTrip,
     /// The last probe; none before the first.
-    pub last: Option<Probed>,
+    pub last: Option<ProbeResult>,
     /// When it last succeeded.
     pub last_success: Option<SystemTime>,
-    /// Time to the next probe.
-    pub pace: Pace,
     /// Its last changes.
     pub history: Arc<History>,
 }
 
-/// The node that carries a target.
-#[derive(Clone, Debug, PartialEq)]
-pub struct TargetPeer {
-    /// Its stable id.
-    pub id: String,
-    /// The target's address.
-    pub address: IpAddr,
-    /// When its key expires; none where it never does.
-    pub key_expiry: Option<SystemTime>,
+/// What a turn saw of a target's peer.
+#[derive(Clone, Debug)]
+pub struct PathObservation {
+    /// The peer.
+    pub peer: TargetPeer,
+    /// What was learnt of the path to it.
+    pub probe: PathProbe,
 }
 
 /// The last round trip, until two pings in a row were missed.
@@ -68,28 +64,17 @@ impl RoundTrip {
         self.last.filter(|_| self.missed < MISSES)
     }
 
-    fn note(&mut self, answer: Option<Duration>) {
-        match answer {
-            Some(took) => *self = Self { last: Some(took), missed: 0 },
-            None => self.missed += 1,
+    fn record(&mut self, sample: RoundTripSample) {
+        match sample {
+            RoundTripSample::Measured(took) => *self = Self { last: Some(took), missed: 0 },
+            RoundTripSample::Missed => self.missed += 1,
+            RoundTripSample::NotMeasured => {}
         }
     }
 }
 
-/// What one probe found out.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Probed {
-    /// When it ended.
-    pub at: SystemTime,
-    /// What was proven, or why it failed.
-    pub outcome: Result<Detail, Failure>,
-    /// How long each stage took that succeeded.
-    pub timings: Timings,
-}
-
 impl TargetView {
-    pub(super) fn new(target: Target, now: Instant) -> Self {
-        let pace = Pace::Regular(target.interval);
+    pub(super) fn new(target: Arc<Target>, now: Instant) -> Self {
         Self {
             target,
             track: Track::new(now),
@@ -100,48 +85,56 @@ impl TargetView {
             round_trip: RoundTrip::default(),
             last: None,
             last_success: None,
-            pace,
             history: Arc::default(),
         }
     }
 
-    pub(super) fn sight(&mut self, observation: Option<&PeerObservation>, now: Instant) -> Vec<Change> {
-        let name = || self.target.name.clone();
+    /// Records the peer and the path to it; none where there is no peer.
+    pub(super) fn observe(
+        &mut self,
+        observation: Option<&PathObservation>,
+        at: SystemTime,
+        now: Instant,
+    ) -> Vec<Change> {
         let mut changes = Vec::new();
-        let carrier = observation.map(|observation| &observation.carrier);
-        if let (Some(old), Some(new)) = (&self.peer, carrier)
-            && (&old.id, old.address) != (&new.id, new.address)
+        let Some(PathObservation { peer, probe }) = observation else {
+            self.round_trip = RoundTrip::default();
+            changes.extend(self.record_path(Sample::Gone, at, now));
+            return changes;
+        };
+        if let Some(old) = self.peer.replace(peer.clone())
+            && (&old.id, old.address) != (&peer.id, peer.address)
         {
             self.peer_changes += 1;
-            changes.push(Change::TargetPeer(name(), old.address, new.address));
+            Arc::make_mut(&mut self.history).peer_changed_at = Some(at);
+            let change = PeerChange { from: old.address, to: peer.address };
+            changes.push(Change::Peer(Arc::clone(&self.target), change));
         }
-        let look =
-            observation.map_or(PathProbe { sample: Some(Sample::Gone), round_trip: None }, |found| found.look.clone());
-        let change = look.sample.and_then(|sample| self.path.observe(sample, now));
-        changes.extend(change.map(|change| Change::Path(name(), change)));
-        match look.round_trip {
-            Some(answer) => self.round_trip.note(answer),
-            None if observation.is_none() => self.round_trip = RoundTrip::default(),
-            None => {}
-        }
-        if carrier.is_some() || self.peer.is_none() {
-            self.peer = carrier.cloned();
-        }
+        self.round_trip.record(probe.round_trip);
+        changes.extend(probe.sample.clone().and_then(|sample| self.record_path(sample, at, now)));
         changes
+    }
+
+    fn record_path(&mut self, sample: Sample, at: SystemTime, now: Instant) -> Option<Change> {
+        let PathTransition { from, to } = self.path.observe(sample, now)?;
+        let change = PathChange { at, from, to, region: self.path.region().cloned() };
+        Arc::make_mut(&mut self.history).record_path(change.clone());
+        Some(Change::Path(Arc::clone(&self.target), change))
     }
 
     /// Does the path break what is expected of it? What is not known breaks nothing.
     pub fn path_is_unexpected(&self) -> bool {
-        match (self.target.expect, self.path.path()) {
-            (Expect::Any, _) | (_, Path::Direct | Path::Idle | Path::Unknown) => false,
-            (Expect::NoDerp, path) => path == Path::Derp,
-            (Expect::Direct, Path::PeerRelay | Path::Derp) => true,
-        }
+        self.path.path().breaks(self.target.expect)
     }
 
     /// Why the last probe failed; none if it did not.
     pub fn failure(&self) -> Option<&Failure> {
-        self.last.as_ref().and_then(|probed| probed.outcome.as_ref().err())
+        self.last.as_ref().and_then(|probe| probe.outcome.as_ref().err())
+    }
+
+    /// How soon the next probe follows.
+    pub fn pace(&self) -> Pace {
+        Pace::after(self.target.interval, &self.track, self.failure().map(|failure| failure.reason))
     }
 
     pub(super) fn health(&self) -> TargetHealth<'_> {
@@ -153,99 +146,98 @@ impl TargetView {
         }
     }
 
-    pub(super) fn record(&mut self, probed: Probed, thresholds: Thresholds, now: Instant) -> Option<Transition> {
-        let success = probed.outcome.is_ok();
+    pub(super) fn record(&mut self, probe: ProbeResult, thresholds: Thresholds, now: Instant) -> Option<Change> {
+        let (at, timings, failure) = (probe.at, probe.timings, probe.outcome.as_ref().err().cloned());
+        let success = failure.is_none();
         if success {
-            self.last_success = Some(probed.at);
+            self.last_success = Some(at);
         }
-        self.last = Some(probed);
+        self.last = Some(probe);
         let transition = self.track.record(success, thresholds, now);
-        self.pace = Pace::after(self.target.interval, &self.track, self.failure().map(|failure| failure.reason));
         self.reached |= self.track.state() == TrackState::Up;
-        transition
+        let path = Some(self.path.path());
+        let change = StateChange { failure, timings, path, ..StateChange::new(transition?, at, now) };
+        Arc::make_mut(&mut self.history).record_state(change.clone());
+        Some(Change::Target(Arc::clone(&self.target), change))
     }
-}
-
-/// Is it still the same thing that is probed, so that what is known of it stays true?
-pub fn same_service(old: &Target, new: &Target) -> bool {
-    let key = |target: &Target| {
-        (
-            target.kind,
-            target.host.clone(),
-            target.port,
-            target.user.clone(),
-            target.database.clone(),
-            target.via,
-            target.depth,
-        )
-    };
-    key(old) == key(new)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{Environment, Source};
-    use crate::path::DerpRegion;
+    use crate::config::{Environment, Expect, Source};
+    use crate::path::{DerpRegion, Path};
 
     fn view(expect: Expect) -> TargetView {
         let environment: Environment = [("TELLTAIL_TARGETS", "postgres://db:5432")].into_iter().collect();
         let config = Source::new(environment, None).load().expect("a configuration that holds").config;
-        TargetView::new(Target { expect, ..config.targets[0].clone() }, Instant::now())
+        TargetView::new(Arc::new(Target { expect, ..Target::clone(&config.targets[0]) }), Instant::now())
     }
 
-    fn observation(
-        id: &str,
-        address: &str,
-        sample: Option<Sample>,
-        round_trip: Option<Option<Duration>>,
-    ) -> PeerObservation {
-        let carrier = TargetPeer { id: id.to_owned(), address: address.parse().expect("an address"), key_expiry: None };
-        PeerObservation { target: "db".to_owned(), carrier, look: PathProbe { sample, round_trip } }
+    fn observation(id: &str, address: &str, sample: Option<Sample>, round_trip: RoundTripSample) -> PathObservation {
+        let address = address.parse().expect("an address");
+        let peer = TargetPeer {
+            id: id.to_owned(),
+            name: "db.tail1234.ts.net".to_owned(),
+            address,
+            addresses: vec![address],
+            node_addresses: vec![address],
+            online: true,
+            key_expiry: None,
+        };
+        PathObservation { peer, probe: PathProbe { sample, round_trip } }
+    }
+
+    /// What changed, in short.
+    fn observe(view: &mut TargetView, observation: Option<&PathObservation>, now: Instant) -> Vec<String> {
+        let short = |change| match change {
+            Change::Peer(_, PeerChange { from, to }) => format!("{from} -> {to}"),
+            Change::Path(_, PathChange { from, to, .. }) => format!("{} -> {}", from.slug(), to.slug()),
+            other @ (Change::Node(_) | Change::Target(..)) => panic!("{other:?}"),
+        };
+        view.observe(observation, SystemTime::UNIX_EPOCH, now).into_iter().map(short).collect()
     }
 
     #[test]
     fn another_node_or_address_is_a_change_and_coming_back_is_none() {
         let (mut view, now) = (view(Expect::Any), Instant::now());
-        let seen = |id, address| observation(id, address, None, None);
-        assert_eq!(view.sight(Some(&seen("n1", "100.64.0.2")), now), [], "the first one is no change");
-        assert_eq!(view.sight(Some(&seen("n1", "100.64.0.2")), now), []);
+        let seen = |id, address| observation(id, address, None, RoundTripSample::NotMeasured);
+        let none: [&str; 0] = [];
+        assert_eq!(observe(&mut view, Some(&seen("n1", "100.64.0.2")), now), none, "the first one is no change");
+        assert_eq!(observe(&mut view, Some(&seen("n1", "100.64.0.2")), now), none);
         // Unseen for a while, for example while the node is down: the same one again is no change.
-        assert_eq!(view.sight(None, now), []);
-        assert_eq!(view.sight(Some(&seen("n1", "100.64.0.2")), now), []);
-        let of = |address: &str| -> IpAddr { address.parse().expect("an address") };
-        let moved = Change::TargetPeer("db".to_owned(), of("100.64.0.2"), of("100.64.0.3"));
-        assert_eq!(view.sight(Some(&seen("n1", "100.64.0.3")), now), [moved]);
-        let replaced = Change::TargetPeer("db".to_owned(), of("100.64.0.3"), of("100.64.0.3"));
-        assert_eq!(view.sight(Some(&seen("n2", "100.64.0.3")), now), [replaced]);
+        assert_eq!(observe(&mut view, None, now), none);
+        assert_eq!(observe(&mut view, Some(&seen("n1", "100.64.0.2")), now), none);
+        assert_eq!(observe(&mut view, Some(&seen("n1", "100.64.0.3")), now), ["100.64.0.2 -> 100.64.0.3"]);
+        assert_eq!(observe(&mut view, Some(&seen("n2", "100.64.0.3")), now), ["100.64.0.3 -> 100.64.0.3"]);
         assert_eq!(view.peer_changes, 2);
     }
 
     #[test]
-    fn who_is_not_seen_has_no_path_and_no_round_trip_but_is_remembered() {
+    fn a_peer_that_is_gone_has_no_path_and_no_round_trip_but_is_remembered() {
         let (mut view, now) = (view(Expect::Any), Instant::now());
         let trip = Duration::from_millis(3);
-        let seen = observation("n1", "100.64.0.2", Some(Sample::Direct), Some(Some(trip)));
-        let change = path_change(Path::Unknown, Path::Direct);
-        assert_eq!(view.sight(Some(&seen), now), [change]);
+        let seen = observation("n1", "100.64.0.2", Some(Sample::Direct), RoundTripSample::Measured(trip));
+        let none: [&str; 0] = [];
+        assert_eq!(observe(&mut view, Some(&seen), now), ["unknown -> direct"]);
         assert_eq!((view.path.path(), view.round_trip.get()), (Path::Direct, Some(trip)));
-        // A look that could not tell changes nothing.
-        assert_eq!(view.sight(Some(&observation("n1", "100.64.0.2", None, None)), now), []);
+        // A probe of the path that could not tell changes nothing.
+        assert_eq!(
+            observe(&mut view, Some(&observation("n1", "100.64.0.2", None, RoundTripSample::NotMeasured)), now),
+            none
+        );
         assert_eq!((view.path.path(), view.round_trip.get()), (Path::Direct, Some(trip)));
-        assert_eq!(view.sight(None, now), [path_change(Path::Direct, Path::Unknown)]);
+        assert_eq!(observe(&mut view, None, now), ["direct -> unknown"]);
         assert_eq!((view.path.path(), view.round_trip.get()), (Path::Unknown, None));
         assert!(view.peer.is_some());
-    }
-
-    fn path_change(from: Path, to: Path) -> Change {
-        Change::Path("db".to_owned(), crate::path::PathTransition { from, to })
     }
 
     #[test]
     fn one_missed_pong_leaves_the_round_trip_and_two_in_a_row_take_it() {
         let (mut view, now, trip) = (view(Expect::Any), Instant::now(), Duration::from_millis(3));
         let mut known = |pong: Option<Duration>| {
-            view.sight(Some(&observation("n1", "100.64.0.2", None, Some(pong))), now);
+            let sample = pong.map_or(RoundTripSample::Missed, RoundTripSample::Measured);
+            observe(&mut view, Some(&observation("n1", "100.64.0.2", None, sample)), now);
             view.round_trip.get().is_some()
         };
         let pongs = [None, Some(trip), None, Some(trip), None, None, None, Some(trip)];
@@ -262,7 +254,11 @@ mod tests {
                 // As often as even the slowest verdict takes.
                 for second in [0, 3, 7] {
                     let now = Instant::now() + Duration::from_secs(second);
-                    view.sight(Some(&observation("n1", "100.64.0.2", Some(sample.clone()), None)), now);
+                    observe(
+                        &mut view,
+                        Some(&observation("n1", "100.64.0.2", Some(sample.clone()), RoundTripSample::NotMeasured)),
+                        now,
+                    );
                 }
                 view.path_is_unexpected()
             })

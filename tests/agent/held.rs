@@ -8,6 +8,7 @@ use tailscaled_sim::services::Valkey;
 use telltail::agent::MAGIC_DNS;
 use telltail::config::{Environment, Source, Target};
 use telltail::probe::dns::MagicDns;
+use telltail::probe::resolve::resolve;
 use telltail::probe::{Detail, PooledConnection, ProbeContext, run};
 use telltail::reason::Reason;
 use telltail::tailscale::LocalApi;
@@ -24,13 +25,14 @@ impl Prober {
         let environment: Environment = [("TELLTAIL_TARGETS", "valkey://cache:6379")].into_iter().collect();
         let config = Source::new(environment, None).load().expect("a configuration that holds").config;
         let local = LocalApi::new(Some(rig.tailscaled.socket().to_owned()), Arc::new(|_, _| {}));
-        Self { target: config.targets[0].clone(), local, held: None }
+        Self { target: Target::clone(&config.targets[0]), local, held: None }
     }
 
     async fn probe(&mut self) -> Result<Detail, Reason> {
         let status = self.local.status(true, &|_| true).await.expect("tailscaled is fine");
-        let context = ProbeContext { status: &status, dialer: self.local.dialer(), dns: &MagicDns::new(MAGIC_DNS) };
-        run(&self.target, &mut self.held, context).await.outcome.map_err(|failure| failure.reason)
+        let resolution = resolve(&status, &self.target.host);
+        let context = ProbeContext { tun: status.tun, dialer: self.local.dialer(), dns: &MagicDns::new(MAGIC_DNS) };
+        run(&self.target, &resolution, &mut self.held, context).await.outcome.map_err(|failure| failure.reason)
     }
 }
 

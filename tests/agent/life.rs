@@ -14,7 +14,7 @@ use telltail::health::TrackState;
 use telltail::node::{Facts, Node, NodeState};
 use telltail::reason::{Failure, Reason};
 use telltail::report::Reporter;
-use telltail::state::{Round, State};
+use telltail::state::{NodeReading, State};
 use tokio::time::Instant;
 
 #[tokio::test]
@@ -70,9 +70,8 @@ async fn a_tailscaled_that_is_starting_is_told_quietly_and_one_that_never_comes_
     let mut reporter = Reporter::new(begun);
     let mut look = |second: u64, node: Node| {
         let now = begun + Duration::from_secs(second);
-        let round =
-            Round { at: SystemTime::now(), node, probes: Vec::new(), observations: Vec::new(), lag: Duration::ZERO };
-        let changes = state.record(round, now);
+        let reading = NodeReading { at: SystemTime::now(), node, lag: Duration::ZERO };
+        let changes = state.record_node(reading, now);
         reporter.report(&changes, &state.snapshot(now), now);
         state.snapshot(now).node_track.state()
     };

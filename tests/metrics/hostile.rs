@@ -9,9 +9,10 @@ use telltail::health::TrackState;
 use telltail::metrics::{Metrics, ProbeOutcome};
 use telltail::node::{Facts, Node, NodeState};
 use telltail::probe::Detail;
+use telltail::probe::ProbeResult;
 use telltail::probe::Timings;
 use telltail::reason::{Failure, Reason};
-use telltail::state::{Probed, Snapshot};
+use telltail::state::Snapshot;
 use telltail::tailscale::{Answer, Call, Severity, Warning};
 
 /// Any text, half of the time with what means something to the format.
@@ -81,10 +82,11 @@ fn snapshot(config: &Config, shape: &Shape, words: &[String], seconds: f64) -> S
     snapshot.gate = shape.gate;
     snapshot.reload.problem = Some(word(3));
     for (view, last) in snapshot.targets.iter_mut().zip(&shape.last) {
-        view.last = last.map(|outcome| Probed {
+        view.last = last.map(|outcome| ProbeResult {
             at: sample::at(seconds),
             outcome: outcome.map(|()| Detail::Accepting).map_err(|reason| Failure { reason, cause: word(4) }),
             timings: Timings::default(),
+            elapsed: std::time::Duration::ZERO,
         });
     }
     snapshot

@@ -11,11 +11,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use telltail::config::{Config, Depth, Host, Kind, Mode, Target, Via};
-use telltail::health::TrackState;
+use telltail::health::{Thresholds, TrackState};
 use telltail::metrics::{Metrics, ProbeOutcome};
 use telltail::node::{Node, NodeState};
 use telltail::reason::{AppliesTo, Failure, Reason};
-use telltail::schedule::Pace;
 use telltail::state::{GateRelease, Snapshot, State};
 use tokio::time::Instant;
 
@@ -232,7 +231,11 @@ fn the_rest_of_the_snapshot_is_on_the_page() {
     snapshot.gate = Some(GateRelease::Timeout);
     snapshot.reload.problem = Some("line 3: unknown key".to_owned());
     snapshot.lag = Duration::from_millis(1500);
-    snapshot.targets[0].pace = Pace::Down(Duration::from_secs(30));
+    let refused = sample::failure(50.5, Reason::ConnectRefused, "connection refused");
+    snapshot.targets[0].last = Some(refused);
+    for _ in 0..3 {
+        snapshot.targets[0].track.record(false, Thresholds { rise: 2, fall: 3 }, snapshot.at);
+    }
     let page = page(&metrics, &snapshot);
     let get = |name| page.get(name, &[]);
     assert_eq!(get("telltail_ready"), Some(0.0));

@@ -8,11 +8,11 @@ use telltail::health::TrackState;
 use telltail::metrics::{Build, Metrics, ProbeOutcome};
 use telltail::node::{Facts, Node, NodeState};
 use telltail::path::{DerpRegion, Sample};
-use telltail::probe::Detail;
-use telltail::probe::Timings;
-use telltail::probe::path_probe::PathProbe;
+use telltail::peer::TargetPeer;
+use telltail::probe::path_probe::{PathProbe, RoundTripSample};
+use telltail::probe::{Detail, ProbeResult, Timings};
 use telltail::reason::{Failure, Reason};
-use telltail::state::{Change, PeerObservation, ProbeRecord, Probed, Round, Snapshot, State, TargetPeer};
+use telltail::state::{Change, NodeReading, PathObservation, Snapshot, State, TurnRecord};
 use telltail::tailscale::{Answer, Call, Severity, Warning};
 use tokio::time::Instant;
 
@@ -59,7 +59,7 @@ pub fn two() -> Vec<Target> {
 /// A configuration of these targets, else of defaults.
 pub fn config(targets: Vec<Target>) -> Config {
     Config {
-        targets,
+        targets: targets.into_iter().map(Into::into).collect(),
         socket: None,
         listen: Listen::Default,
         rise: 2,
@@ -89,20 +89,20 @@ pub fn running() -> Node {
 }
 
 /// A probe that succeeded in `connect` and `protocol` milliseconds.
-pub fn success(seconds: f64, connect: Option<f64>, protocol: Option<f64>) -> Probed {
+pub fn success(seconds: f64, connect: Option<f64>, protocol: Option<f64>) -> ProbeResult {
     let millis = |millis: f64| Duration::from_secs_f64(millis / 1000.0);
     let timings = Timings {
         resolve: Some(Duration::from_micros(12)),
         connect: connect.map(millis),
         protocol: protocol.map(millis),
     };
-    Probed { at: at(seconds), outcome: Ok(Detail::AuthRequired), timings }
+    ProbeResult { at: at(seconds), outcome: Ok(Detail::AuthRequired), timings, elapsed: Duration::ZERO }
 }
 
 /// A probe that failed after the name was found.
-pub fn failure(seconds: f64, reason: Reason, cause: &str) -> Probed {
+pub fn failure(seconds: f64, reason: Reason, cause: &str) -> ProbeResult {
     let timings = Timings { resolve: Some(Duration::from_micros(12)), ..Timings::default() };
-    Probed { at: at(seconds), outcome: Err(Failure::new(reason, cause)), timings }
+    ProbeResult { at: at(seconds), outcome: Err(Failure::new(reason, cause)), timings, elapsed: Duration::ZERO }
 }
 
 /// One pod's short life, told to state and metrics as the loop does it: both targets answer, then nobody listens on the
@@ -125,19 +125,16 @@ pub fn everything() -> (Registry, Metrics, Snapshot) {
         (success(40.5, Some(1.9), Some(0.75)), refused()),
     ];
     for (db, cache) in rounds {
-        let probes = config.targets.iter().zip([db, cache]);
-        let probes: Vec<_> =
-            probes.map(|(target, probed)| ProbeRecord { target: target.name.clone(), probed }).collect();
-        for record in &probes {
-            metrics.probe(&record.target, ProbeOutcome::Done(&record.probed));
-        }
-        let observations = config.targets.iter().map(|target| observation(&target.name)).collect();
-        let at = probes[0].probed.at;
-        let round = Round { at, node: running(), probes, observations, lag: Duration::from_millis(3) };
         now += Duration::from_secs(10);
-        for change in state.record(round, now) {
-            if let Change::Target(target, transition) = change {
-                metrics.transition(&target, transition.to);
+        let at = db.at;
+        state.record_node(NodeReading { at, node: running(), lag: Duration::from_millis(3) }, now);
+        for (index, (target, probe)) in config.targets.iter().zip([db, cache]).enumerate() {
+            metrics.probe(&target.name, ProbeOutcome::Done(&probe));
+            let turn = TurnRecord { at, probe: Some(probe), path: Some(observation(&target.name)) };
+            for change in state.record_turn(index, turn, now) {
+                if let Change::Target(target, change) = change {
+                    metrics.transition(&target.name, change.to);
+                }
             }
         }
         metrics.localapi(Call::Status, Answer::Ok);
@@ -167,14 +164,19 @@ pub const REQUESTS: [(&str, u16); 8] = [
 ];
 
 /// The database is reached over DERP, the cache directly.
-fn observation(target: &str) -> PeerObservation {
+fn observation(target: &str) -> PathObservation {
     let derp = target == "stackeye-db-prd";
     let sample = if derp { Sample::Derp(DerpRegion { id: 2, code: "sfo".to_owned() }) } else { Sample::Direct };
-    let carrier = TargetPeer {
+    let address = [100, 64, 0, 2].into();
+    let peer = TargetPeer {
         id: target.to_owned(),
-        address: [100, 64, 0, 2].into(),
+        name: format!("{target}.tail1234.ts.net"),
+        address,
+        addresses: vec![address],
+        node_addresses: vec![address],
+        online: true,
         key_expiry: derp.then(|| at(30_000_000.0)),
     };
-    let look = PathProbe { sample: Some(sample), round_trip: Some(Some(Duration::from_micros(1500))) };
-    PeerObservation { target: target.to_owned(), carrier, look }
+    let round_trip = RoundTripSample::Measured(Duration::from_micros(1500));
+    PathObservation { peer, probe: PathProbe { sample: Some(sample), round_trip } }
 }

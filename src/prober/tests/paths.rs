@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::path::{DerpRegion, Path, Sample};
-use crate::probe::path_probe::StatusPath;
+use crate::probe::path_probe::{RoundTripSample, StatusPath};
 use crate::state::TargetView;
 use crate::tailscale::Peer;
 
@@ -66,7 +66,7 @@ impl Trail {
 }
 
 impl Backend for Trail {
-    async fn status(&mut self, _: &Interest) -> Result<Status, Failure> {
+    async fn status(&self, _: &Interest) -> Result<Status, Failure> {
         self.note(|notes| &mut notes.rounds);
         let told = (self.told)(self.moment());
         let peer = Peer {
@@ -83,36 +83,35 @@ impl Backend for Trail {
         Ok(Status { suffix: Some("tail1234.ts.net".to_owned()), peers: vec![peer], ..status })
     }
 
-    async fn region_id(&mut self, _: &str) -> Option<u32> {
+    async fn region_id(&self, _: &str) -> Option<u32> {
         self.note(|notes| &mut notes.regions);
         (self.home)(self.moment()).1
     }
 
-    async fn probe(&self, _: &Target, _: &mut Option<PooledConnection>, _: &Status) -> Probe {
+    async fn probe(&self, _: &Target, _: &Resolution, _: &mut Option<PooledConnection>, _: bool) -> ProbeResult {
         let (took, outcome) = (self.probe)(self.moment());
         self.note(|notes| &mut notes.probes);
         sleep(took).await;
         let outcome = outcome.map_err(|reason| Failure::new(reason, "as the script says"));
-        Probe { outcome, timings: Default::default(), elapsed: took }
+        result(outcome, took)
     }
 
-    async fn look(&self, resolved: &Resolved<'_>, sample_wanted: bool, round_trip_wanted: bool) -> PathProbe {
-        let told = StatusPath::of(resolved.peer);
-        let (sample, pong) = match told {
+    async fn probe_path(&self, resolved: &Resolved, policy: PingPolicy) -> PathProbe {
+        let (sample, pong) = match resolved.path {
             StatusPath::Direct => (Some(Sample::Direct), Sample::Direct),
             StatusPath::PeerRelay => (Some(Sample::PeerRelay), Sample::PeerRelay),
-            StatusPath::Nothing => (None, Sample::Derp(sfo())),
+            StatusPath::Undecided => (None, Sample::Derp(sfo())),
             StatusPath::Idle => (Some(Sample::Idle), Sample::Direct),
         };
-        if !told.asks_for_ping(sample_wanted, round_trip_wanted) {
-            return PathProbe { sample, round_trip: None };
+        if !resolved.path.needs_ping(policy) {
+            return PathProbe { sample, round_trip: RoundTripSample::NotMeasured };
         }
         self.note(|notes| &mut notes.pings);
         sleep(PONG).await;
-        PathProbe { sample: Some(pong), round_trip: Some(Some(PONG)) }
+        PathProbe { sample: Some(pong), round_trip: RoundTripSample::Measured(PONG) }
     }
 
-    async fn evidence(&self, _: &Resolved<'_>) -> PingEvidence {
+    async fn ping_evidence(&self, _: &TargetPeer) -> PingEvidence {
         self.note(|notes| &mut notes.evidence);
         let tunnel = (self.tunnel)(self.moment());
         if tunnel == PingOutcome::Timeout {
@@ -163,7 +162,7 @@ fn after(times: &[f64], second: f64) -> Vec<f64> {
 async fn a_fall_back_to_derp_is_asked_each_three_seconds_and_decided_in_seven_without_another_probe() {
     for lost in [50, 53, 57] {
         let lost_at = Duration::from_secs(lost);
-        let told = move |(now, _): Moment| if now < lost_at { StatusPath::Direct } else { StatusPath::Nothing };
+        let told = move |(now, _): Moment| if now < lost_at { StatusPath::Direct } else { StatusPath::Undecided };
         let trail = Trail { told: Box::new(told), ..Trail::new() };
         let length = Duration::from_secs(120);
         let walked = walk(&[], trail, length, nothing).await;
@@ -199,7 +198,7 @@ async fn while_the_path_is_direct_it_is_pinged_once_a_minute() {
 async fn an_interval_above_a_minute_lets_the_peer_sleep() {
     // As tailscaled has it: active for 45 s after the last packet.
     let awake = |(_, last): Moment| last.is_some_and(|last| last < Duration::from_secs(45));
-    let told = move |moment: Moment| if awake(moment) { StatusPath::Nothing } else { StatusPath::Idle };
+    let told = move |moment: Moment| if awake(moment) { StatusPath::Undecided } else { StatusPath::Idle };
     let trail = Trail { told: Box::new(told), ..Trail::new() };
     let walked = walk(&[("TELLTAIL_INTERVAL", "70s")], trail, 4 * MINUTES, nothing).await;
     assert!(walked.notes.probes.len() > 15);

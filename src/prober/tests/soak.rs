@@ -114,7 +114,7 @@ impl Books {
 }
 
 impl Backend for Month {
-    async fn status(&mut self, _: &Interest) -> Result<Status, Failure> {
+    async fn status(&self, _: &Interest) -> Result<Status, Failure> {
         let mut books = lock(&self.books);
         let snapshot = self.state.snapshot(Instant::now());
         assert_eq!(snapshot.targets[0].track.state(), books.target.state, "in round {}", books.rounds);
@@ -140,7 +140,7 @@ impl Backend for Month {
         answer
     }
 
-    async fn probe(&self, _: &Target, _: &mut Option<PooledConnection>, _: &Status) -> Probe {
+    async fn probe(&self, _: &Target, _: &Resolution, _: &mut Option<PooledConnection>, _: bool) -> ProbeResult {
         let (took, outcome) = {
             let mut books = lock(&self.books);
             let fails = if let Mood::Flaky(of_ten) = books.mood {
@@ -163,7 +163,7 @@ impl Backend for Month {
         };
         sleep(took).await;
         let outcome = outcome.map_err(|reason| Failure::new(reason, "as the dice say"));
-        Probe { outcome, timings: Default::default(), elapsed: took }
+        result(outcome, took)
     }
 
     no_paths!();
@@ -221,17 +221,17 @@ const OUTAGE: std::ops::Range<u64> = 180..600;
 const LENGTH: u64 = 780;
 
 impl Backend for Shared {
-    async fn status(&mut self, _: &Interest) -> Result<Status, Failure> {
+    async fn status(&self, _: &Interest) -> Result<Status, Failure> {
         running()
     }
 
-    async fn probe(&self, _: &Target, _: &mut Option<PooledConnection>, _: &Status) -> Probe {
+    async fn probe(&self, _: &Target, _: &Resolution, _: &mut Option<PooledConnection>, _: bool) -> ProbeResult {
         let second = self.begun.elapsed().as_secs();
         self.seconds[second as usize].fetch_add(1, Ordering::Relaxed);
         let (took, outcome) = if OUTAGE.contains(&second) { refused() } else { good() };
         sleep(took).await;
         let outcome = outcome.map_err(|reason| Failure::new(reason, "an outage"));
-        Probe { outcome, timings: Default::default(), elapsed: took }
+        result(outcome, took)
     }
 
     no_paths!();
@@ -249,7 +249,7 @@ async fn a_thousand_pods_that_start_together_never_ask_in_a_storm() {
         let backend = Shared { begun, seconds: Arc::clone(&seconds) };
         Prober::new(state, metrics, config, source, backend, &uid).run(Arc::default(), Arc::default(), stopped.clone())
     });
-    let all = join_all(pods);
+    let all = futures_util::future::join_all(pods);
     let ended = tokio::time::timeout_at(begun + Duration::from_secs(LENGTH) - FAST, all).await;
     assert!(ended.is_err(), "a loop ends only if it is told to");
 

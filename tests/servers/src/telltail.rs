@@ -6,8 +6,8 @@ use tailscaled_sim::{Peer, Tailscaled};
 use telltail::agent::MAGIC_DNS;
 use telltail::config::{self, Environment, Target};
 use telltail::probe::dns::MagicDns;
-use telltail::probe::resolve::Interest;
-use telltail::probe::{self, PooledConnection, Probe, ProbeContext};
+use telltail::probe::resolve::{Interest, resolve};
+use telltail::probe::{self, PooledConnection, ProbeContext, ProbeResult};
 use telltail::tailscale::LocalApi;
 
 /// Port of the tailnet's peer behind which the server is.
@@ -56,7 +56,7 @@ impl Telltail {
         let url = format!("{}{more}timeout=2s&via={via}", url.replace("HERE", &place));
         let environment = Environment::from_iter([("TELLTAIL_TARGETS", url.as_str())]);
         let loaded = config::load(&environment, None).unwrap_or_else(|problems| panic!("{url}: {problems}"));
-        let target = loaded.config.targets.into_iter().next().expect("one target");
+        let target = Target::clone(&loaded.config.targets[0]);
         let local = LocalApi::new(Some(self.tailscaled.socket().to_owned()), Arc::new(|_, _| {}));
         Probing { target, held: None, local }
     }
@@ -88,12 +88,13 @@ impl Telltail {
 
 impl Probing {
     /// Status, then one probe.
-    pub async fn probe(&mut self) -> Probe {
+    pub async fn probe(&mut self) -> ProbeResult {
         let interest = Interest::of([&self.target]);
         let status = self.local.status(true, &|peer| interest.wants(peer)).await.expect("the simulation answers");
         let dns = MagicDns::new(MAGIC_DNS);
-        let context = ProbeContext { status: &status, dialer: self.local.dialer(), dns: &dns };
-        probe::run(&self.target, &mut self.held, context).await
+        let resolution = resolve(&status, &self.target.host);
+        let context = ProbeContext { tun: status.tun, dialer: self.local.dialer(), dns: &dns };
+        probe::run(&self.target, &resolution, &mut self.held, context).await
     }
 }
 
@@ -102,7 +103,7 @@ fn both_ways<'a>(rows: &'a [(&'a str, &'a str)]) -> impl Iterator<Item = (&'a st
 }
 
 /// What a table writes for a probe: the slug of the detail, or slug and scope of the reason.
-pub fn verdict(probe: &Probe) -> String {
+pub fn verdict(probe: &ProbeResult) -> String {
     match &probe.outcome {
         Ok(detail) => detail.slug().to_owned(),
         Err(failure) => format!("{} {}", failure.reason.slug(), failure.reason.scope().slug()),

@@ -1,0 +1,35 @@
+//! What the loop does I/O through.
+
+use crate::config::Target;
+use crate::diagnose::PingEvidence;
+use crate::peer::TargetPeer;
+use crate::probe::path_probe::{PathProbe, PingPolicy};
+use crate::probe::resolve::{Interest, Resolution, Resolved};
+use crate::probe::{PooledConnection, ProbeResult};
+use crate::reason::Failure;
+use crate::tailscale::Status;
+use std::future::Future;
+
+/// What the loop does I/O through: the [`super::Tailnet`], or a test's script. Calls of several targets overlap.
+pub trait Backend: Send + Sync + 'static {
+    /// The local tailscaled, with the peers that are of interest.
+    fn status(&self, interest: &Interest) -> impl Future<Output = Result<Status, Failure>> + Send;
+
+    /// The number of the DERP region with this code, if it can be had.
+    fn region_id(&self, code: &str) -> impl Future<Output = Option<u32>> + Send;
+
+    /// One probe of a target while the node is fine, with tailscaled in TUN mode or not; see [`crate::probe::run`].
+    fn probe(
+        &self,
+        target: &Target,
+        resolution: &Resolution,
+        pooled: &mut Option<PooledConnection>,
+        tun: bool,
+    ) -> impl Future<Output = ProbeResult> + Send;
+
+    /// One probe of the path to a target's peer; see [`crate::probe::path_probe::probe_path`].
+    fn probe_path(&self, resolved: &Resolved, policy: PingPolicy) -> impl Future<Output = PathProbe> + Send;
+
+    /// Pings of the layers below TCP; see [`crate::probe::ping_evidence::gather`].
+    fn ping_evidence(&self, peer: &TargetPeer) -> impl Future<Output = PingEvidence> + Send;
+}

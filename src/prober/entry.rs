@@ -1,0 +1,70 @@
+//! A target in the loop: when its turn is, and the turn that runs.
+
+use super::turn::TurnMemory;
+use crate::config::Target;
+use std::sync::Arc;
+use tokio::task::{AbortHandle, Id};
+use tokio::time::Instant;
+
+/// A target in the loop. Its index is that of the target in the configuration and in the state.
+pub(super) struct Entry {
+    pub target: Arc<Target>,
+    /// When its probe is due.
+    pub due: Instant,
+    /// When a sample of its path is due before that, because a change is being decided on.
+    pub sample_due: Option<Instant>,
+    pub turn: TurnState,
+}
+
+/// Does a turn of the target run?
+pub(super) enum TurnState {
+    Idle(TurnMemory),
+    Running { abort: AbortHandle, probing: bool },
+}
+
+impl Entry {
+    pub fn new(target: Arc<Target>, due: Instant) -> Self {
+        Self { target, due, sample_due: None, turn: TurnState::Idle(TurnMemory::default()) }
+    }
+
+    /// Keeps what is known of the same service; another interval begins at `due`.
+    pub fn reconfigure(&mut self, target: Arc<Target>, due: Instant) {
+        if self.target.interval != target.interval {
+            self.due = due;
+        }
+        self.target = target;
+    }
+
+    /// When its next turn begins; none while one runs.
+    pub fn next_turn(&self) -> Option<Instant> {
+        match self.turn {
+            TurnState::Idle(_) => Some(self.sample_due.map_or(self.due, |sample| sample.min(self.due))),
+            TurnState::Running { .. } => None,
+        }
+    }
+
+    /// Is this the task of the turn that runs? A turn that was cut short is not, although it may just have ended.
+    pub fn runs(&self, task: Id) -> bool {
+        matches!(&self.turn, TurnState::Running { abort, .. } if abort.id() == task)
+    }
+
+    /// Takes part in a fault of the node: whatever runs is cut short.
+    pub fn fail_by_node(&mut self) {
+        if let TurnState::Running { abort, .. } = &self.turn {
+            abort.abort();
+            self.turn = TurnState::Idle(TurnMemory::default());
+        }
+        if let TurnState::Idle(memory) = &mut self.turn {
+            memory.after_node_fault();
+        }
+    }
+}
+
+impl Drop for Entry {
+    /// A target that is gone is not probed on.
+    fn drop(&mut self) {
+        if let TurnState::Running { abort, .. } = &self.turn {
+            abort.abort();
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! One turn of a target: its path, its probe if that is due, and pings after a timeout that lasts.
+
+use super::Backend;
+use crate::config::Target;
+use crate::diagnose::{PingEvidence, refine_timeout};
+use crate::probe::path_probe::{PingPolicy, RoundTripSample};
+use crate::probe::resolve::Resolution;
+use crate::probe::{PooledConnection, ProbeResult};
+use crate::reason::{Failure, Reason};
+use crate::state::PathObservation;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// What a target's turn needs to know.
+pub(super) struct Turn {
+    pub target: Arc<Target>,
+    pub resolution: Resolution,
+    /// Does tailscaled run in TUN mode?
+    pub tun: bool,
+    /// Is a probe due?
+    pub probe_due: bool,
+    /// Is a sample of the path due, because a change is being decided on?
+    pub sample_due: bool,
+    /// Failures in a row that take the target down.
+    pub fall: u32,
+}
+
+/// What a turn leaves to the next one.
+#[derive(Default)]
+pub(super) struct TurnMemory {
+    pooled: Option<PooledConnection>,
+    /// When the last disco ping was sent.
+    pinged: Option<Instant>,
+    /// Failures in a row.
+    failures: u32,
+    /// The timeout that the last probe met, if it met one.
+    timeout: Option<OngoingTimeout>,
+}
+
+/// A timeout that lasts. Any other outcome ends it, and with it what its pings told.
+struct OngoingTimeout {
+    reason: Reason,
+    evidence: Option<(Instant, PingEvidence)>,
+}
+
+/// What a turn found out.
+pub(super) struct TurnOutcome {
+    pub probe: ProbeOutcome,
+    pub path: Option<PathObservation>,
+}
+
+/// What came of the probe of a turn.
+pub(super) enum ProbeOutcome {
+    NotDue,
+    /// Cut short by our own stall: it proves nothing.
+    Aborted,
+    Done(ProbeResult),
+}
+
+/// A probe that took this much longer than its timeout was cut short by our own stall.
+pub(super) const STALL: Duration = Duration::from_secs(1);
+/// Evidence is gathered again after this time, if the timeout lasts.
+const EVIDENCE_FOR: Duration = Duration::from_secs(300);
+/// A disco ping measures the round trip this often; nearer ones only decide on a path.
+const ROUND_TRIP_EVERY: Duration = Duration::from_secs(60);
+
+impl Turn {
+    pub async fn run(self, memory: &mut TurnMemory, backend: &impl Backend) -> TurnOutcome {
+        // Pinged while the probe waits, or naming a timeout would delay its detection.
+        let last = memory.timeout.as_ref().filter(|_| self.probe_due && memory.failures + 1 >= self.fall);
+        let evidence_due = last.is_some_and(OngoingTimeout::needs_evidence);
+        let policy = self.ping_policy(memory);
+        let (probe, path, evidence) =
+            tokio::join!(self.probe(&mut memory.pooled, backend), self.observe_path(policy, backend), async {
+                if evidence_due { self.ping(backend).await } else { None }
+            },);
+        if path.as_ref().is_some_and(|path| path.probe.round_trip != RoundTripSample::NotMeasured) {
+            memory.pinged = Some(Instant::now());
+        }
+        let probe = match probe {
+            None => ProbeOutcome::NotDue,
+            Some(result) if result.elapsed > self.target.timeout + STALL => ProbeOutcome::Aborted,
+            Some(result) => ProbeOutcome::Done(self.refine(result, evidence, memory, backend).await),
+        };
+        TurnOutcome { probe, path }
+    }
+
+    fn ping_policy(&self, memory: &TurnMemory) -> PingPolicy {
+        if !self.probe_due && !self.sample_due {
+            PingPolicy::Never
+        } else if memory.pinged.is_none_or(|last| last.elapsed() >= ROUND_TRIP_EVERY) {
+            PingPolicy::Always
+        } else {
+            PingPolicy::IfUndecided
+        }
+    }
+
+    async fn probe(&self, pooled: &mut Option<PooledConnection>, backend: &impl Backend) -> Option<ProbeResult> {
+        if !self.probe_due {
+            return None;
+        }
+        Some(backend.probe(&self.target, &self.resolution, pooled, self.tun).await)
+    }
+
+    async fn observe_path(&self, policy: PingPolicy, backend: &impl Backend) -> Option<PathObservation> {
+        let resolved = self.resolution.dialable().ok()?;
+        let probe = backend.probe_path(resolved, policy).await;
+        Some(PathObservation { peer: resolved.peer.clone(), probe })
+    }
+
+    async fn ping(&self, backend: &impl Backend) -> Option<PingEvidence> {
+        let resolved = self.resolution.dialable().ok()?;
+        Some(backend.ping_evidence(&resolved.peer).await)
+    }
+
+    /// Refines the reason of a timeout by pings, with the failure that takes the target down and then rarely.
+    async fn refine(
+        &self,
+        result: ProbeResult,
+        evidence: Option<PingEvidence>,
+        memory: &mut TurnMemory,
+        backend: &impl Backend,
+    ) -> ProbeResult {
+        let before = memory.timeout.take();
+        let failure = match result.outcome {
+            Ok(_) => {
+                memory.failures = 0;
+                return result;
+            }
+            Err(ref failure) => failure.clone(),
+        };
+        memory.failures += 1;
+        if !failure.reason.is_timeout() {
+            return result;
+        }
+        let lasts = before.filter(|timeout| timeout.reason == failure.reason);
+        let mut timeout = lasts.unwrap_or(OngoingTimeout { reason: failure.reason, evidence: None });
+        let evidence = match evidence {
+            None if memory.failures >= self.fall && timeout.needs_evidence() => self.ping(backend).await,
+            gathered => gathered,
+        };
+        timeout.evidence = evidence.map(|evidence| (Instant::now(), evidence)).or(timeout.evidence);
+        let outcome = Err(timeout.refine(failure));
+        memory.timeout = Some(timeout);
+        ProbeResult { outcome, ..result }
+    }
+}
+
+impl TurnMemory {
+    /// After a fault of the node, by which nothing was dialled.
+    pub fn after_node_fault(&mut self) {
+        (self.pooled, self.timeout) = (None, None);
+        self.failures += 1;
+    }
+}
+
+impl OngoingTimeout {
+    fn needs_evidence(&self) -> bool {
+        self.evidence.is_none_or(|(at, _)| at.elapsed() >= EVIDENCE_FOR)
+    }
+
+    fn refine(&self, failure: Failure) -> Failure {
+        match self.evidence {
+            Some((_, evidence)) => refine_timeout(failure, evidence),
+            None => failure,
+        }
+    }
+}
