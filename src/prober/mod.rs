@@ -9,7 +9,7 @@ pub use tailnet::Tailnet;
 
 use crate::config::{Config, Source, Target, needs_restart};
 use crate::diagnose::PingEvidence;
-use crate::metrics::{Metrics, ProbeOutcome};
+use crate::metrics::Metrics;
 use crate::node::Node;
 use crate::probe::Timings;
 use crate::probe::path_probe::PathProbe;
@@ -149,7 +149,7 @@ impl<W: Backend> Prober<W> {
         // Before the first Running nothing is counted.
         let counts = self.state.snapshot(Instant::now()).was_running;
         for slot in self.slots.iter().filter(|slot| counts && slot.probing) {
-            self.metrics.probe(&slot.target.name, ProbeOutcome::Void);
+            self.metrics.aborted(&slot.target.name);
         }
     }
 
@@ -189,7 +189,7 @@ impl<W: Backend> Prober<W> {
         let now = Instant::now();
         self.next_look = now + self.shortest_interval();
         for record in &round.probes {
-            self.metrics.probe(&record.target, ProbeOutcome::Done(&record.probed));
+            self.metrics.probe(&record.target, &record.probed);
         }
         let changes = self.state.record(round, now);
         for change in &changes {
@@ -238,7 +238,7 @@ impl<W: Backend> Prober<W> {
             let Some(probe) = probe else { continue };
             say_probed(target, &probe);
             if is_void(target, &probe) {
-                self.metrics.probe(&target.name, ProbeOutcome::Void);
+                self.metrics.aborted(&target.name);
             } else {
                 records.push(record(target.name.clone(), probe));
             }

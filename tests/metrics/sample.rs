@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use telltail::config::{Config, Depth, Expect, Gate, Host, Kind, Listen, LogFormat, Mode, Target, Via};
 use telltail::health::TrackState;
-use telltail::metrics::{Build, Metrics, ProbeOutcome};
+use telltail::metrics::{Build, Metrics, TargetMetrics};
 use telltail::node::{Facts, Node, NodeState};
 use telltail::path::{DerpRegion, Sample};
 use telltail::probe::Detail;
@@ -19,12 +19,28 @@ use tokio::time::Instant;
 /// A release of a made-up version, so that the golden file outlives releases.
 pub const BUILD: Build = Build { version: "1.2.3", revision: Some("0123abc") };
 
-/// Metrics in a registry of their own, configured.
-pub fn metrics(config: &Config) -> (Registry, Metrics) {
-    let registry = Registry::new();
-    let metrics = Metrics::new(registry.clone(), BUILD).expect("every family is in order");
-    metrics.configure(config);
-    (registry, metrics)
+/// A pod's metrics and state.
+pub struct SamplePod {
+    /// Its metrics.
+    pub metrics: Metrics,
+    /// Of each target, in the configuration's order.
+    pub targets: Vec<Arc<TargetMetrics>>,
+    /// Its state.
+    pub snapshot: Snapshot,
+}
+
+impl SamplePod {
+    /// A pod that has not probed yet.
+    pub fn new(config: &Config) -> Self {
+        let metrics = Metrics::new(Registry::new(), BUILD).expect("every family is in order");
+        let targets = config.targets.iter().map(|target| metrics.target(target)).collect();
+        Self { metrics, targets, snapshot: fresh(config) }
+    }
+}
+
+/// The state before the first round.
+pub fn fresh(config: &Config) -> Snapshot {
+    State::new(Arc::new(config.clone()), Instant::now(), at(0.0)).snapshot(Instant::now())
 }
 
 /// A second of the sample's day.
@@ -107,9 +123,9 @@ pub fn failure(seconds: f64, reason: Reason, cause: &str) -> Probed {
 
 /// One pod's short life, told to state and metrics as the loop does it: both targets answer, then nobody listens on the
 /// cache's port any more.
-pub fn everything() -> (Registry, Metrics, Snapshot) {
+pub fn everything() -> SamplePod {
     let config = Arc::new(config(two()));
-    let (registry, metrics) = metrics(&config);
+    let mut pod = SamplePod::new(&config);
     let mut now = Instant::now();
     let state = State::new(Arc::clone(&config), now, at(0.0));
     state.set_warnings(vec![Warning {
@@ -117,6 +133,7 @@ pub fn everything() -> (Registry, Metrics, Snapshot) {
         severity: Severity::Medium,
         impacts_connectivity: true,
     }]);
+    let names = || config.targets.iter().map(|target| target.name.as_str());
     let refused = || failure(20.25, Reason::ConnectRefused, "connection refused");
     let rounds = [
         (success(10.5, Some(2.0), Some(0.9)), success(10.5, Some(31.0), Some(28.5))),
@@ -128,30 +145,31 @@ pub fn everything() -> (Registry, Metrics, Snapshot) {
         let probes = config.targets.iter().zip([db, cache]);
         let probes: Vec<_> =
             probes.map(|(target, probed)| ProbeRecord { target: target.name.clone(), probed }).collect();
-        for record in &probes {
-            metrics.probe(&record.target, ProbeOutcome::Done(&record.probed));
+        for (target, record) in pod.targets.iter().zip(&probes) {
+            target.probe(&record.probed);
         }
-        let observations = config.targets.iter().map(|target| observation(&target.name)).collect();
+        let observations = names().map(observation).collect();
         let at = probes[0].probed.at;
         let round = Round { at, node: running(), probes, observations, lag: Duration::from_millis(3) };
         now += Duration::from_secs(10);
         for change in state.record(round, now) {
-            if let Change::Target(target, transition) = change {
-                metrics.transition(&target, transition.to);
+            if let Change::Target(name, transition) = change {
+                let (_, target) = names().zip(&pod.targets).find(|(target, _)| *target == name).expect("a target");
+                target.transition(transition.to);
             }
         }
-        metrics.localapi(Call::Status, Answer::Ok);
-        metrics.localapi(Call::Dial, Answer::Ok);
+        pod.metrics.localapi(Call::Status, Answer::Ok);
+        pod.metrics.localapi(Call::Dial, Answer::Ok);
     }
-    metrics.probe("stackeye-db-prd", ProbeOutcome::Void);
-    metrics.localapi(Call::Dial, Answer::None);
+    pod.targets[0].aborted();
+    pod.metrics.localapi(Call::Dial, Answer::None);
     // What the kubelet, Prometheus and a person ask for.
     for (route, code) in REQUESTS {
-        metrics.http(route, code);
+        pod.metrics.http(route, code);
     }
-    let snapshot = state.snapshot(now);
-    assert_eq!(snapshot.targets[1].track.state(), TrackState::Down);
-    (registry, metrics, snapshot)
+    pod.snapshot = state.snapshot(now);
+    assert_eq!(pod.snapshot.targets[1].track.state(), TrackState::Down);
+    pod
 }
 
 /// Every answer that the kubelet's three probes, Prometheus and a person can get.
