@@ -54,7 +54,11 @@ impl Build {
     fn family(self) -> MetricFamily {
         let (version, revision) = (sanitize_label(self.version), sanitize_label(self.revision.unwrap_or_default()));
         let labels = [("version", version.as_str()), ("revision", &revision)];
-        gauge("telltail_build_info", "The telltail that runs; always 1.", [labelled(&labels, 1.0)])
+        gauge(
+            "telltail_build_info",
+            "Version and git revision of the running telltail; always 1.",
+            [labelled(&labels, 1.0)],
+        )
     }
 }
 
@@ -64,7 +68,7 @@ impl Metrics {
         let localapi = counters(
             &registry,
             "telltail_localapi_requests_total",
-            "Calls to tailscaled's LocalAPI by how they went; a dial that tailscaled could not make is ok.",
+            "Calls to tailscaled's LocalAPI, by call and result; ok if tailscaled answered, even that a dial failed.",
             &["call", "result"],
         )?;
         for (call, result) in Call::ALL.into_iter().flat_map(|call| Answer::ALL.map(|result| (call, result))) {

@@ -28,28 +28,28 @@ impl Process {
         [
             counter(
                 "process_cpu_seconds_total",
-                "CPU time that this process has used, user and system, in seconds, to a hundredth.",
+                "User and system CPU time of this process, in seconds.",
                 unlabelled(times.map(|times| times.cpu_ticks as f64 / USER_HZ)),
             ),
             gauge(
                 "process_resident_memory_bytes",
-                "Memory of this process that is in RAM, in bytes.",
+                "Resident memory of this process, in bytes.",
                 unlabelled(memory.resident),
             ),
             gauge(
                 "process_virtual_memory_bytes",
-                "Address space of this process, in bytes.",
+                "Virtual memory of this process, in bytes.",
                 unlabelled(memory.virtual_memory),
             ),
             gauge("process_threads", "Threads of this process.", unlabelled(memory.threads)),
             gauge(
                 "process_open_fds",
-                "File descriptors that this process has open.",
+                "Open file descriptors of this process.",
                 unlabelled(open_fds(Path::new("/proc/self/fd"))),
             ),
             gauge(
                 "process_max_fds",
-                "File descriptors that this process may have open.",
+                "Limit of open file descriptors of this process.",
                 unlabelled(read("/proc/self/limits").as_deref().and_then(max_fds)),
             ),
             gauge(

@@ -21,7 +21,7 @@ slug_enum! {
     enum ProbeResult {
         Success = "success",
         Failure = "failure",
-        Aborted = "void",
+        Aborted = "aborted",
     }
 }
 
@@ -53,19 +53,19 @@ impl ProbeFamilies {
             probes: counters(
                 r,
                 "telltail_probes_total",
-                "Probes by how they ended; void ones were cut short by shutdown, reload or our own stall.",
+                "Probes, by result; aborted ones were cut short by shutdown, reload or a stall of telltail itself.",
                 &["target", "result"],
             )?,
             failures: counters(
                 r,
                 "telltail_probe_failures_total",
-                "Failed probes by why they failed and whose fault that is: pod, path or service.",
+                "Failed probes, by reason and by scope, which says whose fault it is: pod, path or service.",
                 &["target", "reason", "scope"],
             )?,
             transitions: counters(
                 r,
                 "telltail_target_transitions_total",
-                "Changes of a target's state after rise and fall, by the state entered.",
+                "State changes of a target after rise and fall, by the new state.",
                 &["target", "to"],
             )?,
             durations: [
@@ -160,7 +160,7 @@ fn failure(failures: &IntCounterVec, name: &str, reason: Reason) -> IntCounter {
 fn durations(r: &Registry, stage: &str, bounds: &[f64]) -> Result<HistogramVec> {
     let opts = HistogramOpts::new(
         "telltail_probe_duration_seconds",
-        "How long the stages of a probe took that succeeded, in seconds; connect only where something was dialled.",
+        "Duration of each probe stage that succeeded, in seconds; connect only where a connection was dialled.",
     )
     .const_label("stage", stage)
     .buckets(bounds.to_vec());

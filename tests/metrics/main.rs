@@ -82,7 +82,7 @@ fn before_the_first_probe_counts_are_zero_and_times_are_absent() {
     let pod = SamplePod::new(&config);
     let page = page(&pod);
     let db = ("target", "stackeye-db-prd");
-    for result in ["success", "failure", "void"] {
+    for result in ["success", "failure", "aborted"] {
         assert_eq!(page.get("telltail_probes_total", &[db, ("result", result)]), Some(0.0));
     }
     for stage in ["resolve", "connect", "protocol"] {

@@ -15,7 +15,7 @@ pub(super) fn families(snapshot: &Snapshot) -> Vec<MetricFamily> {
     vec![
         gauge(
             "telltail_node_state",
-            "tailscaled's state, 1 for the one that it is in; unreachable if it gives no answer.",
+            "State of tailscaled: 1 for the current one, 0 for the others; unreachable if it does not answer.",
             NodeState::ALL.map(|state| labelled(&[("state", state.slug())], flag(state == node.state))),
         ),
         gauge(

@@ -11,7 +11,7 @@ pub(super) fn families(snapshot: &Snapshot) -> Vec<MetricFamily> {
     vec![
         gauge(
             "telltail_path",
-            "Over which path packets reach a target's node, 1 for the one that they take.",
+            "Path to a target's peer: 1 for the current one, 0 for the others.",
             views.iter().flat_map(|view| {
                 let current = view.path.path();
                 per_path(view, "path", move |path| flag(path == current))
@@ -19,7 +19,7 @@ pub(super) fn families(snapshot: &Snapshot) -> Vec<MetricFamily> {
         ),
         counter(
             "telltail_path_seconds_total",
-            "Time that a target's node was reached over each path; adds up to the time it was watched.",
+            "Time on each path to a target's peer, in seconds; adds up to the time since the target was configured.",
             views.iter().flat_map(|view| {
                 let seconds = view.path.seconds(snapshot.at);
                 per_path(view, "path", move |path| seconds[path as usize].as_secs_f64())
@@ -27,7 +27,7 @@ pub(super) fn families(snapshot: &Snapshot) -> Vec<MetricFamily> {
         ),
         counter(
             "telltail_path_changes_total",
-            "Changes of the path to a target's node, by the path taken.",
+            "Changes of the path to a target's peer, by the new path.",
             views.iter().flat_map(|view| {
                 let changes = view.path.changes();
                 per_path(view, "to", move |path| f64::from(changes[path as usize]))
@@ -35,17 +35,17 @@ pub(super) fn families(snapshot: &Snapshot) -> Vec<MetricFamily> {
         ),
         gauge(
             "telltail_path_unexpected",
-            "Whether the path breaks what the target expects (1); idle and unknown never do.",
+            "Whether the path violates the target's expect setting (1); idle and unknown never do.",
             per_target(snapshot, |view| Some(flag(view.path_is_unexpected()))),
         ),
         gauge(
             "telltail_path_rtt_seconds",
-            "Round trip of a disco ping to a target's node, in seconds; absent after two misses.",
+            "Round-trip time of a disco ping to a target's peer, in seconds; absent after two missed pongs.",
             per_target(snapshot, |view| Some(view.round_trip.get()?.as_secs_f64())),
         ),
         gauge(
             "telltail_path_derp_info",
-            "The DERP region that relays to a target's node; always 1, absent unless the path is derp.",
+            "DERP region that relays to a target's peer; always 1, absent unless the path is derp.",
             views.iter().filter_map(|view| {
                 let region = view.path.region()?;
                 let (code, id) = (sanitize_label(&region.code), region.id.to_string());
@@ -54,12 +54,12 @@ pub(super) fn families(snapshot: &Snapshot) -> Vec<MetricFamily> {
         ),
         counter(
             "telltail_peer_changes_total",
-            "How often another node, or another address, came to carry a target.",
+            "Changes of a target's peer to another node or another address.",
             per_target(snapshot, |view| Some(view.peer_changes as f64)),
         ),
         gauge(
             "telltail_peer_key_expiry_timestamp_seconds",
-            "Unix time at which the key of a target's node expires, in seconds; absent if never.",
+            "Unix time at which the key of a target's peer expires, in seconds; absent if never.",
             per_target(snapshot, |view| view.peer.as_ref()?.key_expiry.map(unix)),
         ),
     ]

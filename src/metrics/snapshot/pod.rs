@@ -24,12 +24,12 @@ pub(super) fn families(snapshot: &Snapshot) -> Vec<MetricFamily> {
         ),
         gauge(
             "telltail_draining",
-            "Whether the pod is shutting down (1) and hence not ready in any mode.",
+            "Whether the pod is shutting down (1), which makes it not ready in every mode.",
             unlabelled(flag(snapshot.draining)),
         ),
         gauge(
             "telltail_startup_gate_open",
-            "Whether /startupz answers that the pod has started (1).",
+            "Whether the startup gate is open (1), so that /startupz answers 200.",
             unlabelled(flag(snapshot.gate.is_some())),
         ),
         gauge(
@@ -39,7 +39,7 @@ pub(super) fn families(snapshot: &Snapshot) -> Vec<MetricFamily> {
         ),
         gauge(
             "telltail_probe_lag_seconds",
-            "Worst lateness of a round in the last minute, in seconds; shows a throttled CPU.",
+            "Longest delay of a round in the last minute, in seconds; high if the CPU is throttled.",
             unlabelled(snapshot.lag.as_secs_f64()),
         ),
         gauge(
@@ -49,12 +49,12 @@ pub(super) fn families(snapshot: &Snapshot) -> Vec<MetricFamily> {
         ),
         gauge(
             "telltail_config_last_reload_successful",
-            "Whether the last attempt to read the configuration put it in force (1) or failed (0).",
+            "Whether the last reload of the configuration succeeded (1) or failed (0).",
             unlabelled(flag(snapshot.reload.problem.is_none())),
         ),
         gauge(
             "telltail_config_last_reload_timestamp_seconds",
-            "Unix time of the last attempt to put a configuration in force, in seconds.",
+            "Unix time of the last reload of the configuration, successful or not, in seconds.",
             unlabelled(unix(snapshot.reload.at)),
         ),
     ]

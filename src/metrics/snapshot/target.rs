@@ -13,7 +13,7 @@ pub(super) fn families(snapshot: &Snapshot) -> Vec<MetricFamily> {
     vec![
         gauge(
             "telltail_target_state",
-            "A target's state after rise and fall, 1 for the one that it is in.",
+            "State of a target after rise and fall: 1 for the current one, 0 for the others.",
             views.iter().flat_map(|view| {
                 let series = |state: TrackState| [("target", view.target.name.as_str()), ("state", state.slug())];
                 TrackState::ALL.map(|state| labelled(&series(state), flag(state == view.track.state())))
@@ -21,12 +21,12 @@ pub(super) fn families(snapshot: &Snapshot) -> Vec<MetricFamily> {
         ),
         gauge(
             "telltail_target_up",
-            "Whether a target's state is up (1) or not (0).",
+            "Whether a target is up (1) or not (0).",
             per_target(snapshot, |view| Some(flag(view.track.state() == TrackState::Up))),
         ),
         gauge(
             "telltail_target_failing_info",
-            "Why a target's last probe failed and whose fault that is; always 1, absent after a success.",
+            "Why a target's last probe failed, and whose fault it is; always 1, absent after a success.",
             views.iter().filter_map(|view| {
                 let reason = view.failure()?.reason;
                 let scope = reason.scope().slug();
@@ -35,12 +35,12 @@ pub(super) fn families(snapshot: &Snapshot) -> Vec<MetricFamily> {
         ),
         gauge(
             "telltail_target_info",
-            "What a target is, and the way in use; a way of localapi says that the worker's own is not tested.",
+            "Settings of a target, and the via in use; localapi does not test the worker's own connection. Always 1.",
             views.iter().map(|view| info(&view.target, facts)),
         ),
         gauge(
             "telltail_probe_success",
-            "Whether a target's last probe succeeded (1), before rise and fall; 0 before the first.",
+            "Whether a target's last probe succeeded (1), before rise and fall are applied; 0 before the first.",
             per_target(snapshot, |view| Some(flag(view.last.as_ref().is_some_and(|last| last.outcome.is_ok())))),
         ),
         gauge(
@@ -50,12 +50,12 @@ pub(super) fn families(snapshot: &Snapshot) -> Vec<MetricFamily> {
         ),
         gauge(
             "telltail_probe_last_success_timestamp_seconds",
-            "Unix time at which a target's last successful probe ended, in seconds; absent before it.",
+            "Unix time at which a target's last successful probe ended, in seconds; absent before the first.",
             per_target(snapshot, |view| view.last_success.map(unix)),
         ),
         gauge(
             "telltail_probe_interval_seconds",
-            "Time from a target's last probe to its next as it now is, without jitter, in seconds.",
+            "Current time from one probe of a target to the next, without jitter, in seconds.",
             per_target(snapshot, |view| Some(view.pace.duration().as_secs_f64())),
         ),
     ]
