@@ -17,7 +17,7 @@ impl Metrics {
         let old = std::mem::take(&mut *by_name);
         by_name.extend(config.targets.iter().map(|new| {
             let kept = old.iter().find(|(old, _)| old.name == new.name && same_service(old, new));
-            (new.clone(), kept.map_or_else(|| self.target(new), |(_, metrics)| Arc::clone(metrics)))
+            (Target::clone(new), kept.map_or_else(|| self.target(new), |(_, metrics)| Arc::clone(metrics)))
         }));
     }
 

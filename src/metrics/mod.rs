@@ -1,6 +1,6 @@
 //! Every metric of the agent.
 //!
-//! Gauges, and counters that the state keeps, are read from one [`Snapshot`] when a page is rendered: see [`snapshot`].
+//! Gauges, and counters that the state keeps, are read from one [`Snapshot`] when a page is rendered: see `snapshot`.
 //! Everything else is counted where it happens, in a registry of our own. Names, labels and help texts are a contract:
 //! `docs/metrics.md` lists it and `tests/metrics.prom` holds it.
 
@@ -17,7 +17,7 @@ use crate::state::Snapshot;
 use crate::tailscale::{Answer, Call};
 use by_name::ByName;
 use family::{gauge, labelled, sanitize_label};
-use process::Process;
+use process::ProcessMetrics;
 use prometheus::proto::MetricFamily;
 use prometheus::{IntCounterVec, Opts, Registry, Result, TextEncoder};
 use std::collections::BTreeMap;
@@ -29,7 +29,7 @@ use target_metrics::ProbeFamilies;
 pub struct Metrics {
     registry: Registry,
     build: Build,
-    process: Process,
+    process: ProcessMetrics,
     probes: ProbeFamilies,
     /// The targets whose series are on the page.
     targets: Mutex<BTreeMap<String, Weak<TargetMetrics>>>,
@@ -82,7 +82,7 @@ impl Metrics {
         )?;
         Ok(Self {
             build,
-            process: Process::new(),
+            process: ProcessMetrics::new(),
             probes: ProbeFamilies::new(&registry)?,
             targets: Mutex::default(),
             by_name: Mutex::default(),

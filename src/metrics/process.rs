@@ -7,7 +7,7 @@ use std::path::Path;
 
 /// The `process_*` families. What cannot be read is absent.
 #[derive(Debug)]
-pub(super) struct Process {
+pub(super) struct ProcessMetrics {
     boot: Option<f64>,
 }
 
@@ -15,7 +15,7 @@ pub(super) struct Process {
 /// every architecture that telltail is built for; asking (`sysconf`) would need libc and `unsafe`.
 const USER_HZ: f64 = 100.0;
 
-impl Process {
+impl ProcessMetrics {
     pub(super) fn new() -> Self {
         // Read once: the file has a line for every interrupt and the answer does not change.
         Self { boot: read("/proc/stat").as_deref().and_then(boot_time) }

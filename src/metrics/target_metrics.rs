@@ -17,8 +17,8 @@ const BOUNDS: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1,
 const RESOLVE_BOUNDS: [f64; 2] = [0.001, 0.1];
 
 slug_enum! {
-    /// How a probe ended.
-    enum ProbeResult {
+    /// The label `result`: how a probe ended.
+    enum ResultLabel {
         Success = "success",
         Failure = "failure",
         Aborted = "aborted",
@@ -39,7 +39,7 @@ pub(super) struct ProbeFamilies {
 #[derive(Debug)]
 pub struct TargetMetrics {
     name: String,
-    results: [IntCounter; ProbeResult::ALL.len()],
+    results: [IntCounter; ResultLabel::ALL.len()],
     failures: BTreeMap<Reason, IntCounter>,
     all_failures: IntCounterVec,
     ups: IntCounter,
@@ -82,7 +82,7 @@ impl ProbeFamilies {
         let to = |state: TrackState| self.transitions.with_label_values(&[name, state.slug()]);
         let reasons = Reason::ALL.iter().filter(|reason| can_fail(target, **reason));
         TargetMetrics {
-            results: ProbeResult::ALL.map(|result| self.probes.with_label_values(&[name, result.slug()])),
+            results: ResultLabel::ALL.map(|result| self.probes.with_label_values(&[name, result.slug()])),
             failures: reasons.map(|reason| (*reason, failure(&self.failures, name, *reason))).collect(),
             all_failures: self.failures.clone(),
             ups: to(TrackState::Up),
@@ -95,7 +95,7 @@ impl ProbeFamilies {
     /// Removes every series of the target with this name.
     pub(super) fn remove(&self, name: &str) {
         // An error says that there is no such series, which is what is wanted.
-        for result in ProbeResult::ALL {
+        for result in ResultLabel::ALL {
             self.probes.remove_label_values(&[name, result.slug()]).ok();
         }
         for state in TrackState::ALL {
@@ -114,9 +114,9 @@ impl TargetMetrics {
     /// Counts a probe that succeeded or failed.
     pub fn probe(&self, probed: &Probed) {
         match &probed.outcome {
-            Ok(_) => self.result(ProbeResult::Success),
+            Ok(_) => self.result(ResultLabel::Success),
             Err(failed) => {
-                self.result(ProbeResult::Failure);
+                self.result(ResultLabel::Failure);
                 match self.failures.get(&failed.reason) {
                     Some(counter) => counter.inc(),
                     // A mistake in `Reason::applies_to`; better shown than lost.
@@ -134,7 +134,7 @@ impl TargetMetrics {
 
     /// Counts a probe that shutdown, reload or our own stall cut short: it says nothing of the target.
     pub fn aborted(&self) {
-        self.result(ProbeResult::Aborted);
+        self.result(ResultLabel::Aborted);
     }
 
     /// Counts a change of state.
@@ -147,7 +147,7 @@ impl TargetMetrics {
         }
     }
 
-    fn result(&self, result: ProbeResult) {
+    fn result(&self, result: ResultLabel) {
         self.results[result as usize].inc();
     }
 }
@@ -191,7 +191,7 @@ mod tests {
     #[test]
     fn no_two_targets_can_share_a_series() {
         let reasons: Vec<_> = Reason::ALL.iter().map(|r| format!("{}{}", r.slug(), r.scope().slug())).collect();
-        let results = ProbeResult::ALL.map(|result| result.slug().to_owned()).to_vec();
+        let results = ResultLabel::ALL.map(|result| result.slug().to_owned()).to_vec();
         let states = TrackState::ALL.map(|state| state.slug().to_owned()).to_vec();
         for endings in [reasons, results, states] {
             for (i, long) in endings.iter().enumerate() {
