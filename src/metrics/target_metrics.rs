@@ -59,7 +59,7 @@ impl ProbeFamilies {
             failures: counters(
                 r,
                 "telltail_probe_failures_total",
-                "Failed probes, by reason and by scope, which says whose fault it is: pod, path or service.",
+                "Failed probes, by reason and by scope: whose fault it is.",
                 &["target", "reason", "scope"],
             )?,
             transitions: counters(
@@ -160,7 +160,7 @@ fn failure(failures: &IntCounterVec, name: &str, reason: Reason) -> IntCounter {
 fn durations(r: &Registry, stage: &str, bounds: &[f64]) -> Result<HistogramVec> {
     let opts = HistogramOpts::new(
         "telltail_probe_duration_seconds",
-        "Duration of each probe stage that succeeded, in seconds; connect only where a connection was dialled.",
+        "Duration of successful probe stages, in seconds; connect only where a connection was dialled.",
     )
     .const_label("stage", stage)
     .buckets(bounds.to_vec());

@@ -54,7 +54,7 @@ pub(super) fn families(snapshot: &Snapshot) -> Vec<MetricFamily> {
         ),
         gauge(
             "telltail_config_last_reload_timestamp_seconds",
-            "Unix time of the last reload of the configuration, successful or not, in seconds.",
+            "Unix time of the last reload of the configuration, in seconds.",
             unlabelled(unix(snapshot.reload.at)),
         ),
     ]

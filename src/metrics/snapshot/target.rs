@@ -35,12 +35,12 @@ pub(super) fn families(snapshot: &Snapshot) -> Vec<MetricFamily> {
         ),
         gauge(
             "telltail_target_info",
-            "Settings of a target, and the via in use; localapi does not test the worker's own connection. Always 1.",
+            "Settings of a target, and the via in use; localapi does not test the worker's own connection.",
             views.iter().map(|view| info(&view.target, facts)),
         ),
         gauge(
             "telltail_probe_success",
-            "Whether a target's last probe succeeded (1), before rise and fall are applied; 0 before the first.",
+            "Whether a target's last probe succeeded (1), before rise and fall; 0 before the first.",
             per_target(snapshot, |view| Some(flag(view.last.as_ref().is_some_and(|last| last.outcome.is_ok())))),
         ),
         gauge(
