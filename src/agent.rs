@@ -61,7 +61,6 @@ pub async fn run(
     let drain = config.drain;
     let metrics = Metrics::new(Registry::new(), Build::THIS)
         .map_err(|error| AgentError(format!("the metrics could not be made: {error}")))?;
-    metrics.configure(&config);
     let metrics = Arc::new(metrics);
     let state = Arc::new(State::new(Arc::clone(&config), Instant::now(), SystemTime::now()));
     let address = listener.local_addr().map_err(|error| AgentError(format!("the listener has no address: {error}")))?;

@@ -72,6 +72,13 @@ pub struct Facts {
     pub home_region_id: Option<u32>,
 }
 
+impl Facts {
+    /// How tailscaled reaches the network: the label value and JSON value.
+    pub fn mode(&self) -> &'static str {
+        if self.tun { "tun" } else { "userspace" }
+    }
+}
+
 impl Node {
     /// Before the first answer.
     pub fn unasked() -> Self {

@@ -16,10 +16,9 @@ use telltail::reason::{AppliesTo, Reason};
 
 #[test]
 fn docs_metrics_lists_every_family() {
-    let (registry, metrics, snapshot) = sample::everything();
-    metrics.render(&snapshot);
+    let pod = sample::everything();
     let mut table = "| metric | type | labels | says |\n|---|---|---|---|\n".to_owned();
-    for family in registry.gather() {
+    for family in pod.metrics.families(&pod.snapshot) {
         let (name, help) = (family.name(), family.help());
         writeln!(table, "| `{name}` | {} | {} | {help} |", kind(&family), labels(&family)).expect("a string grows");
     }

@@ -1,44 +1,38 @@
-//! Every metric, in a registry of our own.
+//! Every metric of the agent.
 //!
-//! Whoever measures pushes counters and histograms; gauges are read from one [`Snapshot`] when a page is rendered. Names,
-//! labels and help texts are a contract: `docs/metrics.md` lists it and `tests/metrics.prom` holds it.
+//! Gauges, and counters that the state keeps, are read from one [`Snapshot`] when a page is rendered: see `snapshot`.
+//! Everything else is counted where it happens, in a registry of our own. Names, labels and help texts are a contract:
+//! `docs/metrics.md` lists it and `tests/metrics.prom` holds it.
 
-mod gauges;
-mod localapi;
-mod paths;
+mod family;
 mod process;
-mod rows;
-mod targets;
+mod snapshot;
+mod target_metrics;
 
-use crate::config::Config;
-use crate::health::TrackState;
-use crate::probe::ProbeResult;
+pub use target_metrics::TargetMetrics;
+
+use crate::config::Target;
 use crate::state::Snapshot;
 use crate::tailscale::{Answer, Call};
-use gauges::{PodGauges, TargetGauges};
-use localapi::LocalApi;
-use paths::PathRows;
-use process::Process;
+use family::{gauge, labelled, sanitize_label};
+use process::ProcessMetrics;
+use prometheus::proto::MetricFamily;
 use prometheus::{IntCounterVec, Opts, Registry, Result, TextEncoder};
-use rows::Rows;
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use targets::{Counters, Series};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use target_metrics::ProbeFamilies;
 
 /// Every metric. One for the process; it is shared by reference.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
-    pod: PodGauges,
-    targets: TargetGauges,
-    paths: PathRows,
-    process: Process,
-    counters: Counters,
-    series: Mutex<BTreeMap<String, Series>>,
-    localapi: LocalApi,
+    build: Build,
+    process: ProcessMetrics,
+    probes: ProbeFamilies,
+    /// The targets whose series are on the page.
+    targets: Mutex<BTreeMap<String, Weak<TargetMetrics>>>,
+    localapi: IntCounterVec,
     http: IntCounterVec,
-    /// One page at a time, so that none mixes two snapshots.
-    page: Mutex<()>,
 }
 
 /// Which telltail this is.
@@ -53,94 +47,101 @@ pub struct Build {
 impl Build {
     /// The running build. Only who builds a release knows the revision: it sets `TELLTAIL_REVISION` for cargo.
     pub const THIS: Self = Self { version: env!("CARGO_PKG_VERSION"), revision: option_env!("TELLTAIL_REVISION") };
-}
 
-/// How a probe ended.
-#[derive(Clone, Copy, Debug)]
-pub enum ProbeOutcome<'a> {
-    /// It succeeded or failed.
-    Done(&'a ProbeResult),
-    /// Shutdown, reload or our own stall cut it short: it says nothing of the target.
-    Void,
+    fn family(self) -> MetricFamily {
+        let (version, revision) = (sanitize_label(self.version), sanitize_label(self.revision.unwrap_or_default()));
+        let labels = [("version", version.as_str()), ("revision", &revision)];
+        gauge(
+            "telltail_build_info",
+            "Version and git revision of the running telltail; always 1.",
+            [labelled(&labels, 1.0)],
+        )
+    }
 }
-
-/// The stages of a probe, in the order in which they are climbed.
-const STAGES: [&str; 3] = ["resolve", "connect", "protocol"];
 
 impl Metrics {
-    /// Makes every family in `registry`. Fails only if a name is taken or wrong, which a test would see.
+    /// Registers what is counted. Fails only if a name is taken or wrong, which a test would see.
     pub fn new(registry: Registry, build: Build) -> Result<Self> {
-        let help = "HTTP requests that telltail answered, by route and status code; absent until the first.";
-        let http = counters(&registry, "telltail_http_requests_total", help, &["route", "code"])?;
-        let help = "The telltail that runs; always 1.";
-        let info = Rows::gauge(&registry, "telltail_build_info", help, ["version", "revision"])?;
-        info.fill([([sanitize_label(build.version), sanitize_label(build.revision.unwrap_or_default())], 1.0)]);
+        let localapi = counters(
+            &registry,
+            "telltail_localapi_requests_total",
+            "Calls to tailscaled's LocalAPI, by call and result; ok if tailscaled answered, even that a dial failed.",
+            &["call", "result"],
+        )?;
+        for (call, result) in Call::ALL.into_iter().flat_map(|call| Answer::ALL.map(|result| (call, result))) {
+            localapi.with_label_values(&[call.slug(), result.slug()]);
+        }
+        let http = counters(
+            &registry,
+            "telltail_http_requests_total",
+            "HTTP requests that telltail answered, by route and status code; absent until the first.",
+            &["route", "code"],
+        )?;
         Ok(Self {
-            pod: PodGauges::new(&registry)?,
-            targets: TargetGauges::new(&registry)?,
-            paths: PathRows::new(&registry)?,
-            process: Process::new(&registry)?,
-            counters: Counters::new(&registry)?,
-            series: Mutex::default(),
-            localapi: LocalApi::new(&registry)?,
+            build,
+            process: ProcessMetrics::new(),
+            probes: ProbeFamilies::new(&registry)?,
+            targets: Mutex::default(),
+            localapi,
             http,
-            page: Mutex::default(),
             registry,
         })
     }
 
-    /// Makes the series of new targets and removes those of targets that are gone; who stays the same service keeps its
-    /// counts. To be called at start and whenever a configuration comes in force, in one go with the state.
-    pub fn configure(&self, config: &Config) {
-        let mut series = lock(&self.series);
-        series.retain(|_, old| {
-            let stays = config.targets.iter().any(|new| old.target.is_same_service(new));
-            if !stays {
-                self.counters.remove(old);
-            }
-            stays
-        });
-        for target in &config.targets {
-            series.entry(target.name.clone()).or_insert_with(|| self.counters.make(target));
-        }
-    }
-
-    /// Counts one probe. One of a target that is no longer configured is dropped.
-    pub fn probe(&self, target: &str, outcome: ProbeOutcome<'_>) {
-        if let Some(series) = lock(&self.series).get_mut(target) {
-            self.counters.probe(series, outcome);
-        }
-    }
-
-    /// Counts a target's change of state.
-    pub fn transition(&self, target: &str, to: TrackState) {
-        if let Some(series) = lock(&self.series).get(target) {
-            series.transition(to);
-        }
+    /// Makes a target's series, at zero. They stay on the page until the last reference is dropped, or until the series
+    /// of another target of this name are made.
+    pub fn target(&self, target: &Target) -> Arc<TargetMetrics> {
+        let mut targets = self.live_targets();
+        self.probes.remove(&target.name);
+        let metrics = Arc::new(self.probes.target(target));
+        targets.insert(target.name.clone(), Arc::downgrade(&metrics));
+        metrics
     }
 
     /// Counts one call to the LocalAPI.
     pub fn localapi(&self, call: Call, result: Answer) {
-        self.localapi.count(call, result);
+        self.localapi.with_label_values(&[call.slug(), result.slug()]).inc();
     }
 
-    /// Counts one HTTP answer. `route` is the route that matched, never the path that was asked for.
+    /// Counts one HTTP answer. `route` is the route that matched, never the path of the request.
     pub fn http(&self, route: &'static str, code: u16) {
         self.http.with_label_values(&[route, &code.to_string()]).inc();
     }
 
+    /// Every family that has series, by name.
+    pub fn families(&self, snapshot: &Snapshot) -> Vec<MetricFamily> {
+        let mut families = {
+            let _no_target_comes_or_goes = self.live_targets();
+            self.registry.gather()
+        };
+        families.push(self.build.family());
+        families.extend(self.process.families());
+        families.extend(snapshot::families(snapshot));
+        families.retain(|family| !family.get_metric().is_empty());
+        families.sort_by(|a, b| a.name().cmp(b.name()));
+        families
+    }
+
     /// The page for Prometheus, in text format 0.0.4.
     pub fn render(&self, snapshot: &Snapshot) -> String {
-        let _one_at_a_time = lock(&self.page);
-        self.pod.set(snapshot);
-        self.targets.set(snapshot);
-        self.paths.set(snapshot);
-        self.process.set();
         let mut page = String::new();
-        if let Err(error) = TextEncoder::new().encode_utf8(&self.registry.gather(), &mut page) {
+        if let Err(error) = TextEncoder::new().encode_utf8(&self.families(snapshot), &mut page) {
             tracing::error!(%error, "The metrics page is incomplete");
         }
         page
+    }
+
+    /// Removes the series of targets that are gone. Not when a target is dropped: by then its name may have a successor.
+    fn live_targets(&self) -> MutexGuard<'_, BTreeMap<String, Weak<TargetMetrics>>> {
+        let mut targets = lock(&self.targets);
+        targets.retain(|name, metrics| {
+            let is_live = metrics.strong_count() > 0;
+            if !is_live {
+                self.probes.remove(name);
+            }
+            is_live
+        });
+        targets
     }
 }
 
@@ -152,17 +153,4 @@ fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> Res
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn flag(yes: bool) -> f64 {
-    f64::from(u8::from(yes))
-}
-
-/// Longest label value from sanitize_label, as long as a DNS label.
-const MAX_LABEL: usize = 63;
-
-/// Makes text from outside a label value: `[a-z0-9.-]{1,63}`, so that nobody fills Prometheus with what he calls himself.
-fn sanitize_label(text: &str) -> String {
-    let allowed = |c: char| if c.is_ascii_alphanumeric() || c == '.' { c.to_ascii_lowercase() } else { '-' };
-    if text.is_empty() { "unknown".to_owned() } else { text.chars().take(MAX_LABEL).map(allowed).collect() }
 }

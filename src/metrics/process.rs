@@ -1,20 +1,13 @@
 //! What the kernel says of this process, read when a page is rendered.
 
-use super::rows::Rows;
-use prometheus::{Registry, Result};
+use super::family::{counter, gauge, unlabelled};
+use prometheus::proto::MetricFamily;
 use std::fs;
 use std::path::Path;
 
 /// The `process_*` families. What cannot be read is absent.
 #[derive(Debug)]
-pub(super) struct Process {
-    cpu: Rows<0>,
-    resident: Rows<0>,
-    virtual_memory: Rows<0>,
-    threads: Rows<0>,
-    open_fds: Rows<0>,
-    max_fds: Rows<0>,
-    start: Rows<0>,
+pub(super) struct ProcessMetrics {
     boot: Option<f64>,
 }
 
@@ -22,35 +15,49 @@ pub(super) struct Process {
 /// every architecture that telltail is built for; asking (`sysconf`) would need libc and `unsafe`.
 const USER_HZ: f64 = 100.0;
 
-impl Process {
-    pub(super) fn new(r: &Registry) -> Result<Self> {
-        let gauge = |name, help| Rows::gauge(r, name, help, []);
-        let cpu = "CPU time that this process has used, user and system, in seconds, to a hundredth.";
-        Ok(Self {
-            cpu: Rows::counter(r, "process_cpu_seconds_total", cpu, [])?,
-            resident: gauge("process_resident_memory_bytes", "Memory of this process that is in RAM, in bytes.")?,
-            virtual_memory: gauge("process_virtual_memory_bytes", "Address space of this process, in bytes.")?,
-            threads: gauge("process_threads", "Threads of this process.")?,
-            open_fds: gauge("process_open_fds", "File descriptors that this process has open.")?,
-            max_fds: gauge("process_max_fds", "File descriptors that this process may have open.")?,
-            start: gauge("process_start_time_seconds", "Unix time at which this process started, in seconds.")?,
-            // Read once: the file has a line for every interrupt and the answer does not change.
-            boot: read("/proc/stat").as_deref().and_then(boot_time),
-        })
+impl ProcessMetrics {
+    pub(super) fn new() -> Self {
+        // Read once: the file has a line for every interrupt and the answer does not change.
+        Self { boot: read("/proc/stat").as_deref().and_then(boot_time) }
     }
 
-    /// Reads everything again.
-    pub(super) fn set(&self) {
+    /// Reads everything else again.
+    pub(super) fn families(&self) -> [MetricFamily; 7] {
         let times = read("/proc/self/stat").as_deref().and_then(times);
         let memory = read("/proc/self/status").map(|text| memory(&text)).unwrap_or_default();
-        let limit = read("/proc/self/limits").as_deref().and_then(max_fds);
-        self.cpu.set(times.map(|times| times.cpu_ticks as f64 / USER_HZ));
-        self.start.set(self.boot.zip(times).map(|(boot, times)| boot + times.start_ticks as f64 / USER_HZ));
-        self.resident.set(memory.resident);
-        self.virtual_memory.set(memory.virtual_memory);
-        self.threads.set(memory.threads);
-        self.open_fds.set(open_fds(Path::new("/proc/self/fd")));
-        self.max_fds.set(limit);
+        [
+            counter(
+                "process_cpu_seconds_total",
+                "User and system CPU time of this process, in seconds.",
+                unlabelled(times.map(|times| times.cpu_ticks as f64 / USER_HZ)),
+            ),
+            gauge(
+                "process_resident_memory_bytes",
+                "Resident memory of this process, in bytes.",
+                unlabelled(memory.resident),
+            ),
+            gauge(
+                "process_virtual_memory_bytes",
+                "Virtual memory of this process, in bytes.",
+                unlabelled(memory.virtual_memory),
+            ),
+            gauge("process_threads", "Threads of this process.", unlabelled(memory.threads)),
+            gauge(
+                "process_open_fds",
+                "Open file descriptors of this process.",
+                unlabelled(open_fds(Path::new("/proc/self/fd"))),
+            ),
+            gauge(
+                "process_max_fds",
+                "Limit of open file descriptors of this process.",
+                unlabelled(read("/proc/self/limits").as_deref().and_then(max_fds)),
+            ),
+            gauge(
+                "process_start_time_seconds",
+                "Unix time at which this process started, in seconds.",
+                unlabelled(self.boot.zip(times).map(|(boot, times)| boot + times.start_ticks as f64 / USER_HZ)),
+            ),
+        ]
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::turn::TurnMemory;
 use crate::config::Target;
+use crate::metrics::TargetMetrics;
 use std::sync::Arc;
 use tokio::task::{AbortHandle, Id};
 use tokio::time::Instant;
@@ -9,6 +10,7 @@ use tokio::time::Instant;
 /// A target in the loop. Its index is that of the target in the configuration and in the state.
 pub(super) struct Entry {
     pub target: Arc<Target>,
+    pub metrics: Arc<TargetMetrics>,
     /// When its probe is due.
     pub due: Instant,
     /// When a sample of its path is due before that, because a change is being decided on.
@@ -23,8 +25,8 @@ pub(super) enum TurnState {
 }
 
 impl Entry {
-    pub fn new(target: Arc<Target>, due: Instant) -> Self {
-        Self { target, due, sample_due: None, turn: TurnState::Idle(TurnMemory::default()) }
+    pub fn new(target: Arc<Target>, metrics: Arc<TargetMetrics>, due: Instant) -> Self {
+        Self { target, metrics, due, sample_due: None, turn: TurnState::Idle(TurnMemory::default()) }
     }
 
     /// Keeps what is known of the same service; another interval begins at `due`.

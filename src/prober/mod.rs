@@ -15,7 +15,7 @@ pub use backend::Backend;
 pub use tailnet::Tailnet;
 
 use crate::config::{Config, Source, needs_restart};
-use crate::metrics::{Metrics, ProbeOutcome as Counted};
+use crate::metrics::Metrics;
 use crate::node::Node;
 use crate::probe::ProbeResult;
 use crate::probe::resolve::{Interest, resolve};
@@ -123,7 +123,7 @@ impl<B: Backend> Prober<B> {
         }
         for entry in &self.entries {
             if matches!(entry.turn, TurnState::Running { probing: true, .. }) {
-                self.metrics.probe(&entry.target.name, Counted::Void);
+                entry.metrics.aborted();
             }
         }
     }
@@ -209,7 +209,7 @@ impl<B: Backend> Prober<B> {
         let probe = match probe {
             ProbeOutcome::NotDue => None,
             ProbeOutcome::Aborted => {
-                self.metrics.probe(&entry.target.name, Counted::Void);
+                entry.metrics.aborted();
                 None
             }
             ProbeOutcome::Done(result) => Some(result),
@@ -234,12 +234,12 @@ impl<B: Backend> Prober<B> {
         let Some(entry) = self.entries.get_mut(index) else { return };
         if let Some(result) = &turn.probe {
             log_probe(&entry.target.name, result);
-            self.metrics.probe(&entry.target.name, Counted::Done(result));
+            entry.metrics.probe(result);
         }
         let changes = self.state.record_turn(index, turn, now);
         for change in &changes {
-            if let Change::Target(target, change) = change {
-                self.metrics.transition(&target.name, change.to);
+            if let Change::Target(_, change) = change {
+                entry.metrics.transition(change.to);
             }
         }
         let next =
@@ -272,7 +272,6 @@ impl<B: Backend> Prober<B> {
                 let needs_restart = needs_restart(&self.config, &config);
                 let config = Arc::new(self.config.reloaded(config));
                 self.reporter.reloaded(&self.config, &config, &needs_restart);
-                self.metrics.configure(&config);
                 let kept = self.state.reconfigure(Arc::clone(&config), Instant::now(), SystemTime::now());
                 self.config = config;
                 self.fill_entries(&kept, Instant::now());
@@ -289,7 +288,7 @@ impl<B: Backend> Prober<B> {
                     entry.reconfigure(Arc::clone(target), due);
                     entry
                 }
-                None => Entry::new(Arc::clone(target), due),
+                None => Entry::new(Arc::clone(target), self.metrics.target(target), due),
             };
             self.entries.push(entry);
         }

@@ -140,7 +140,6 @@ fn configuration(settings: &[(&str, &str)]) -> (Source, Arc<Config>) {
 /// Where a loop records.
 fn books(config: &Arc<Config>) -> (Arc<Metrics>, Arc<State>) {
     let metrics = Metrics::new(Registry::new(), Build::THIS).expect("every family is in order");
-    metrics.configure(config);
     (Arc::new(metrics), Arc::new(State::new(Arc::clone(config), Instant::now(), SystemTime::UNIX_EPOCH)))
 }
 
@@ -361,8 +360,8 @@ async fn a_probe_that_our_own_stall_cut_short_is_void() {
     let played = play("a-pod", &[], |_| running(), script, MINUTES).await;
     assert_eq!(played.track("db").state(), TrackState::Up);
     assert_eq!(played.counter(r#"telltail_probes_total{result="failure",target="db"}"#), 0);
-    let void = played.counter(r#"telltail_probes_total{result="void",target="db"}"#);
-    assert_eq!(void as usize, played.turns("db").len() - 4);
+    let aborted = played.counter(r#"telltail_probes_total{result="aborted",target="db"}"#);
+    assert_eq!(aborted as usize, played.turns("db").len() - 4);
 }
 
 #[tokio::test(start_paused = true)]

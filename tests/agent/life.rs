@@ -195,7 +195,7 @@ async fn at_the_end_probes_in_flight_are_void_and_pages_answer_until_the_drain_i
     assert_eq!(agent.get("/healthz").await.0, 503);
     assert_eq!(agent.get("/livez").await.0, 200);
     assert_eq!(agent.get("/startupz").await.0, 200);
-    assert_eq!(page.get("telltail_probes_total", &[("target", "db"), ("result", "void")]), 1.0);
+    assert_eq!(page.get("telltail_probes_total", &[("target", "db"), ("result", "aborted")]), 1.0);
     assert_eq!(page.sum("telltail_probes_total", &[("result", "failure")]), 0.0);
     assert!(page.is("telltail_target_state", &[("target", "db"), ("state", "up")]), "nothing changes any more");
     for mode in ["strict", "local", "observe"] {

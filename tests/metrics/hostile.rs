@@ -1,12 +1,12 @@
 //! Whatever others say and whatever happened before: the page stays well-formed and its series stay the same.
 
 use crate::page::Page;
-use crate::{fresh, sample};
+use crate::sample::{self, SamplePod};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 use telltail::config::{Config, Depth, Host, Kind, Target, Via};
 use telltail::health::TrackState;
-use telltail::metrics::{Metrics, ProbeOutcome};
+use telltail::metrics::Metrics;
 use telltail::node::{Facts, Node, NodeState};
 use telltail::probe::Detail;
 use telltail::probe::ProbeResult;
@@ -66,7 +66,7 @@ fn shape() -> impl Strategy<Value = Shape> {
 
 /// A snapshot of this shape in which everything else is what others say, or chance.
 fn snapshot(config: &Config, shape: &Shape, words: &[String], seconds: f64) -> Snapshot {
-    let mut snapshot = fresh(config);
+    let mut snapshot = sample::fresh(config);
     let word = |n: usize| words[n % words.len()].clone();
     let facts = shape.facts.map(|(tun, online)| Facts {
         online,
@@ -108,18 +108,19 @@ fn series(metrics: &Metrics, snapshot: &Snapshot) -> Result<BTreeSet<String>, Te
     Ok(names.into_iter().map(told).collect())
 }
 
-/// Lets the metrics live through a reload with everything counted once.
-fn live(metrics: &Metrics, config: &Config, snapshot: &Snapshot) {
-    metrics.configure(config);
-    for view in &snapshot.targets {
+/// A reload with everything counted once. The old targets' metrics go after the new ones are made.
+fn reload(pod: &mut SamplePod, config: &Config, snapshot: Snapshot) {
+    pod.targets = config.targets.iter().map(|target| pod.metrics.target(target)).collect();
+    for (view, target) in snapshot.targets.iter().zip(&pod.targets) {
         if let Some(probed) = view.last.as_ref().filter(|probed| probed.outcome.is_ok()) {
-            metrics.probe(&view.target.name, ProbeOutcome::Done(probed));
+            target.probe(probed);
         }
-        metrics.probe(&view.target.name, ProbeOutcome::Void);
-        metrics.transition(&view.target.name, TrackState::Down);
+        target.aborted();
+        target.transition(TrackState::Down);
     }
-    metrics.localapi(Call::Dial, Answer::None);
-    metrics.render(snapshot);
+    pod.metrics.localapi(Call::Dial, Answer::None);
+    pod.metrics.render(&snapshot);
+    pod.snapshot = snapshot;
 }
 
 proptest! {
@@ -130,14 +131,14 @@ proptest! {
         past in prop::collection::vec((config(), shape()), 0..3), config in config(), shape in shape(),
         words in prop::collection::vec(text(), 5), other_words in prop::collection::vec(text(), 5), seconds in 0.0..1e9,
     ) {
-        let (_, lived) = sample::metrics(&config);
+        let mut lived = SamplePod::new(&sample::config(sample::two()));
         for (config, shape) in &past {
-            live(&lived, config, &snapshot(config, shape, &other_words, seconds));
+            reload(&mut lived, config, snapshot(config, shape, &other_words, seconds));
         }
-        lived.configure(&config);
-        let (_, new) = sample::metrics(&config);
-        let one = series(&lived, &snapshot(&config, &shape, &words, seconds))?;
-        let other = series(&new, &snapshot(&config, &shape, &other_words, 0.0))?;
+        reload(&mut lived, &config, snapshot(&config, &shape, &words, seconds));
+        let new = SamplePod::new(&config);
+        let one = series(&lived.metrics, &lived.snapshot)?;
+        let other = series(&new.metrics, &snapshot(&config, &shape, &other_words, 0.0))?;
         prop_assert_eq!(one, other);
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use telltail::config::{Config, Depth, Expect, Gate, Host, Kind, Listen, LogFormat, Mode, Target, Via};
 use telltail::health::TrackState;
-use telltail::metrics::{Build, Metrics, ProbeOutcome};
+use telltail::metrics::{Build, Metrics, TargetMetrics};
 use telltail::node::{Facts, Node, NodeState};
 use telltail::path::{DerpRegion, Sample};
 use telltail::peer::TargetPeer;
@@ -19,12 +19,28 @@ use tokio::time::Instant;
 /// A release of a made-up version, so that the golden file outlives releases.
 pub const BUILD: Build = Build { version: "1.2.3", revision: Some("0123abc") };
 
-/// Metrics in a registry of their own, configured.
-pub fn metrics(config: &Config) -> (Registry, Metrics) {
-    let registry = Registry::new();
-    let metrics = Metrics::new(registry.clone(), BUILD).expect("every family is in order");
-    metrics.configure(config);
-    (registry, metrics)
+/// A pod's metrics and state.
+pub struct SamplePod {
+    /// Its metrics.
+    pub metrics: Metrics,
+    /// Of each target, in the configuration's order.
+    pub targets: Vec<Arc<TargetMetrics>>,
+    /// Its state.
+    pub snapshot: Snapshot,
+}
+
+impl SamplePod {
+    /// A pod that has not probed yet.
+    pub fn new(config: &Config) -> Self {
+        let metrics = Metrics::new(Registry::new(), BUILD).expect("every family is in order");
+        let targets = config.targets.iter().map(|target| metrics.target(target)).collect();
+        Self { metrics, targets, snapshot: fresh(config) }
+    }
+}
+
+/// The state before the first round.
+pub fn fresh(config: &Config) -> Snapshot {
+    State::new(Arc::new(config.clone()), Instant::now(), at(0.0)).snapshot(Instant::now())
 }
 
 /// A second of the sample's day.
@@ -59,7 +75,7 @@ pub fn two() -> Vec<Target> {
 /// A configuration of these targets, else of defaults.
 pub fn config(targets: Vec<Target>) -> Config {
     Config {
-        targets: targets.into_iter().map(Into::into).collect(),
+        targets: targets.into_iter().map(Arc::new).collect(),
         socket: None,
         listen: Listen::Default,
         rise: 2,
@@ -107,9 +123,9 @@ pub fn failure(seconds: f64, reason: Reason, cause: &str) -> ProbeResult {
 
 /// One pod's short life, told to state and metrics as the loop does it: both targets answer, then nobody listens on the
 /// cache's port any more.
-pub fn everything() -> (Registry, Metrics, Snapshot) {
+pub fn everything() -> SamplePod {
     let config = Arc::new(config(two()));
-    let (registry, metrics) = metrics(&config);
+    let mut pod = SamplePod::new(&config);
     let mut now = Instant::now();
     let state = State::new(Arc::clone(&config), now, at(0.0));
     state.set_warnings(vec![Warning {
@@ -128,27 +144,28 @@ pub fn everything() -> (Registry, Metrics, Snapshot) {
         now += Duration::from_secs(10);
         let at = db.at;
         state.record_node(NodeReading { at, node: running(), lag: Duration::from_millis(3) }, now);
-        for (index, (target, probe)) in config.targets.iter().zip([db, cache]).enumerate() {
-            metrics.probe(&target.name, ProbeOutcome::Done(&probe));
-            let turn = TurnRecord { at, probe: Some(probe), path: Some(observation(&target.name)) };
-            for change in state.record_turn(index, turn, now) {
-                if let Change::Target(target, change) = change {
-                    metrics.transition(&target.name, change.to);
+        for (index, probe) in [db, cache].into_iter().enumerate() {
+            let target = &pod.targets[index];
+            target.probe(&probe);
+            let path = Some(observation(&config.targets[index].name));
+            for change in state.record_turn(index, TurnRecord { at, probe: Some(probe), path }, now) {
+                if let Change::Target(_, change) = change {
+                    target.transition(change.to);
                 }
             }
         }
-        metrics.localapi(Call::Status, Answer::Ok);
-        metrics.localapi(Call::Dial, Answer::Ok);
+        pod.metrics.localapi(Call::Status, Answer::Ok);
+        pod.metrics.localapi(Call::Dial, Answer::Ok);
     }
-    metrics.probe("stackeye-db-prd", ProbeOutcome::Void);
-    metrics.localapi(Call::Dial, Answer::None);
+    pod.targets[0].aborted();
+    pod.metrics.localapi(Call::Dial, Answer::None);
     // What the kubelet, Prometheus and a person ask for.
     for (route, code) in REQUESTS {
-        metrics.http(route, code);
+        pod.metrics.http(route, code);
     }
-    let snapshot = state.snapshot(now);
-    assert_eq!(snapshot.targets[1].track.state(), TrackState::Down);
-    (registry, metrics, snapshot)
+    pod.snapshot = state.snapshot(now);
+    assert_eq!(pod.snapshot.targets[1].track.state(), TrackState::Down);
+    pod
 }
 
 /// Every answer that the kubelet's three probes, Prometheus and a person can get.

@@ -208,7 +208,7 @@ async fn a_month_of_random_faults_is_counted_to_the_last_one() {
     assert_eq!(count(r#"telltail_probes_total{result="success",target="db"}"#), books.successes);
     assert_eq!(count(r#"telltail_probes_total{result="failure",target="db"}"#), books.failures);
     // The last one may have been cut short.
-    assert!(count(r#"telltail_probes_total{result="void",target="db"}"#) - books.void <= 1);
+    assert!(count(r#"telltail_probes_total{result="aborted",target="db"}"#) - books.void <= 1);
 }
 
 /// A database that a thousand pods share; it writes down in which second it is asked.
