@@ -13,7 +13,7 @@ mod targets;
 use crate::config::Config;
 use crate::health::TrackState;
 use crate::state::{Probed, Snapshot, same_service};
-use crate::tailscale::{Answer, Call};
+use crate::tailscale::{Call, CallResult};
 use gauges::{PodGauges, TargetGauges};
 use localapi::LocalApi;
 use paths::PathRows;
@@ -119,7 +119,7 @@ impl Metrics {
     }
 
     /// Counts one call to the LocalAPI.
-    pub fn localapi(&self, call: Call, result: Answer) {
+    pub fn localapi(&self, call: Call, result: CallResult) {
         self.localapi.count(call, result);
     }
 

@@ -1,7 +1,7 @@
 //! Asking the layers below TCP after a probe has met silence.
 
 use crate::diagnose::{PingEvidence, PingOutcome};
-use crate::tailscale::{Dialer, FULL_SIZE, PingKind, Reply, Way};
+use crate::tailscale::{Dialer, FULL_SIZE, PingKind, PingReply, PongVia};
 use std::net::IpAddr;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -17,7 +17,7 @@ pub async fn gather(address: IpAddr, peer: &[IpAddr], dialer: &Dialer) -> PingEv
         ask(address, peer, PingKind::Disco { size: FULL_SIZE }, dialer),
     );
     // A ping with a size goes over every way at once: what does not fit through the direct one comes back over DERP.
-    let detour = matches!((&disco, &full_size), (Ok(Some(Way::Direct(_))), Ok(Some(Way::Derp { .. }))));
+    let detour = matches!((&disco, &full_size), (Ok(Some(PongVia::Direct)), Ok(Some(PongVia::Derp { .. }))));
     PingEvidence {
         disco: seen(disco),
         tunnel: seen(tunnel),
@@ -26,18 +26,18 @@ pub async fn gather(address: IpAddr, peer: &[IpAddr], dialer: &Dialer) -> PingEv
 }
 
 /// The way of the answer, none if there was none, or an error if it could not be asked.
-async fn ask(address: IpAddr, peer: &[IpAddr], kind: PingKind, dialer: &Dialer) -> Result<Option<Way>, ()> {
+async fn ask(address: IpAddr, peer: &[IpAddr], kind: PingKind, dialer: &Dialer) -> Result<Option<PongVia>, ()> {
     for _ in 0..2 {
         match timeout(WAIT, dialer.ping(address, peer, kind)).await {
-            Ok(Ok(Reply::Pong(pong))) => return Ok(Some(pong.way)),
-            Ok(Ok(Reply::Refused(_)) | Err(_)) => return Err(()),
+            Ok(Ok(PingReply::Pong(pong))) => return Ok(Some(pong.via)),
+            Ok(Ok(PingReply::Refused) | Err(_)) => return Err(()),
             Err(_) => {}
         }
     }
     Ok(None)
 }
 
-fn seen(answer: Result<Option<Way>, ()>) -> PingOutcome {
+fn seen(answer: Result<Option<PongVia>, ()>) -> PingOutcome {
     match answer {
         Ok(Some(_)) => PingOutcome::Reply,
         Ok(None) => PingOutcome::Timeout,

@@ -2,7 +2,7 @@
 
 use super::resolve::Resolved;
 use crate::path::{DerpRegion, Sample};
-use crate::tailscale::{Dialer, Peer, PingKind, Pong, Reply, Way};
+use crate::tailscale::{Dialer, Peer, PingKind, PingReply, Pong, PongVia};
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
@@ -89,29 +89,29 @@ pub async fn probe_path(
     let ping = || timeout(PING_TIMEOUT, dialer.ping(resolved.address, &resolved.peer.addresses, PING));
     let mut answer = ping().await;
     if told == StatusPath::Nothing
-        && let Ok(Ok(Reply::Pong(Pong { way: Way::Derp { .. }, .. }))) = answer
+        && let Ok(Ok(PingReply::Pong(Pong { via: PongVia::Derp { .. }, .. }))) = answer
     {
         sleep(SECOND_PING).await;
-        if let second @ Ok(Ok(Reply::Pong(_))) = ping().await {
+        if let second @ Ok(Ok(PingReply::Pong(_))) = ping().await {
             answer = second;
         }
     }
     match answer {
         Err(_) => PathProbe { sample: sample.or(Some(Sample::Silent)), round_trip: Some(None) },
-        Ok(Ok(Reply::Pong(pong))) => {
-            PathProbe { sample: sample.or(seen(pong.way)), round_trip: Some(Some(pong.latency)) }
+        Ok(Ok(PingReply::Pong(pong))) => {
+            PathProbe { sample: sample.or(seen(pong.via)), round_trip: Some(Some(pong.latency)) }
         }
         // Said by the local tailscaled, for example that it does not know the peer's key yet: nothing to judge by.
-        Ok(Ok(Reply::Refused(_)) | Err(_)) => PathProbe { sample, round_trip: None },
+        Ok(Ok(PingReply::Refused) | Err(_)) => PathProbe { sample, round_trip: None },
     }
 }
 
 /// What the way of a pong is worth; none if it does not tell.
-pub fn seen(way: Way) -> Option<Sample> {
-    match way {
-        Way::Direct(_) => Some(Sample::Direct),
-        Way::PeerRelay => Some(Sample::PeerRelay),
-        Way::Derp { region_id, region_code } => Some(Sample::Derp(DerpRegion { id: region_id, code: region_code })),
-        Way::Untold => None,
+pub fn seen(via: PongVia) -> Option<Sample> {
+    match via {
+        PongVia::Direct => Some(Sample::Direct),
+        PongVia::PeerRelay => Some(Sample::PeerRelay),
+        PongVia::Derp { region_id, region_code } => Some(Sample::Derp(DerpRegion { id: region_id, code: region_code })),
+        PongVia::Unreported => None,
     }
 }

@@ -139,7 +139,7 @@ fn first_label(name: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tailscale::{ExtraRecord, Own};
+    use crate::tailscale::{ExtraRecord, SelfNode};
 
     fn peer(name: &str, addresses: &[&str], routes: &[&str]) -> Peer {
         Peer {
@@ -153,10 +153,10 @@ mod tests {
     fn status() -> Status {
         Status {
             version: "1.102.5".to_owned(),
-            own: Own {
+            own: SelfNode {
                 dns_name: "worker.tail1.ts.net".to_owned(),
                 addresses: vec!["100.64.0.1".parse().unwrap()],
-                ..Own::default()
+                ..SelfNode::default()
             },
             suffix: Some("tail1.ts.net".to_owned()),
             extra_records: vec![

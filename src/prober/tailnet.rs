@@ -8,7 +8,7 @@ use crate::probe::path_probe::{PathProbe, probe_path};
 use crate::probe::resolve::{Interest, Resolved};
 use crate::probe::{self, PooledConnection, Probe, ProbeContext, evidence};
 use crate::reason::Failure;
-use crate::tailscale::{Dialer, LocalApi, Observe, Peer, Status};
+use crate::tailscale::{CallObserver, Dialer, LocalApi, Peer, Status};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -36,7 +36,7 @@ const FULL_STATUS_EVERY: Duration = Duration::from_secs(60);
 
 impl Tailnet {
     /// Through the tailscaled at `socket`, or in one of the two usual places. `observe` is told of each call.
-    pub fn new(socket: Option<PathBuf>, magic_dns: SocketAddr, observe: Observe) -> Self {
+    pub fn new(socket: Option<PathBuf>, magic_dns: SocketAddr, observe: CallObserver) -> Self {
         Self { local: LocalApi::new(socket, observe), dns: MagicDns::new(magic_dns), netmap: None }
     }
 

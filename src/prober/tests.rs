@@ -8,7 +8,7 @@ use crate::health::TrackState;
 use crate::metrics::Build;
 use crate::probe::Detail;
 use crate::reason::Reason;
-use crate::tailscale::Own;
+use crate::tailscale::SelfNode;
 use prometheus::Registry;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -91,7 +91,7 @@ fn running() -> Result<Status, Failure> {
 }
 
 fn in_state(word: &str) -> Result<Status, Failure> {
-    let own = Own { addresses: vec!["100.64.0.1".parse().expect("an address")], ..Own::default() };
+    let own = SelfNode { addresses: vec!["100.64.0.1".parse().expect("an address")], ..SelfNode::default() };
     Ok(Status { backend_state: word.to_owned(), own, ..Status::default() })
 }
 

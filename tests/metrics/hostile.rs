@@ -12,7 +12,7 @@ use telltail::probe::Detail;
 use telltail::probe::Timings;
 use telltail::reason::{Failure, Reason};
 use telltail::state::{Probed, Snapshot};
-use telltail::tailscale::{Answer, Call, Severity, Warning};
+use telltail::tailscale::{Call, CallResult, Severity, Warning};
 
 /// Any text, half of the time with what means something to the format.
 fn text() -> impl Strategy<Value = String> {
@@ -116,7 +116,7 @@ fn live(metrics: &Metrics, config: &Config, snapshot: &Snapshot) {
         metrics.probe(&view.target.name, ProbeOutcome::Void);
         metrics.transition(&view.target.name, TrackState::Down);
     }
-    metrics.localapi(Call::Dial, Answer::None);
+    metrics.localapi(Call::Dial, CallResult::NoAnswer);
     metrics.render(snapshot);
 }
 

@@ -13,7 +13,7 @@ use telltail::probe::Timings;
 use telltail::probe::path_probe::PathProbe;
 use telltail::reason::{Failure, Reason};
 use telltail::state::{Change, PeerObservation, ProbeRecord, Probed, Round, Snapshot, State, TargetPeer};
-use telltail::tailscale::{Answer, Call, Severity, Warning};
+use telltail::tailscale::{Call, CallResult, Severity, Warning};
 use tokio::time::Instant;
 
 /// A release of a made-up version, so that the golden file outlives releases.
@@ -140,11 +140,11 @@ pub fn everything() -> (Registry, Metrics, Snapshot) {
                 metrics.transition(&target, transition.to);
             }
         }
-        metrics.localapi(Call::Status, Answer::Ok);
-        metrics.localapi(Call::Dial, Answer::Ok);
+        metrics.localapi(Call::Status, CallResult::Ok);
+        metrics.localapi(Call::Dial, CallResult::Ok);
     }
     metrics.probe("stackeye-db-prd", ProbeOutcome::Void);
-    metrics.localapi(Call::Dial, Answer::None);
+    metrics.localapi(Call::Dial, CallResult::NoAnswer);
     // What the kubelet, Prometheus and a person ask for.
     for (route, code) in REQUESTS {
         metrics.http(route, code);
