@@ -1,11 +1,11 @@
 //! The agent: builds the parts, owns every task, drains.
 
 use crate::admin::{self, App, ConnectionEvent, Limits, Route};
+use crate::bus_watch;
 use crate::config::{Config, Source};
 use crate::metrics::{Build, Metrics};
 use crate::prober::{Prober, Tailnet};
 use crate::state::State;
-use crate::watch;
 use prometheus::Registry;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -91,10 +91,10 @@ pub async fn run(
     let observe = Arc::new(move |call, answer| calls.localapi(call, answer));
     let tailnet = Tailnet::new(config.socket.clone(), env.magic_dns, observe);
     let wake = Arc::new(Notify::new());
-    let news = watch::run(tailnet.dialer(), Arc::clone(&state), Arc::clone(&wake), env.pod_uid.clone());
+    let bus_watch = bus_watch::run(tailnet.dialer(), Arc::clone(&state), Arc::clone(&wake), env.pod_uid.clone());
     tasks.spawn(async move {
-        news.await;
-        "the reader of tailscaled's news"
+        bus_watch.await;
+        "the IPN bus watch"
     });
     let prober = Prober::new(Arc::clone(&state), metrics, config, source, tailnet, &env.pod_uid);
     let reloads = Arc::clone(&reload);

@@ -13,21 +13,21 @@ use std::task::Poll;
 use sync_wrapper::SyncWrapper;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-/// Bytes that an answer's head may have; tailscaled's has under 1 KiB. hyper takes nothing below 8 KiB.
+/// Longest head of a response, in bytes; tailscaled's has under 1 KiB. hyper's minimum is 8 KiB.
 const MAX_HEAD: usize = 8192;
 
-/// A connection that is driven while somebody waits for something on it, and never otherwise.
+/// A connection without a task: it makes progress only while a caller awaits one of its methods.
 pub struct Connection {
     sender: http1::SendRequest<Empty<Bytes>>,
     /// Ends when the connection does; none afterwards.
     driver: Option<Driver>,
 }
 
-/// In a wrapper because hyper's future is not `Sync`, and whoever holds a client must be: it is only ever used by `&mut`.
+/// `SyncWrapper`, because hyper's future is not `Sync` and owners of a client must be; it is only used through `&mut`.
 type Driver = SyncWrapper<Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>>;
 
-/// A stream that was an HTTP connection before.
-pub type Raw = TokioIo<Upgraded>;
+/// The stream of a connection after `101 Switching Protocols`.
+pub type UpgradedStream = TokioIo<Upgraded>;
 
 impl Connection {
     /// Speaks HTTP/1 on `stream`.
@@ -39,7 +39,7 @@ impl Connection {
         Ok(Self { sender, driver: Some(SyncWrapper::new(Box::pin(driver.with_upgrades()))) })
     }
 
-    /// Sends a request and waits for the head of its answer. The body must be read to its end before the next request.
+    /// Sends a request and waits for the head of its response. The body must be read to its end before the next request.
     pub async fn send(&mut self, request: Request<Empty<Bytes>>) -> hyper::Result<Response<Incoming>> {
         let Self { sender, driver } = self;
         drive(driver, async {
@@ -49,7 +49,7 @@ impl Connection {
         .await
     }
 
-    /// The next piece of a body; none at its end.
+    /// The next chunk of a body; none at its end.
     pub async fn chunk(&mut self, body: &mut Incoming) -> hyper::Result<Option<Bytes>> {
         loop {
             match drive(&mut self.driver, body.frame()).await {
@@ -63,30 +63,30 @@ impl Connection {
         }
     }
 
-    /// The beginning of a body that is meant for people, at most `limit` bytes and a piece.
+    /// The beginning of a body as text: reading stops at the first chunk that reaches `limit` bytes.
     pub async fn text(&mut self, mut body: Incoming, limit: usize) -> hyper::Result<String> {
         let mut text = Vec::new();
         while text.len() < limit
-            && let Some(piece) = self.chunk(&mut body).await?
+            && let Some(chunk) = self.chunk(&mut body).await?
         {
-            text.extend_from_slice(&piece);
+            text.extend_from_slice(&chunk);
         }
         Ok(String::from_utf8_lossy(&text).into_owned())
     }
 
-    /// Turns the connection into the stream that a 101 answer promised.
-    pub async fn upgrade(mut self, response: Response<Incoming>) -> hyper::Result<Raw> {
-        let raw = drive(&mut self.driver, hyper::upgrade::on(response)).await?;
-        Ok(TokioIo::new(raw))
+    /// Turns the connection into the stream after a 101 response.
+    pub async fn upgrade(mut self, response: Response<Incoming>) -> hyper::Result<UpgradedStream> {
+        let upgraded = drive(&mut self.driver, hyper::upgrade::on(response)).await?;
+        Ok(TokioIo::new(upgraded))
     }
 
-    /// Has the other side closed, as far as we have noticed?
+    /// Is the connection known to be closed?
     pub fn is_closed(&self) -> bool {
         self.driver.is_none() || self.sender.is_closed()
     }
 }
 
-/// Waits for `wanted` and moves the connection on meanwhile.
+/// Awaits `wanted` and drives the connection meanwhile.
 async fn drive<T>(driver: &mut Option<Driver>, wanted: impl Future<Output = T>) -> T {
     let mut wanted = pin!(wanted);
     poll_fn(|context| {
@@ -96,7 +96,7 @@ async fn drive<T>(driver: &mut Option<Driver>, wanted: impl Future<Output = T>) 
         match wanted.as_mut().poll(context) {
             Poll::Ready(value) => Poll::Ready(value),
             Poll::Pending => {
-                // What was asked for may have queued work for the connection.
+                // `wanted` may have queued work for the connection.
                 if driver.as_mut().is_some_and(|driver| driver.get_mut().as_mut().poll(context).is_ready()) {
                     *driver = None;
                 }

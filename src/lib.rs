@@ -7,7 +7,7 @@
 //! * [`cli`]: one file per subcommand; `run` prepares what [`agent`] is given
 //! * [`config`]: schema, environment, target URLs, validation
 //! * [`agent`]: builds the parts, owns every task, drains
-//! * [`prober`], [`schedule`], [`watch`]: the loop, when whose turn is, and what wakes it in between
+//! * [`prober`], [`schedule`], [`bus_watch`]: the loop, when whose turn is, and what wakes it in between
 //! * [`tailscale`], [`http`]: the few LocalAPI calls that are made, over a small HTTP client
 //! * [`probe`]: resolve, connect, protocol
 //! * [`node`], [`path`], [`health`], [`diagnose`]: decisions, without I/O and clock
@@ -20,6 +20,7 @@
 pub mod admin;
 pub mod advice;
 pub mod agent;
+pub mod bus_watch;
 pub mod cli;
 pub mod command_hint;
 pub mod config;
@@ -41,4 +42,3 @@ pub mod schedule;
 mod slug;
 pub mod state;
 pub mod tailscale;
-pub mod watch;

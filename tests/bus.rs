@@ -1,4 +1,4 @@
-//! telltail's reader of the bus against a tailscaled that is old, new, dead, mute, mad or enormous.
+//! telltail's reader of the IPN bus against a tailscaled that is old, new, dead, silent, malformed or very large.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -6,78 +6,79 @@ use std::sync::Arc;
 use std::time::Duration;
 use tailscaled_sim::{BackendState, Call, Crowd, Misbehaviour, Peer, Tailscaled, Warning};
 use telltail::reason::Reason;
-use telltail::tailscale::{Bus, Event, LocalApi, MASK, MASK_WITH_PEERS, Severity};
+use telltail::tailscale::{BusEvent, IpnBus, LocalApi, MASK, Severity};
 use tokio::time::{Instant, timeout};
 
 /// Far longer than anything here takes.
 const SOON: Duration = Duration::from_secs(20);
 /// Long enough to say that nothing came.
 const SILENCE: Duration = Duration::from_millis(100);
-/// Of the bus as seen by nobody.
-const NOTHING: Event = Event { wake: false, health: None, error: None };
+/// Changes of peers (PeerPatches, since 1.100) as well.
+const MASK_WITH_PEERS: u64 = MASK + 32_768;
+const NOTHING: BusEvent = BusEvent { wake: false, health: None, error: None };
 
 fn client(tailscaled: &Tailscaled) -> LocalApi {
     LocalApi::new(Some(tailscaled.socket().to_owned()), Arc::new(|_, _| {}))
 }
 
-async fn open(tailscaled: &Tailscaled, mask: u64) -> Bus {
+async fn open(tailscaled: &Tailscaled, mask: u64) -> IpnBus {
     timeout(SOON, client(tailscaled).dialer().watch(mask)).await.expect("an answer").unwrap()
 }
 
-/// A stream that has told how things are.
-async fn begun(tailscaled: &Tailscaled, mask: u64) -> Bus {
+/// A stream whose first event has been read.
+async fn begun(tailscaled: &Tailscaled, mask: u64) -> IpnBus {
     let mut bus = open(tailscaled, mask).await;
     assert!(next(&mut bus).await.wake);
     bus
 }
 
-async fn next(bus: &mut Bus) -> Event {
-    timeout(SOON, bus.next()).await.expect("news").unwrap().expect("the stream goes on")
+async fn next(bus: &mut IpnBus) -> BusEvent {
+    timeout(SOON, bus.next()).await.expect("an event").unwrap().expect("the stream goes on")
 }
 
-async fn ended(bus: &mut Bus) -> bool {
+async fn ended(bus: &mut IpnBus) -> bool {
     timeout(SOON, bus.next()).await.expect("an end").unwrap().is_none()
 }
 
-async fn is_silent(bus: &mut Bus) -> bool {
+async fn is_silent(bus: &mut IpnBus) -> bool {
     timeout(SILENCE, bus.next()).await.is_err()
 }
 
 #[tokio::test]
-async fn it_begins_with_how_things_are() {
+async fn the_first_event_has_state_and_warnings() {
     let tailscaled = Tailscaled::start();
     tailscaled.warn("no-derp-connection", Warning::new("Tailscale could not connect to 'nyc'."));
     tailscaled.set_backend_state(BackendState::Stopped);
     let first = next(&mut open(&tailscaled, MASK).await).await;
-    let told: Vec<_> =
+    let warnings: Vec<_> =
         first.health.iter().flatten().map(|w| (w.code.as_str(), w.severity, w.impacts_connectivity)).collect();
     let want = [("no-derp-connection", Severity::Medium, true), ("wantrunning-false", Severity::Low, false)];
-    assert_eq!((first.wake, told), (true, want.to_vec()));
+    assert_eq!((first.wake, warnings), (true, want.to_vec()));
     assert_eq!(tailscaled.unexpected_requests(), [] as [String; 0]);
 }
 
 #[tokio::test]
-async fn it_tells_of_the_state_and_of_health() {
+async fn changes_of_state_and_health_are_reported() {
     for version in ["1.80.3", "1.98.10", "1.102.5"] {
         let tailscaled = Tailscaled::start();
         tailscaled.set_version(version);
         let mut bus = begun(&tailscaled, MASK).await;
         assert!(is_silent(&mut bus).await);
         tailscaled.set_backend_state(BackendState::Starting);
-        assert_eq!(next(&mut bus).await, Event { wake: true, ..NOTHING }, "{version}");
+        assert_eq!(next(&mut bus).await, BusEvent { wake: true, ..NOTHING }, "{version}");
         tailscaled.warn("no-derp-home", Warning::new("No home."));
         let health = next(&mut bus).await.health.unwrap();
         assert_eq!((health.len(), health[0].code.as_str()), (1, "no-derp-home"));
         tailscaled.unwarn("no-derp-home");
-        assert_eq!(next(&mut bus).await, Event { health: Some(Vec::new()), ..NOTHING });
+        assert_eq!(next(&mut bus).await, BusEvent { health: Some(Vec::new()), ..NOTHING });
         tailscaled.world(|world| world.key_expiry = Some(std::time::SystemTime::now()));
-        assert_eq!(next(&mut bus).await, Event { wake: true, ..NOTHING });
+        assert_eq!(next(&mut bus).await, BusEvent { wake: true, ..NOTHING });
         assert!(is_silent(&mut bus).await, "{version}");
     }
 }
 
 #[tokio::test]
-async fn it_tells_of_peers_to_those_who_ask_and_before_1_100_to_everybody() {
+async fn changes_of_peers_are_reported_with_their_bit_and_before_1_100_always() {
     for (version, everybody) in [("1.80.3", true), ("1.98.10", true), ("1.100.0", false), ("1.102.5", false)] {
         let tailscaled = Tailscaled::start();
         tailscaled.set_version(version);
@@ -90,13 +91,13 @@ async fn it_tells_of_peers_to_those_who_ask_and_before_1_100_to_everybody() {
         ];
         for change in changes {
             change();
-            assert_eq!(next(&mut peers).await, Event { wake: true, ..NOTHING }, "{version}");
+            assert_eq!(next(&mut peers).await, BusEvent { wake: true, ..NOTHING }, "{version}");
             if everybody {
-                assert_eq!(next(&mut own).await, Event { wake: true, ..NOTHING }, "{version}");
+                assert_eq!(next(&mut own).await, BusEvent { wake: true, ..NOTHING }, "{version}");
             }
         }
         assert!(is_silent(&mut own).await && is_silent(&mut peers).await, "{version}");
-        // Nobody is told how packets go.
+        // Paths are not reported.
         tailscaled.add_peer(Peer::new("db").ip("100.64.0.2"));
         next(&mut peers).await;
         tailscaled.update_peer("db", |peer| peer.go_direct("10.99.0.11:41641"));
@@ -105,19 +106,19 @@ async fn it_tells_of_peers_to_those_who_ask_and_before_1_100_to_everybody() {
 }
 
 #[tokio::test]
-async fn a_netmap_of_ten_megabytes_is_one_reason_to_wake() {
+async fn a_netmap_of_ten_megabytes_is_one_event() {
     let tailscaled = Tailscaled::start();
     tailscaled.set_version("1.80.3");
     let mut bus = begun(&tailscaled, MASK).await;
     tailscaled.set_crowd(Crowd { peers: 5000, padding: 2000 });
-    assert_eq!(next(&mut bus).await, Event { wake: true, ..NOTHING });
+    assert_eq!(next(&mut bus).await, BusEvent { wake: true, ..NOTHING });
     tailscaled.warn("no-derp-home", Warning::new("No home."));
     assert!(next(&mut bus).await.health.is_some());
 }
 
-/// In a `select!` the future is dropped whenever something else is first: here after each byte.
+/// A `select!` drops the future whenever another branch is first: here after each byte.
 #[tokio::test]
-async fn nothing_is_lost_by_not_waiting_for_it() {
+async fn dropping_the_future_loses_nothing() {
     for (drip, patience) in [(50, 200), (1000, 300), (200, 1)] {
         let tailscaled = Tailscaled::start();
         tailscaled.warn("no-derp-connection", Warning::new("Tailscale could not connect to 'nyc'."));
@@ -138,9 +139,9 @@ async fn nothing_is_lost_by_not_waiting_for_it() {
     }
 }
 
-/// The same at every place where a line can be cut, with the future dropped once the first piece has been read.
+/// The same with a line in two chunks, split at every place; the future is dropped after the first chunk.
 #[tokio::test]
-async fn a_line_may_come_in_any_two_pieces() {
+async fn a_line_can_arrive_in_any_two_chunks() {
     const LINE: &str = r#"{"ErrMessage":null,"State":4,"Health":{"Warnings":{"a":{"Severity":"low"}}},"NetMap":null}"#;
     let tailscaled = Tailscaled::start();
     let mut bus = begun(&tailscaled, MASK).await;
@@ -155,7 +156,7 @@ async fn a_line_may_come_in_any_two_pieces() {
 }
 
 #[tokio::test]
-async fn it_can_end_in_every_way() {
+async fn the_stream_ends_with_the_response_or_the_connection() {
     let tailscaled = Tailscaled::start();
     let half_a_line = "{\"State\":";
     for (said, in_order, whole) in
@@ -172,16 +173,16 @@ async fn it_can_end_in_every_way() {
             tailscaled.kill_connections();
         }
         let end = timeout(SOON, bus.next()).await.expect("an end");
-        // Only who says that this is all may be blamed for a part.
+        // An incomplete line is an error only at the regular end of the response.
         assert!(if whole { end == Ok(None) } else { end.is_err() }, "{said:?} {in_order}: {end:?}");
     }
-    // A reader who leaves ends the stream on the other side, too.
+    // Dropping the reader closes the connection.
     drop(begun(&tailscaled, MASK).await);
     timeout(SOON, tailscaled.until(|tally| tally.open == 0)).await.unwrap();
 }
 
 #[tokio::test]
-async fn a_reader_who_fell_behind_is_told_so_since_1_102() {
+async fn falling_behind_is_reported_since_1_102() {
     let tailscaled = Tailscaled::start();
     let mut bus = begun(&tailscaled, MASK).await;
     tailscaled.overrun_buses();
@@ -192,13 +193,13 @@ async fn a_reader_who_fell_behind_is_told_so_since_1_102() {
     let mut bus = begun(&tailscaled, MASK).await;
     tailscaled.overrun_buses();
     tailscaled.set_backend_state(BackendState::Stopped);
-    // The first line of what that says is lost.
+    // Its first line is lost.
     let event = next(&mut bus).await;
     assert!(event.error.is_none());
 }
 
 #[tokio::test]
-async fn garbage_is_an_error_and_what_was_said_before_is_not_lost() {
+async fn a_malformed_line_is_an_error_after_the_events_before_it() {
     for garbage in ["nonsense\n", "{\"State\":6}}\n", "[]\n", "{\"Health\":7}\n", "{\"ErrMessage\":{}}\n", "\u{fffd}"] {
         let tailscaled = Tailscaled::start();
         let mut bus = begun(&tailscaled, MASK).await;
@@ -214,13 +215,13 @@ async fn garbage_is_an_error_and_what_was_said_before_is_not_lost() {
 }
 
 #[tokio::test]
-async fn a_line_without_end_is_read_for_ever_or_refused() {
+async fn an_endless_value_is_an_error_only_if_it_is_wanted() {
     let tailscaled = Tailscaled::start();
-    // What nobody wants takes no memory, however long it is.
+    // An unwanted value takes no memory.
     tailscaled.misbehave_at(Call::Bus, Misbehaviour::endless_field("NetMap"));
     let mut bus = open(&tailscaled, MASK).await;
     assert!(timeout(Duration::from_secs(1), bus.next()).await.is_err());
-    // What is wanted may have a megabyte.
+    // A wanted value may have a megabyte.
     tailscaled.misbehave_at(Call::Bus, Misbehaviour::endless_field("Health"));
     let mut bus = open(&tailscaled, MASK).await;
     let failure = timeout(SOON, bus.next()).await.unwrap().unwrap_err();
@@ -228,7 +229,7 @@ async fn a_line_without_end_is_read_for_ever_or_refused() {
 }
 
 #[tokio::test]
-async fn a_stream_that_does_not_open_has_its_reason() {
+async fn a_failed_open_has_its_reason() {
     const INVALID: Reason = Reason::NodeLocalapiInvalid;
     let error = |status| Misbehaviour::Error(status, "no".to_owned());
     for (name, misbehaviour, want, cause) in [
@@ -239,8 +240,8 @@ async fn a_stream_that_does_not_open_has_its_reason() {
         ("a head without end", Misbehaviour::endless_head(), INVALID, ""),
         ("400", error(400), INVALID, "400: no"),
         ("403", error(403), Reason::NodeSocketForbidden, "403: no"),
-        ("404", error(404), INVALID, "no stream of news in this tailscaled"),
-        ("501", error(501), INVALID, "no stream of news in this tailscaled"),
+        ("404", error(404), INVALID, "no IPN bus in this tailscaled"),
+        ("501", error(501), INVALID, "no IPN bus in this tailscaled"),
         ("silence", Misbehaviour::Silent, Reason::NodeLocalapiTimeout, "within 3s"),
         ("half a head", Misbehaviour::StallAfter(20), Reason::NodeLocalapiTimeout, "within 3s"),
     ] {
@@ -260,7 +261,7 @@ async fn a_stream_that_does_not_open_has_its_reason() {
 }
 
 #[tokio::test]
-async fn a_stream_can_be_half_open_or_broken() {
+async fn a_stream_can_stall_or_break() {
     for (name, misbehaviour) in [("stalled", Misbehaviour::StallAfter(420)), ("silent", Misbehaviour::StallAfter(380))]
     {
         let tailscaled = Tailscaled::start();
@@ -279,7 +280,7 @@ async fn a_stream_can_be_half_open_or_broken() {
     }
     for document in ["", "<html>", "{\"State\":", "{}{}"] {
         tailscaled.misbehave_at(Call::Bus, Misbehaviour::Json(document.to_owned().into()));
-        let news = timeout(SOON, open(&tailscaled, MASK).await.next()).await.unwrap();
-        assert!(news.is_err() || news == Ok(None), "{document}: {news:?}");
+        let next = timeout(SOON, open(&tailscaled, MASK).await.next()).await.unwrap();
+        assert!(next.is_err() || next == Ok(None), "{document}: {next:?}");
     }
 }

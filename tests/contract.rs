@@ -1,11 +1,11 @@
-//! The contract, held against the simulated tailscaled.
+//! The contract, tested against the simulated tailscaled.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 #[path = "contract/mod.rs"]
 mod contract;
 
-use contract::{SERVED, SERVICE, State, World};
+use contract::{SERVED, SERVICE, State, Testbed};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use tailscaled_sim::{BackendState, Mode, Peer, Service, SystemResolver, Tailscal
 
 const PEER: Ipv4Addr = Ipv4Addr::new(100, 64, 0, 2);
 
-struct Simulated {
+struct SimulatedTestbed {
     tailscaled: Tailscaled,
     version: &'static str,
     mode: Mode,
@@ -22,7 +22,7 @@ struct Simulated {
     foreign: Server<Script>,
 }
 
-impl Simulated {
+impl SimulatedTestbed {
     fn start(version: &'static str, mode: Mode) -> Self {
         let tailscaled = Tailscaled::start();
         tailscaled.set_version(version);
@@ -47,7 +47,7 @@ impl Simulated {
     }
 }
 
-impl World for Simulated {
+impl Testbed for SimulatedTestbed {
     fn socket(&self) -> &Path {
         self.tailscaled.socket()
     }
@@ -116,14 +116,14 @@ impl World for Simulated {
     }
 }
 
-async fn hold(version: &'static str, mode: Mode) {
-    let simulated = Simulated::start(version, mode);
-    contract::hold(&simulated).await;
+async fn check(version: &'static str, mode: Mode) {
+    let simulated = SimulatedTestbed::start(version, mode);
+    contract::check(&simulated).await;
     let mut uids: Vec<_> = simulated.tailscaled.requests().iter().filter_map(|request| request.uid).collect();
     uids.sort_unstable();
     uids.dedup();
-    assert!(uids[0] != 0 || uids.len() == 2, "where root runs this, another user has spoken: {uids:?}");
-    // What the contract asks in vain is all that was not understood.
+    assert!(uids[0] != 0 || uids.len() == 2, "where root runs this, another user has called: {uids:?}");
+    // Only the contract's invalid requests were unexpected.
     let mut unexpected = simulated.tailscaled.unexpected_requests();
     unexpected.sort();
     unexpected.dedup();
@@ -142,26 +142,26 @@ async fn hold(version: &'static str, mode: Mode) {
 
 #[tokio::test]
 async fn the_newest_release_in_userspace_mode() {
-    hold("1.102.5", Mode::Userspace).await;
+    check("1.102.5", Mode::Userspace).await;
 }
 
 #[tokio::test]
 async fn the_newest_release_in_tun_mode() {
-    hold("1.102.5", Mode::Tun).await;
+    check("1.102.5", Mode::Tun).await;
 }
 
 #[tokio::test]
 async fn an_old_release_in_userspace_mode() {
-    hold("1.80.3", Mode::Userspace).await;
+    check("1.80.3", Mode::Userspace).await;
 }
 
 #[tokio::test]
 async fn an_old_release_in_tun_mode() {
-    hold("1.80.3", Mode::Tun).await;
+    check("1.80.3", Mode::Tun).await;
 }
 
 #[tokio::test]
 #[ignore = "a part of the contract, which starts it as another user"]
 async fn another_user() {
-    contract::speak_as_another_user().await;
+    contract::call_as_another_user().await;
 }

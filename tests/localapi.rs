@@ -1,4 +1,4 @@
-//! telltail's LocalAPI client against a tailscaled that is missing, dead, mute, mad or enormous.
+//! telltail's LocalAPI client against a tailscaled that is missing, dead, silent, malformed or very large.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -16,7 +16,7 @@ use tailscaled_sim::services::{Server, Valkey};
 use tailscaled_sim::{BackendState, Call, Crowd, Misbehaviour, Peer, Place, Tailscaled};
 use telltail::node::{Node, NodeState};
 use telltail::reason::{Failure, Reason};
-use telltail::tailscale::{self, Answer, LocalApi, Status};
+use telltail::tailscale::{self, CallResult, LocalApi, Status};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout};
 
@@ -56,8 +56,8 @@ fn assert_all_expected(tailscaled: &Tailscaled) {
     assert_eq!(tailscaled.unexpected_requests(), [] as [String; 0]);
 }
 
-/// A tailscaled misbehaves, and behaves again: the same client must see both.
-async fn survives(name: &str, misbehaviour: Misbehaviour, want: Result<(), Reason>) {
+/// A tailscaled misbehaves for a while: the client must report that, and recover.
+async fn recovers(name: &str, misbehaviour: Misbehaviour, want: Result<(), Reason>) {
     let tailscaled = with_db();
     let mut client = client(&tailscaled);
     assert!(status(&mut client).await.is_ok(), "{name}: before");
@@ -86,7 +86,7 @@ fn error(status: u16) -> Misbehaviour {
 }
 
 #[tokio::test]
-async fn a_status_gone_wrong_has_its_reason_and_the_next_one_works() {
+async fn a_failed_status_has_its_reason_and_the_next_one_works() {
     const INVALID: Result<(), Reason> = Err(Reason::NodeLocalapiInvalid);
     const FORBIDDEN: Result<(), Reason> = Err(Reason::NodeSocketForbidden);
     let long = "x".repeat(100_000);
@@ -127,12 +127,12 @@ async fn a_status_gone_wrong_has_its_reason_and_the_next_one_works() {
         ("only what is new", json(r#"{"New":[{"Peer":{"a":1}}],"Newer":"\ud83e\udd80"}"#), Ok(())),
     ];
     for (name, misbehaviour, want) in cases {
-        survives(name, misbehaviour, want).await;
+        recovers(name, misbehaviour, want).await;
     }
 }
 
 #[tokio::test]
-async fn a_status_that_does_not_come_is_given_up() {
+async fn a_status_that_does_not_end_times_out() {
     let head = |rest: &str| Misbehaviour::Hold(format!("HTTP/1.1 200 OK\r\n{rest}").into());
     let mut cases = vec![
         ("silence", Misbehaviour::Silent),
@@ -142,37 +142,37 @@ async fn a_status_that_does_not_come_is_given_up() {
         ("half a chunk", head("Transfer-Encoding: chunked\r\n\r\nff\r\n{\"Version\":")),
     ];
     cases.extend((0..3000).step_by(100).map(|bytes| ("stalled", Misbehaviour::StallAfter(bytes))));
-    let all = cases.into_iter().map(|(name, m)| survives(name, m, Err(Reason::NodeLocalapiTimeout)));
+    let all = cases.into_iter().map(|(name, m)| recovers(name, m, Err(Reason::NodeLocalapiTimeout)));
     join_all(all).await;
 }
 
-/// An error whose text never ends: its beginning is enough.
+/// An error with an endless text.
 fn endless_error(status: &str) -> Misbehaviour {
     let head = format!("HTTP/1.1 {status}\r\nContent-Type: text/plain\r\n\r\n");
     Misbehaviour::Flood { start: head.into(), unit: vec![b'x'; 1 << 16].into(), units: None, end: "".into() }
 }
 
 #[tokio::test]
-async fn no_more_of_an_error_is_read_than_is_told() {
+async fn only_the_beginning_of_an_error_is_read() {
     let tailscaled = with_db();
     let mut client = client(&tailscaled);
     tailscaled.misbehave_at(Call::Status, endless_error("500 Internal Server Error"));
     tailscaled.misbehave_at(Call::Dial, endless_error("502 Bad Gateway"));
-    assert_eq!(reason(&mut client).await, Reason::NodeLocalapiInvalid, "not the clock's doing");
+    assert_eq!(reason(&mut client).await, Reason::NodeLocalapiInvalid, "not by the timeout");
     let dialled = timeout(SOON, client.dialer().dial(target())).await.expect("a dial ends by itself");
     assert_eq!(dialled.unwrap_err().reason, Reason::ConnectFailed);
     assert_all_expected(&tailscaled);
 }
 
-/// Each by itself: they take all the time they are given.
+/// One after another, because each takes until its timeout.
 #[tokio::test]
-async fn floods_are_ended() {
-    survives("1xx without end", Misbehaviour::informational_flood(), Err(Reason::NodeLocalapiTimeout)).await;
+async fn endless_responses_are_bounded() {
+    recovers("1xx without end", Misbehaviour::informational_flood(), Err(Reason::NodeLocalapiTimeout)).await;
     let tailscaled = with_db();
     let mut client = client(&tailscaled);
     tailscaled.misbehave(Misbehaviour::endless_body());
     let begun = Instant::now();
-    // By its size or by the clock, whatever comes first on this machine.
+    // The size limit or the timeout, whichever this machine reaches first.
     let reason = reason(&mut client).await;
     assert!(matches!(reason, Reason::NodeLocalapiTimeout | Reason::NodeLocalapiInvalid), "{reason:?}");
     assert!(begun.elapsed() < SOON / 2);
@@ -182,7 +182,7 @@ async fn floods_are_ended() {
 }
 
 #[tokio::test]
-async fn an_answer_cut_anywhere_is_no_answer() {
+async fn a_truncated_status_is_invalid() {
     let tailscaled = with_db();
     let mut client = client(&tailscaled);
     for bytes in 0.. {
@@ -199,7 +199,7 @@ async fn an_answer_cut_anywhere_is_no_answer() {
 }
 
 #[tokio::test]
-async fn any_cut_into_chunks_is_read_alike() {
+async fn the_status_does_not_depend_on_the_chunks() {
     let tailscaled = with_db();
     let mut client = client(&tailscaled);
     let whole = status(&mut client).await.unwrap();
@@ -211,7 +211,7 @@ async fn any_cut_into_chunks_is_read_alike() {
 }
 
 #[tokio::test]
-async fn a_word_from_the_future_is_an_unknown_state() {
+async fn an_unknown_backend_state_is_an_unknown_node_state() {
     let tailscaled = with_db();
     tailscaled.set_backend_state(BackendState::Other("Hibernating".to_owned()));
     let status = status(&mut client(&tailscaled)).await.unwrap();
@@ -220,9 +220,9 @@ async fn a_word_from_the_future_is_an_unknown_state() {
     assert_all_expected(&tailscaled);
 }
 
-/// The page for logging in is as good as a password: it must not get as far as telltail's own memory.
+/// The login URL is a credential: telltail must not store it.
 #[tokio::test]
-async fn the_login_page_is_not_kept() {
+async fn the_login_url_is_not_stored() {
     let tailscaled = with_db();
     tailscaled.set_backend_state(BackendState::NeedsLogin);
     let url = tailscaled.world(|world| world.auth_url.clone());
@@ -232,7 +232,7 @@ async fn the_login_page_is_not_kept() {
 }
 
 #[tokio::test]
-async fn a_socket_that_cannot_be_used_has_its_reason() {
+async fn an_unusable_socket_has_its_reason() {
     let tailscaled = Tailscaled::absent();
     let mut client = client(&tailscaled);
     assert_eq!(reason(&mut client).await, Reason::NodeSocketMissing, "not started yet");
@@ -284,14 +284,14 @@ async fn one_connection_serves_every_status() {
     let requests = tailscaled.requests();
     assert!(requests.iter().all(|request| request.connection == 1 && request.method == "GET"), "{requests:?}");
     assert_eq!(requests.iter().map(|request| &*request.query).collect::<Vec<_>>(), ["", "peers=false", "", ""]);
-    // Cut, or at a new inode: the next status connects again, and no call is lost.
+    // After a reset or with a new socket the next status connects again and succeeds.
     tailscaled.kill_connections();
     timeout(SOON, tailscaled.until(|tally| tally.open == 0)).await.unwrap();
     assert!(status(&mut client).await.is_ok());
     tailscaled.listen();
     assert!(status(&mut client).await.is_ok());
     assert_eq!(tailscaled.tally().accepted, 3);
-    // A dial takes one of its own and leaves the kept one alone.
+    // A dial uses its own connection and keeps the other open.
     assert_eq!(client.dialer().dial(target()).await.unwrap_err().reason, Reason::ConnectRefused);
     assert!(status(&mut client).await.is_ok());
     assert_eq!(tailscaled.requests().last().unwrap().connection, 3);
@@ -299,7 +299,7 @@ async fn one_connection_serves_every_status() {
 }
 
 #[tokio::test]
-async fn a_request_says_no_more_than_tailscaled_wants_to_hear() {
+async fn a_request_has_only_the_needed_headers() {
     let tailscaled = with_db();
     let mut client = client(&tailscaled);
     status(&mut client).await.unwrap();
@@ -320,7 +320,7 @@ async fn a_request_says_no_more_than_tailscaled_wants_to_hear() {
 }
 
 #[tokio::test]
-async fn many_ask_at_once() {
+async fn many_clients_work_at_once() {
     let tailscaled = with_db();
     let valkey = Server::start(Valkey::healthy());
     tailscaled.forward("db", 6379, valkey.addr());
@@ -337,7 +337,7 @@ async fn many_ask_at_once() {
 }
 
 #[tokio::test]
-async fn a_dial_gone_wrong_has_its_reason() {
+async fn a_failed_dial_has_its_reason() {
     let fails = |text: &str| Misbehaviour::Error(502, text.to_owned());
     let hold = |text: &'static str| Misbehaviour::Hold(text.into());
     for (misbehaviour, want) in [
@@ -377,21 +377,21 @@ async fn bytes_behind_101_belong_to_the_stream() {
     let tailscaled = with_db();
     tailscaled.misbehave_at(Call::Dial, Misbehaviour::glued_upgrade(b"+PONG\r\n"));
     let mut stream = client(&tailscaled).dialer().dial(target()).await.unwrap();
-    let mut heard = [0; 7];
-    timeout(SOON, stream.read_exact(&mut heard)).await.unwrap().unwrap();
-    assert_eq!(&heard, b"+PONG\r\n");
+    let mut received = [0; 7];
+    timeout(SOON, stream.read_exact(&mut received)).await.unwrap().unwrap();
+    assert_eq!(&received, b"+PONG\r\n");
     stream.write_all(b"more").await.unwrap();
     assert_all_expected(&tailscaled);
 }
 
-/// A dial waits as long as its caller; when the caller leaves, so does the connection, and the call was counted.
+/// A dial waits as long as its caller. Dropping it closes the connection and counts the call.
 #[tokio::test]
-async fn a_dial_that_is_given_up_leaves_nothing_behind() {
+async fn a_dropped_dial_closes_its_connection_and_is_counted() {
     let tailscaled = with_db();
     tailscaled.black_hole("db", 6379);
     let seen = Arc::new(Mutex::new(Vec::new()));
     let sink = Arc::clone(&seen);
-    let observe = move |call, answer| sink.lock().unwrap().push((call, answer));
+    let observe = move |call, result| sink.lock().unwrap().push((call, result));
     let mut client = LocalApi::new(Some(tailscaled.socket().to_owned()), Arc::new(observe));
     let dial = async { client.dialer().dial(target()).await.map(drop) };
     tokio::select! {
@@ -405,13 +405,18 @@ async fn a_dial_that_is_given_up_leaves_nothing_behind() {
     tailscaled.misbehave(error(403));
     status(&mut client).await.unwrap_err();
     let (dial, status) = (tailscale::Call::Dial, tailscale::Call::Status);
-    let want = [(dial, Answer::None), (dial, Answer::Ok), (status, Answer::Ok), (status, Answer::None)];
+    let want = [
+        (dial, CallResult::NoAnswer),
+        (dial, CallResult::Ok),
+        (status, CallResult::Ok),
+        (status, CallResult::NoAnswer),
+    ];
     assert_eq!(*seen.lock().unwrap(), want);
     assert_all_expected(&tailscaled);
 }
 
-/// Says something that must be seen although the test passes.
-fn say(what: &str) {
+/// Prints to stderr also when the test passes.
+fn print(what: &str) {
     let _ = writeln!(std::io::stderr(), "localapi: {what}");
 }
 
@@ -455,7 +460,7 @@ async fn both_usual_places_are_tried() {
     let wrapper = ["unshare", "--map-root-user", "--mount", "sh", "-c", places];
     let possible = std::process::Command::new(wrapper[0]).args(["--map-root-user", "--mount", "true"]).output();
     if !possible.is_ok_and(|output| output.status.success()) {
-        say("the two usual places of the socket NOT TESTED: this user may make no mount namespace");
+        print("the two usual places of the socket NOT TESTED: this user may make no mount namespace");
         return;
     }
     child::run(&wrapper, "usual_places_alone", &[]).await;
@@ -524,13 +529,13 @@ async fn replacing_alone() {
 /// As large as the largest known, in a release build; without optimisation that would take as long as the client waits.
 const GIANT: u32 = if cfg!(debug_assertions) { 8_000 } else { 38_000 };
 
-/// One of many peers is ours: the rest passes by.
+/// Only one of many peers is kept.
 #[tokio::test]
-async fn a_giant_tailnet_is_read_in_little_memory() {
+async fn a_very_large_tailnet_is_read_in_little_memory() {
     let tailscaled = with_db();
     tailscaled.set_crowd(Crowd { peers: GIANT, padding: 200 });
     let said = child::run(&["env"], "giant_alone", &[(SOCKET, tailscaled.socket().as_os_str())]).await;
-    say(said.lines().find(|line| line.starts_with("read ")).unwrap_or(&said));
+    print(said.lines().find(|line| line.starts_with("read ")).unwrap_or(&said));
     assert_all_expected(&tailscaled);
 }
 
@@ -551,7 +556,7 @@ async fn giant_alone() {
     let (peak, took) = (memory("VmHWM:"), begun.elapsed());
     let grown = peak - before;
     println!("\nread {} bytes in {took:?}; peak memory {peak} kB, {grown} kB of it for this", status.size);
-    assert_eq!(status.peers.len(), 1, "kept is what was asked for");
+    assert_eq!(status.peers.len(), 1, "only the selected peer is kept");
     assert!(status.size > GIANT as usize * 1200, "{}", status.size);
     assert!(grown < 1024, "{grown} kB");
 }

@@ -1,6 +1,6 @@
-//! What real tailscaleds answered while a path changed, played through the readers, the look and the tracker.
+//! Recorded responses of real tailscaleds while a path changed, replayed through the readers and the path tracker.
 //!
-//! The recordings are made by `cargo run -p telltail-tailnet --example record`, which also says what is in them.
+//! The recordings are made by `cargo run -p telltail-tailnet --example record`, which also describes them.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -13,14 +13,14 @@ use telltail::probe::path_probe::{StatusPath, pong_sample};
 use telltail::tailscale::{Peer, Reply, Status};
 use tokio::time::Instant;
 
-/// Time that a path has to be found in: 6.5 s of trust, an interval of 5 s, 7 s of confirmation, a ping that was missed.
+/// Longest time to detect a path: 6.5 s of trust, an interval of 5 s, 7 s of confirmation, a ping that was missed.
 const WITHIN: Duration = Duration::from_secs(20);
 const INTERVAL: Duration = Duration::from_secs(5);
 
-/// What was recorded from one thing that was done until the next.
+/// The recording from one change of the network to the next.
 struct Scene {
     becomes: String,
-    looks: Vec<(Duration, Peer, Option<Reply>)>,
+    observations: Vec<(Duration, Peer, Option<PingReply>)>,
 }
 
 fn recorded(version: &str, name: &str) -> Vec<Scene> {
@@ -33,7 +33,7 @@ fn recorded(version: &str, name: &str) -> Vec<Scene> {
     let mut scenes: Vec<Scene> = Vec::new();
     for line in lines {
         if let Some(becomes) = line["becomes"].as_str() {
-            scenes.push(Scene { becomes: becomes.to_owned(), looks: Vec::new() });
+            scenes.push(Scene { becomes: becomes.to_owned(), observations: Vec::new() });
             continue;
         }
         let status = Status::read(line["status"].to_string().as_bytes()).unwrap();
@@ -43,15 +43,15 @@ fn recorded(version: &str, name: &str) -> Vec<Scene> {
         );
         let peer = status.peers.into_iter().find(|peer| peer.addresses.contains(&target)).unwrap();
         let ping = line.get("ping").filter(|ping| !ping.is_null());
-        let reply = ping.map(|ping| Reply::read(&ping.to_string(), &peer.addresses).unwrap());
+        let reply = ping.map(|ping| PingReply::read(&ping.to_string(), &peer.addresses).unwrap());
         let at = line.get("answered_ms").unwrap_or(&line["at_ms"]).as_u64().unwrap();
-        scenes.last_mut().unwrap().looks.push((Duration::from_millis(at), peer, reply));
+        scenes.last_mut().unwrap().observations.push((Duration::from_millis(at), peer, reply));
     }
     scenes
 }
 
-/// A sample as `look` makes it.
-fn sample(peer: &Peer, reply: Option<Reply>) -> Option<Sample> {
+/// A sample as `probe_path` makes it.
+fn sample(peer: &Peer, reply: Option<PingReply>) -> Option<Sample> {
     StatusPath::of(peer).sample().or_else(|| match reply {
         None => Some(Sample::Silent),
         Some(Reply::Pong(pong)) => pong_sample(pong.way),
@@ -59,14 +59,14 @@ fn sample(peer: &Peer, reply: Option<Reply>) -> Option<Sample> {
     })
 }
 
-/// Plays a recording, looking at everything or only when telltail would; answers every path that was taken.
+/// Replays a recording, with every observation or only those at telltail's times; returns the paths.
 fn play(version: &str, name: &str, everything: bool) -> Vec<Path> {
     let start = Instant::now();
     let mut tracker = PathTracker::new(start);
     let (mut due, mut taken, mut now) = (start, Vec::new(), start);
     for scene in recorded(version, name) {
-        let (begun, mut became) = (scene.looks[0].0, None);
-        for (at, peer, reply) in scene.looks {
+        let (begun, mut became) = (scene.observations[0].0, None);
+        for (at, peer, reply) in scene.observations {
             now = start + at;
             if everything || now >= due {
                 due = now + INTERVAL;
@@ -84,7 +84,7 @@ fn play(version: &str, name: &str, everything: bool) -> Vec<Path> {
         let limit = match scene.becomes.as_str() {
             "direct" => INTERVAL,
             "derp" | "derp nyc" => WITHIN,
-            // tailscaled's own time: 45 s and what is left of its trust to let a peer sleep; to look for a relay; to move home.
+            // tailscaled's own delays: 45 s and the rest of its trust until a peer is idle, finding a relay, changing its home.
             _ => Duration::from_secs(65),
         };
         assert!(became - begun <= limit, "{version} {name}: {} after {:?}", scene.becomes, became - begun);
@@ -111,7 +111,7 @@ fn udp_blocked_and_unblocked() {
 }
 
 #[test]
-fn a_peer_that_nobody_talks_to() {
+fn an_idle_peer() {
     for version in ["1.102.5", "1.80.3"] {
         plays(version, "idle", &[Path::Direct, Path::Idle]);
     }

@@ -7,7 +7,7 @@ use crate::node::Node;
 use crate::probe::dns::MagicDns;
 use crate::probe::path_probe::{PathProbe, PingPolicy, probe_path};
 use crate::probe::resolve::{Resolution, resolve};
-use crate::probe::resolver::Answer;
+use crate::probe::resolver::LookupResult;
 use crate::probe::{self, ProbeContext, ProbeResult, ping_evidence};
 use crate::reason::{Failure, Reason};
 use crate::tailscale::{Dialer, MASK, Status, Warning};
@@ -25,7 +25,7 @@ pub(super) async fn aside<T>(question: impl Future<Output = Result<T, Failure>>)
     timeout(ASIDE, question).await.ok()?.ok()
 }
 
-/// The news begin with all warnings there are.
+/// The first notification has all current warnings.
 pub(super) async fn warnings(dialer: &Dialer) -> Option<Vec<Warning>> {
     let first = async { dialer.watch(MASK).await?.next().await };
     aside(first).await??.health
@@ -110,7 +110,8 @@ pub(super) async fn names(
     };
     let pod = async {
         let resolver = place.resolver.as_ref()?;
-        let silent = |_| Answer { name: host.clone(), addresses: Err("no answer from the pod's resolver".to_owned()) };
+        let silent =
+            |_| LookupResult { name: host.clone(), addresses: Err("no answer from the pod's resolver".to_owned()) };
         Some(timeout(NAMES, resolver.look_up(host, v6)).await.unwrap_or_else(silent))
     };
     let (magic_dns, pod) = tokio::join!(magic_dns, pod);

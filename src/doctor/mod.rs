@@ -78,7 +78,7 @@ pub struct Names {
     /// MagicDNS at 100.100.100.100; none in userspace mode, where nothing in the pod can ask it.
     pub magic_dns: Option<Result<Vec<IpAddr>, String>>,
     /// The pod's own resolver; none without a readable resolv.conf.
-    pub pod: Option<crate::probe::resolver::Answer>,
+    pub pod: Option<crate::probe::resolver::LookupResult>,
 }
 
 /// One thing that is wrong, with all targets that it takes down.

@@ -13,7 +13,7 @@ pub use target_metrics::TargetMetrics;
 
 use crate::config::Target;
 use crate::state::Snapshot;
-use crate::tailscale::{Answer, Call};
+use crate::tailscale::{Call, CallResult};
 use family::{gauge, labelled, sanitize_label};
 use process::ProcessMetrics;
 use prometheus::proto::MetricFamily;
@@ -68,7 +68,7 @@ impl Metrics {
             "Calls to tailscaled's LocalAPI, by call and result; ok if tailscaled answered, even that a dial failed.",
             &["call", "result"],
         )?;
-        for (call, result) in Call::ALL.into_iter().flat_map(|call| Answer::ALL.map(|result| (call, result))) {
+        for (call, result) in Call::ALL.into_iter().flat_map(|call| CallResult::ALL.map(|result| (call, result))) {
             localapi.with_label_values(&[call.slug(), result.slug()]);
         }
         let http = counters(
@@ -99,7 +99,7 @@ impl Metrics {
     }
 
     /// Counts one call to the LocalAPI.
-    pub fn localapi(&self, call: Call, result: Answer) {
+    pub fn localapi(&self, call: Call, result: CallResult) {
         self.localapi.with_label_values(&[call.slug(), result.slug()]).inc();
     }
 

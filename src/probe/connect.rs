@@ -1,4 +1,4 @@
-//! The connect stage: a stream to the target's address, by the way that the target names.
+//! The connect stage: a stream to the target's address, over the target's `via`.
 
 use super::socks5;
 use crate::config::Via;
@@ -10,12 +10,12 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
-/// A connection to a target, whatever it is made of.
+/// A connection to a target.
 pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
-/// Connects to `target`. It waits as long as the far side is silent: the deadline, `limit` from the probe's start, is the
+/// Connects to `target`. It waits as long as the target is silent: the deadline, `limit` from the probe's start, is the
 /// caller's.
 pub async fn connect(
     via: Via,
@@ -29,20 +29,20 @@ pub async fn connect(
         Via::Tcp => Box::new(TcpStream::connect(target).await.map_err(|error| failure(target, &error))?),
         Via::Socks5(proxy) => match socks5::connect(proxy, target, limit).await {
             Ok(stream) => Box::new(stream),
-            Err(failure) => return Err(explained(failure, dialer, target).await),
+            Err(failure) => return Err(with_cause(failure, dialer, target).await),
         },
     })
 }
 
-/// A SOCKS5 proxy says that it failed, and tailscaled's does not say why. tailscaled itself, asked for the same, does.
-async fn explained(failure: Failure, dialer: &Dialer, target: SocketAddr) -> Failure {
+/// tailscaled's SOCKS5 proxy does not report why a connection failed. A dial by LocalAPI does.
+async fn with_cause(failure: Failure, dialer: &Dialer, target: SocketAddr) -> Failure {
     if failure.reason != Reason::ConnectSocksFailed {
         return failure;
     }
     match dialer.dial(target).await {
         Ok(_) => Failure::new(failure.reason, format_args!("{}; tailscaled itself connects", failure.cause)),
-        Err(told) if told.reason.is_node_fault() => failure,
-        Err(told) => Failure::new(told.reason, format_args!("{}; tailscaled: {}", failure.cause, told.cause)),
+        Err(dial) if dial.reason.is_node_fault() => failure,
+        Err(dial) => Failure::new(dial.reason, format_args!("{}; tailscaled: {}", failure.cause, dial.cause)),
     }
 }
 

@@ -1,9 +1,9 @@
-//! One question to a name server: to MagicDNS, in TUN mode, and for the doctor to the pod's own.
+//! One DNS query: to MagicDNS in TUN mode, and for the doctor to the pod's name servers.
 //!
-//! hickory's `Resolver` is left aside for its transport beneath. With every setting turned down the `Resolver` still
-//! asks more than once: `attempts` counts repetitions, so that 1 means two questions (after SERVFAIL, too), UDP packets
-//! are sent again after 333 ms, and a CNAME leads to seven further questions. It would also bring a cache that is never
-//! used. Here each lookup is one packet from a port of its own: no cache, no hosts file, no search list, no TCP.
+//! This uses hickory's transport, not its `Resolver`. With every setting turned down the `Resolver` still sends several
+//! queries: `attempts` counts repetitions, so that 1 means two queries (after SERVFAIL, too), UDP packets are sent again
+//! after 333 ms, and a CNAME leads to seven more queries. It would also bring a cache that is never used. Here each lookup
+//! is one packet from a port of its own: no cache, no hosts file, no search list, no TCP.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -17,42 +17,42 @@ use hickory_resolver::proto::rr::{DNSClass, Name, Record, RecordType};
 
 use crate::reason::{Failure, Reason};
 
-/// MagicDNS answers from memory within a millisecond; this leaves room for a pod that is starved of CPU, and leaves most
-/// of the probe's own deadline to the other stages.
+/// MagicDNS answers from memory within a millisecond. This allows for a pod that is short of CPU, and leaves most of the
+/// probe's timeout to the other stages.
 const TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Most addresses that are looked at; a node has two.
+/// Most addresses that are used; a node has two.
 const MAX_ADDRESSES: usize = 16;
 
-/// A resolver that asks one server.
+/// A client of one name server.
 #[derive(Clone, Copy, Debug)]
 pub struct MagicDns {
     server: SocketAddr,
 }
 
 impl MagicDns {
-    /// Asks `server`, which is 100.100.100.100:53 outside tests.
+    /// A client of `server`, which is 100.100.100.100:53 outside tests.
     pub const fn new(server: SocketAddr) -> Self {
         Self { server }
     }
 
-    /// The IPv4 (or IPv6) addresses of a fully qualified name; never an empty list.
+    /// Looks up the IPv4 (or IPv6) addresses of a fully qualified name; never an empty list.
     pub async fn addresses(&self, fqdn: &str, v6: bool) -> Result<Vec<IpAddr>, Failure> {
-        let name = absolute(fqdn).map_err(failed)?;
-        let answer = question(self.server, &name, v6).await.map_err(failed)?;
-        let own = |record: &&Record| record.name == name;
-        let addresses: Vec<IpAddr> = addresses(answer.answers.iter().filter(own)).collect();
+        let name = absolute(fqdn).map_err(failure)?;
+        let response = query(self.server, &name, v6).await.map_err(failure)?;
+        let same_name = |record: &&Record| record.name == name;
+        let addresses: Vec<IpAddr> = addresses(response.answers.iter().filter(same_name)).collect();
         if addresses.is_empty() {
-            return Err(failed("the answer holds no address of this name"));
+            return Err(failure("the answer holds no address of this name"));
         }
         Ok(addresses)
     }
 }
 
-/// The addresses that any server gives for a name, by whatever aliases: what another program of the pod would be told.
-pub(super) async fn ask(server: SocketAddr, name: &str, v6: bool) -> Result<Vec<IpAddr>, String> {
-    let answer = question(server, &absolute(name)?, v6).await?;
-    let addresses: Vec<IpAddr> = addresses(answer.answers.iter()).collect();
+/// Looks a name up at any server and follows aliases in its response, as other programs of the pod do.
+pub(super) async fn look_up(server: SocketAddr, name: &str, v6: bool) -> Result<Vec<IpAddr>, String> {
+    let response = query(server, &absolute(name)?, v6).await?;
+    let addresses: Vec<IpAddr> = addresses(response.answers.iter()).collect();
     if addresses.is_empty() { Err("the answer is empty".to_owned()) } else { Ok(addresses) }
 }
 
@@ -62,49 +62,49 @@ fn absolute(name: &str) -> Result<Name, String> {
     Ok(name)
 }
 
-/// One question, and the answer to it; an error says what was seen instead of one.
-async fn question(server: SocketAddr, name: &Name, v6: bool) -> Result<DnsResponse, String> {
+/// Sends one query; an error describes what was received instead of a valid response.
+async fn query(server: SocketAddr, name: &Name, v6: bool) -> Result<DnsResponse, String> {
     let kind = if v6 { RecordType::AAAA } else { RecordType::A };
     let mut options = DnsRequestOptions::default();
-    // Helps against forgers off the path, of whom a server in the same pod has none.
+    // It protects against off-path forgery, which a server in the same pod does not face.
     options.case_randomization = false;
 
-    // The task behind the exchange belongs to this provider and ends with it.
+    // Owns the task behind the exchange and ends it.
     let runtime = TokioRuntimeProvider::new();
     let exchange = UdpClientStream::builder(server, runtime.clone())
         .with_timeout(Some(TIMEOUT))
         .with_max_retries(1)
-        // A port of our own choice could be one that another program of the pod is about to take.
+        // A port of hickory's choice could be one that another program of the pod is about to bind.
         .with_os_port_selection(true)
         .exchange();
-    let answer = exchange.lookup(Query::query(name.clone(), kind), options).first_answer().await;
-    whole(answer.and_then(|answer| Ok(DnsError::from_response(answer)?)))
+    let response = exchange.lookup(Query::query(name.clone(), kind), options).first_answer().await;
+    check(response.and_then(|response| Ok(DnsError::from_response(response)?)))
 }
 
-/// An answer without error, all of it.
-fn whole(answer: Result<DnsResponse, NetError>) -> Result<DnsResponse, String> {
-    let answer = answer.map_err(|error| observed(&error))?;
-    if answer.truncation {
+/// A complete response without an error.
+fn check(response: Result<DnsResponse, NetError>) -> Result<DnsResponse, String> {
+    let response = response.map_err(|error| describe(&error))?;
+    if response.truncation {
         return Err("the answer is truncated".to_owned());
     }
-    if answer.response_code != ResponseCode::NoError {
-        return Err(words(answer.response_code));
+    if response.response_code != ResponseCode::NoError {
+        return Err(describe_code(response.response_code));
     }
-    Ok(answer)
+    Ok(response)
 }
 
 fn addresses<'a>(records: impl Iterator<Item = &'a Record>) -> impl Iterator<Item = IpAddr> {
-    let of_the_internet = records.filter(|record| record.dns_class == DNSClass::IN);
-    of_the_internet.filter_map(|record| record.data.ip_addr()).take(MAX_ADDRESSES)
+    let internet = records.filter(|record| record.dns_class == DNSClass::IN);
+    internet.filter_map(|record| record.data.ip_addr()).take(MAX_ADDRESSES)
 }
 
-/// What was seen instead of an answer.
-fn observed(error: &NetError) -> String {
+/// Describes what was received instead of a valid response.
+fn describe(error: &NetError) -> String {
     if let NetError::Dns(DnsError::ResponseCode(code)) = error {
-        words(*code)
+        describe_code(*code)
     } else if let NetError::Dns(DnsError::NoRecordsFound(none)) = error {
         match none.response_code == ResponseCode::NXDomain {
-            true => words(none.response_code),
+            true => describe_code(none.response_code),
             false => "the answer is empty".to_owned(),
         }
     } else if let NetError::Timeout = error {
@@ -116,12 +116,12 @@ fn observed(error: &NetError) -> String {
     }
 }
 
-/// A response code as resolvers and their manuals write it.
-fn words(code: ResponseCode) -> String {
+/// A response code by the name that resolvers and their manuals use.
+fn describe_code(code: ResponseCode) -> String {
     format!("the answer is {}", format!("{code:?}").to_ascii_uppercase())
 }
 
-fn failed(cause: impl std::fmt::Display) -> Failure {
+fn failure(cause: impl std::fmt::Display) -> Failure {
     Failure::new(Reason::ResolveDnsFailed, format_args!("MagicDNS: {cause}"))
 }
 
@@ -140,7 +140,7 @@ mod tests {
 
     const NAME: &str = "stackeye-db-prd.tail1234.ts.net";
 
-    /// The header and question of an answer to this question, with a response code and a number of records.
+    /// Header and question of a response to this query, with a response code and a number of records.
     fn answer(question: &[u8], code: u8, records: u16) -> Vec<u8> {
         let mut end = 12;
         while question[end] != 0 {
@@ -152,7 +152,7 @@ mod tests {
         answer
     }
 
-    /// A record of the name that was asked for.
+    /// A record of the queried name.
     fn record(kind: u8, ttl: u32, data: &[u8]) -> Vec<u8> {
         let mut record = vec![0xc0, 12, 0, kind, 0, 1];
         record.extend_from_slice(&ttl.to_be_bytes());
@@ -166,59 +166,59 @@ mod tests {
         answer
     }
 
-    type Says = Box<dyn Fn(&[u8]) -> Vec<Vec<u8>> + Send>;
+    type Responder = Box<dyn Fn(&[u8]) -> Vec<Vec<u8>> + Send>;
 
-    /// Asks a server that says this; gives the result and how many questions the server saw.
-    async fn ask(v6: bool, says: Says) -> (Result<Vec<IpAddr>, Failure>, usize) {
+    /// Queries a server with these responses; the result and the number of queries that it received.
+    async fn query_server(v6: bool, respond: Responder) -> (Result<Vec<IpAddr>, Failure>, usize) {
         let socket = UdpSocket::bind("127.0.0.1:0").await.expect("a port");
         let server = MagicDns::new(socket.local_addr().expect("an address"));
-        let asked = Arc::new(AtomicUsize::new(0));
-        let seen = Arc::clone(&asked);
+        let queries = Arc::new(AtomicUsize::new(0));
+        let seen = Arc::clone(&queries);
         let mut tasks = JoinSet::new();
         tasks.spawn(async move {
             let mut question = [0; 1500];
             loop {
                 let (length, from) = socket.recv_from(&mut question).await.expect("a socket");
                 seen.fetch_add(1, Ordering::Relaxed);
-                for answer in says(&question[..length]) {
+                for answer in respond(&question[..length]) {
                     socket.send_to(&answer, from).await.expect("a socket");
                 }
             }
         });
         let result = server.addresses(NAME, v6).await;
-        // A second question would be on its way by now.
+        // A second query would have arrived by now.
         tokio::time::sleep(Duration::from_millis(20)).await;
-        (result, asked.load(Ordering::Relaxed))
+        (result, queries.load(Ordering::Relaxed))
     }
 
     #[tokio::test]
-    async fn addresses_come_from_one_question() {
-        let (result, asked) =
-            ask(false, Box::new(|q| vec![with(answer(q, 0, 1), &record(1, 5, &[100, 64, 0, 2]))])).await;
-        assert_eq!((result, asked), (Ok(vec![IpAddr::V4(Ipv4Addr::new(100, 64, 0, 2))]), 1));
+    async fn addresses_come_from_one_query() {
+        let (result, queries) =
+            query_server(false, Box::new(|q| vec![with(answer(q, 0, 1), &record(1, 5, &[100, 64, 0, 2]))])).await;
+        assert_eq!((result, queries), (Ok(vec![IpAddr::V4(Ipv4Addr::new(100, 64, 0, 2))]), 1));
 
         let ip: Ipv6Addr = "fd7a:115c:a1e0::2".parse().expect("an address");
-        let says: Says = Box::new(move |q| vec![with(answer(q, 0, 1), &record(28, 5, &ip.octets()))]);
-        assert_eq!(ask(true, says).await, (Ok(vec![IpAddr::V6(ip)]), 1));
+        let respond: Responder = Box::new(move |q| vec![with(answer(q, 0, 1), &record(28, 5, &ip.octets()))]);
+        assert_eq!(query_server(true, respond).await, (Ok(vec![IpAddr::V6(ip)]), 1));
     }
 
     #[tokio::test]
-    async fn the_question_is_plain() {
-        let says: Says = Box::new(|q| {
+    async fn the_query_has_no_extensions() {
+        let respond: Responder = Box::new(|q| {
             let name = b"\x0fstackeye-db-prd\x08tail1234\x02ts\x03net\0\0\x01\0\x01";
             let plain = q[2..6] == [1, 0, 0, 1] && q[12..].starts_with(name);
             vec![if plain { with(answer(q, 0, 1), &record(1, 0, &[100, 64, 0, 2])) } else { answer(q, 5, 0) }]
         });
-        let (result, asked) = ask(false, says).await;
+        let (result, queries) = query_server(false, respond).await;
         assert!(result.is_ok(), "{result:?}");
-        assert_eq!(asked, 1);
+        assert_eq!(queries, 1);
     }
 
     #[tokio::test]
     #[expect(clippy::too_many_lines, reason = "one row per fault")]
-    async fn every_answer_without_an_address_says_what_was_seen_after_one_question() {
+    async fn every_response_without_an_address_has_its_cause_after_one_query() {
         let cname = b"\x05other\x04tail\x02ts\x03net\0";
-        let rows: Vec<(&str, Says, &str)> = vec![
+        let rows: Vec<(&str, Responder, &str)> = vec![
             ("SERVFAIL", Box::new(|q| vec![answer(q, 2, 0)]), "the answer is SERVFAIL"),
             ("NXDOMAIN", Box::new(|q| vec![answer(q, 3, 0)]), "the answer is NXDOMAIN"),
             ("REFUSED", Box::new(|q| vec![answer(q, 5, 0)]), "the answer is REFUSED"),
@@ -281,63 +281,63 @@ mod tests {
                 "malformed",
             ),
         ];
-        for (name, says, cause) in rows {
-            let (result, asked) = ask(false, says).await;
+        for (name, respond, cause) in rows {
+            let (result, queries) = query_server(false, respond).await;
             let failure = result.expect_err(name);
             assert_eq!(failure.reason, Reason::ResolveDnsFailed);
             assert!(failure.cause.starts_with("MagicDNS: ") && failure.cause.contains(cause), "{name}: {failure}");
-            assert_eq!(asked, 1, "{name}");
+            assert_eq!(queries, 1, "{name}");
         }
     }
 
     #[tokio::test]
-    async fn strangers_are_ignored_and_any_time_to_live_will_do() {
-        let says: Says = Box::new(|q| {
+    async fn forged_responses_are_ignored_and_any_ttl_is_accepted() {
+        let respond: Responder = Box::new(|q| {
             let good = with(answer(q, 0, 1), &record(1, u32::MAX, &[100, 64, 0, 2]));
-            let mut stranger = with(answer(q, 0, 1), &record(1, 5, &[192, 0, 2, 1]));
-            stranger[0] ^= 1;
+            let mut forged = with(answer(q, 0, 1), &record(1, 5, &[192, 0, 2, 1]));
+            forged[0] ^= 1;
             let mut other_question = with(answer(q, 0, 1), &record(1, 5, &[192, 0, 2, 2]));
             other_question[13] = b'x';
-            vec![vec![], vec![7], stranger, other_question, good]
+            vec![vec![], vec![7], forged, other_question, good]
         });
-        assert_eq!(ask(false, says).await, (Ok(vec![IpAddr::V4(Ipv4Addr::new(100, 64, 0, 2))]), 1));
+        assert_eq!(query_server(false, respond).await, (Ok(vec![IpAddr::V4(Ipv4Addr::new(100, 64, 0, 2))]), 1));
     }
 
     #[tokio::test]
-    async fn no_more_addresses_are_taken_than_a_node_can_have() {
-        let says: Says = Box::new(|q| {
+    async fn the_number_of_addresses_is_bounded() {
+        let respond: Responder = Box::new(|q| {
             let records: Vec<u8> = (0..70).flat_map(|n| record(1, 5, &[100, 64, 1, n])).collect();
             vec![with(answer(q, 0, 70), &records)]
         });
-        let (result, asked) = ask(false, says).await;
-        assert_eq!((result.map(|addresses| addresses.len()), asked), (Ok(MAX_ADDRESSES), 1));
+        let (result, queries) = query_server(false, respond).await;
+        assert_eq!((result.map(|addresses| addresses.len()), queries), (Ok(MAX_ADDRESSES), 1));
     }
 
     #[tokio::test]
-    async fn silence_ends_after_one_question_and_a_second() {
+    async fn a_silent_server_times_out_after_one_query() {
         let start = Instant::now();
-        let (result, asked) = ask(false, Box::new(|_| vec![])).await;
+        let (result, queries) = query_server(false, Box::new(|_| vec![])).await;
         assert!(result.expect_err("silence").cause.contains("no answer within 1 s"));
-        assert_eq!(asked, 1);
+        assert_eq!(queries, 1);
         assert!(start.elapsed() < Duration::from_secs(2));
     }
 
     #[tokio::test]
-    async fn a_flood_from_strangers_ends_after_a_second() {
+    async fn a_flood_of_forged_responses_times_out() {
         let start = Instant::now();
-        let says: Says = Box::new(|q| {
-            let mut stranger = answer(q, 0, 0);
-            stranger[0] ^= 1;
-            vec![stranger; 5000]
+        let respond: Responder = Box::new(|q| {
+            let mut forged = answer(q, 0, 0);
+            forged[0] ^= 1;
+            vec![forged; 5000]
         });
-        let (result, asked) = ask(false, says).await;
+        let (result, queries) = query_server(false, respond).await;
         assert!(result.expect_err("no answer").cause.contains("no answer within 1 s"));
-        assert_eq!(asked, 1);
+        assert_eq!(queries, 1);
         assert!(start.elapsed() < Duration::from_secs(3));
     }
 
     #[tokio::test]
-    async fn what_is_no_name_is_not_asked_for() {
+    async fn an_invalid_name_is_not_queried() {
         let server = MagicDns::new("127.0.0.1:9".parse().expect("an address"));
         for name in [&"a".repeat(64), &"a.".repeat(200), "a..b", "na me\0.net"] {
             let failure = server.addresses(name, false).await.expect_err("not a name");
@@ -347,7 +347,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_a_server_says_gets_more_than_a_verdict(
+        fn no_response_panics(
             junk in proptest::collection::vec(any::<u8>(), 0..400),
             edits in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6),
         ) {
@@ -360,11 +360,11 @@ mod tests {
             }
             for bytes in [close_to_right, junk] {
                 let answer = DnsResponse::from_buffer(bytes).map_err(NetError::from);
-                let answer = whole(answer.and_then(|answer| Ok(DnsError::from_response(answer)?)));
+                let answer = check(answer.and_then(|answer| Ok(DnsError::from_response(answer)?)));
                 match answer {
                     Ok(answer) => prop_assert!(addresses(answer.answers.iter()).count() <= MAX_ADDRESSES),
                     Err(cause) => {
-                        let failure = failed(cause);
+                        let failure = failure(cause);
                         prop_assert!(failure.cause.is_ascii() && failure.cause.len() <= 200);
                     }
                 }

@@ -5,11 +5,13 @@ pub mod dns;
 pub mod path_probe;
 pub mod ping_evidence;
 pub mod postgres;
+mod reply_buffer;
 pub mod resolve;
 pub mod resolver;
+#[cfg(test)]
+mod scripted_peer;
 pub mod socks5;
 pub mod valkey;
-mod wire;
 
 pub use crate::diagnose::Timings;
 

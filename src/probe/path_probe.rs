@@ -2,7 +2,7 @@
 
 use super::resolve::Resolved;
 use crate::path::{DerpRegion, Sample};
-use crate::tailscale::{Dialer, Peer, PingKind, Pong, Reply, Way};
+use crate::tailscale::{Dialer, Peer, PingKind, PingReply, Pong, PongVia};
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
@@ -116,29 +116,29 @@ pub async fn probe_path(resolved: &Resolved, policy: PingPolicy, dialer: &Dialer
     let ping = || timeout(PING_TIMEOUT, dialer.ping(peer.address, &peer.node_addresses, PING));
     let mut answer = ping().await;
     if resolved.path == StatusPath::Undecided
-        && let Ok(Ok(Reply::Pong(Pong { way: Way::Derp { .. }, .. }))) = answer
+        && let Ok(Ok(PingReply::Pong(Pong { via: PongVia::Derp { .. }, .. }))) = answer
     {
         sleep(SECOND_PING).await;
-        if let second @ Ok(Ok(Reply::Pong(_))) = ping().await {
+        if let second @ Ok(Ok(PingReply::Pong(_))) = ping().await {
             answer = second;
         }
     }
     match answer {
         Err(_) => PathProbe { sample: sample.or(Some(Sample::Silent)), round_trip: RoundTripSample::Missed },
-        Ok(Ok(Reply::Pong(pong))) => {
-            PathProbe { sample: sample.or(pong_sample(pong.way)), round_trip: RoundTripSample::Measured(pong.latency) }
+        Ok(Ok(PingReply::Pong(pong))) => {
+            PathProbe { sample: sample.or(pong_sample(pong.via)), round_trip: RoundTripSample::Measured(pong.latency) }
         }
         // The local tailscaled refused, for example because it does not know the peer's key yet: no evidence.
-        Ok(Ok(Reply::Refused(_)) | Err(_)) => PathProbe { sample, round_trip: RoundTripSample::NotMeasured },
+        Ok(Ok(PingReply::Refused) | Err(_)) => PathProbe { sample, round_trip: RoundTripSample::NotMeasured },
     }
 }
 
 /// The path that a pong proves; none if it does not tell.
-pub fn pong_sample(way: Way) -> Option<Sample> {
-    match way {
-        Way::Direct(_) => Some(Sample::Direct),
-        Way::PeerRelay => Some(Sample::PeerRelay),
-        Way::Derp { region_id, region_code } => Some(Sample::Derp(DerpRegion { id: region_id, code: region_code })),
-        Way::Untold => None,
+pub fn pong_sample(via: PongVia) -> Option<Sample> {
+    match via {
+        PongVia::Direct => Some(Sample::Direct),
+        PongVia::PeerRelay => Some(Sample::PeerRelay),
+        PongVia::Derp { region_id, region_code } => Some(Sample::Derp(DerpRegion { id: region_id, code: region_code })),
+        PongVia::Unreported => None,
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::diagnose::{PingEvidence, PingOutcome};
 use crate::peer::TargetPeer;
-use crate::tailscale::{Dialer, FULL_SIZE, PingKind, Reply, Way};
+use crate::tailscale::{Dialer, FULL_SIZE, PingKind, PingReply, PongVia};
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -17,7 +17,7 @@ pub async fn gather(peer: &TargetPeer, dialer: &Dialer) -> PingEvidence {
         ping(peer, PingKind::Disco { size: FULL_SIZE }, dialer),
     );
     // A ping with a size goes over every way at once: what does not fit through the direct one comes back over DERP.
-    let detour = matches!((&disco, &full_size), (Ok(Some(Way::Direct(_))), Ok(Some(Way::Derp { .. }))));
+    let detour = matches!((&disco, &full_size), (Ok(Some(PongVia::Direct)), Ok(Some(PongVia::Derp { .. }))));
     PingEvidence {
         disco: outcome(disco),
         tunnel: outcome(tunnel),
@@ -26,18 +26,18 @@ pub async fn gather(peer: &TargetPeer, dialer: &Dialer) -> PingEvidence {
 }
 
 /// The way of the pong, none if there was none, or an error if tailscaled did not send the ping.
-async fn ping(peer: &TargetPeer, kind: PingKind, dialer: &Dialer) -> Result<Option<Way>, ()> {
+async fn ping(peer: &TargetPeer, kind: PingKind, dialer: &Dialer) -> Result<Option<PongVia>, ()> {
     for _ in 0..2 {
         match timeout(WAIT, dialer.ping(peer.address, &peer.node_addresses, kind)).await {
-            Ok(Ok(Reply::Pong(pong))) => return Ok(Some(pong.way)),
-            Ok(Ok(Reply::Refused(_)) | Err(_)) => return Err(()),
+            Ok(Ok(PingReply::Pong(pong))) => return Ok(Some(pong.via)),
+            Ok(Ok(PingReply::Refused) | Err(_)) => return Err(()),
             Err(_) => {}
         }
     }
     Ok(None)
 }
 
-fn outcome(answer: Result<Option<Way>, ()>) -> PingOutcome {
+fn outcome(answer: Result<Option<PongVia>, ()>) -> PingOutcome {
     match answer {
         Ok(Some(_)) => PingOutcome::Reply,
         Ok(None) => PingOutcome::Timeout,

@@ -4,7 +4,7 @@ use super::path_probe::StatusPath;
 use crate::config::{Host, Target};
 use crate::peer::TargetPeer;
 use crate::reason::{Failure, Reason};
-use crate::tailscale::{Peer, Status};
+use crate::tailscale::{Peer, Status, is_tailnet_address};
 use std::collections::HashSet;
 use std::net::IpAddr;
 
@@ -166,15 +166,7 @@ fn preferred(addresses: &[IpAddr]) -> Option<IpAddr> {
 /// Addresses of the Tailscale Services that a peer hosts: single tailnet addresses routed to it that are not its own.
 fn services(peer: &Peer) -> impl Iterator<Item = IpAddr> {
     let single = peer.routes.iter().filter(|route| route.is_single()).map(|route| route.address);
-    single.filter(|address| is_tailnet(*address) && !peer.addresses.contains(address))
-}
-
-/// 100.64.0.0/10 and fd7a:115c:a1e0::/48, from which Tailscale gives addresses.
-fn is_tailnet(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(v4) => v4.octets()[0] == 100 && v4.octets()[1] & 0xc0 == 64,
-        IpAddr::V6(v6) => v6.segments()[..3] == [0xfd7a, 0x115c, 0xa1e0],
-    }
+    single.filter(|address| is_tailnet_address(*address) && !peer.addresses.contains(address))
 }
 
 fn first_label(name: &str) -> &str {
@@ -184,7 +176,7 @@ fn first_label(name: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tailscale::{ExtraRecord, Own};
+    use crate::tailscale::{ExtraRecord, SelfNode};
 
     fn peer(name: &str, addresses: &[&str], routes: &[&str]) -> Peer {
         Peer {
@@ -198,10 +190,10 @@ mod tests {
     fn status() -> Status {
         Status {
             version: "1.102.5".to_owned(),
-            own: Own {
+            own: SelfNode {
                 dns_name: "worker.tail1.ts.net".to_owned(),
                 addresses: vec!["100.64.0.1".parse().unwrap()],
-                ..Own::default()
+                ..SelfNode::default()
             },
             suffix: Some("tail1.ts.net".to_owned()),
             extra_records: vec![

@@ -1,6 +1,6 @@
-//! A connection through a SOCKS5 proxy, as a worker makes it beside a tailscaled in userspace mode.
+//! A connection through a SOCKS5 proxy, as workers beside a tailscaled in userspace mode make it.
 //!
-//! tailscaled answers every failed dial with code 1, whatever went wrong, and gives up after five seconds of its own.
+//! tailscaled answers every failed dial with code 1, whatever the cause, and gives up after five seconds.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -12,21 +12,21 @@ use tokio::time::timeout;
 
 use crate::reason::{Failure, Reason};
 
-/// How long the proxy may take to be reached and to greet, but at most half of the probe's time. It runs in this pod: a
-/// mute one must not be taken for a silent target, which is what the probe's own deadline would say.
-const GREETING: Duration = Duration::from_secs(1);
+/// Longest time for connecting to the proxy and negotiating the method, but at most half of the probe's timeout. Otherwise
+/// a silent proxy in this pod would be reported as a silent target.
+const NEGOTIATION: Duration = Duration::from_secs(1);
 
 const VERSION: u8 = 5;
 const CONNECT: u8 = 1;
 const NO_PASSWORD: u8 = 0;
 
-/// Connects to `target` through `proxy`. The deadline for the target, in `limit`, is the caller's.
+/// Connects to `target` through `proxy`. The deadline, `limit` from the probe's start, is the caller's.
 pub async fn connect(proxy: SocketAddr, target: SocketAddr, limit: Duration) -> Result<TcpStream, Failure> {
-    let mut stream = timeout(GREETING.min(limit / 2), async {
+    let mut stream = timeout(NEGOTIATION.min(limit / 2), async {
         let mut stream = TcpStream::connect(proxy)
             .await
             .map_err(|error| Failure::new(Reason::ConnectSocksUnreachable, format_args!("{proxy}: {error}")))?;
-        greet(&mut stream).await?;
+        negotiate(&mut stream).await?;
         Ok(stream)
     })
     .await
@@ -37,28 +37,22 @@ pub async fn connect(proxy: SocketAddr, target: SocketAddr, limit: Duration) -> 
     Ok(stream)
 }
 
-/// Offers the one method we have.
-async fn greet<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) -> Result<(), Failure> {
+/// Negotiates the method without authentication.
+async fn negotiate<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) -> Result<(), Failure> {
     let invalid = |cause: &str| Failure::new(Reason::ConnectSocksInvalid, cause);
     let mut answer = [0; 2];
     exchange(stream, &[VERSION, 1, NO_PASSWORD], &mut answer)
         .await
-        .map_err(|error| Failure::new(Reason::ConnectSocksInvalid, format_args!("greeting: {error}")))?;
+        .map_err(|error| invalid(&format!("greeting: {error}")))?;
     match answer {
         [VERSION, NO_PASSWORD] => Ok(()),
         [VERSION, 2 | 0xff] => Err(invalid("the proxy wants a password")),
-        [VERSION, method] => Err(Failure::new(
-            Reason::ConnectSocksInvalid,
-            format_args!("the proxy chose method {method}, which was not offered"),
-        )),
-        other => Err(Failure::new(
-            Reason::ConnectSocksInvalid,
-            format_args!("the greeting was answered with \"{}\"", other.escape_ascii()),
-        )),
+        [VERSION, method] => Err(invalid(&format!("the proxy chose method {method}, which was not offered"))),
+        other => Err(invalid(&format!("the greeting was answered with \"{}\"", other.escape_ascii()))),
     }
 }
 
-/// Asks for the target. Reads no byte more than the reply has: what follows is the target's.
+/// Requests a connection to the target. Reads not a byte beyond the reply: what follows is the target's.
 async fn request<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, target: SocketAddr) -> Result<(), Failure> {
     let mut request = vec![VERSION, CONNECT, 0];
     match target.ip() {
@@ -78,7 +72,7 @@ async fn request<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, target: Sock
     exchange(stream, &request, &mut reply).await.map_err(cut)?;
     judge(reply)?;
 
-    // The address the proxy connected from; its length decides where the target's bytes begin.
+    // The proxy's own address is only skipped: the target's bytes begin behind it.
     let mut kind = [0; 2];
     stream.read_exact(&mut kind).await.map_err(cut)?;
     let length = match kind {
@@ -95,7 +89,7 @@ async fn request<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, target: Sock
     Ok(())
 }
 
-/// Sends a request and reads an answer of known length.
+/// Sends a request and reads a reply of known length.
 async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
     stream: &mut S,
     request: &[u8],
@@ -112,9 +106,9 @@ async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
     }
 }
 
-/// The first two bytes of the reply.
+/// The meaning of the first two bytes of the reply.
 fn judge(reply: [u8; 2]) -> Result<(), Failure> {
-    let (reason, words) = match reply {
+    let (reason, meaning) = match reply {
         [VERSION, 0] => return Ok(()),
         [VERSION, 1] => (Reason::ConnectSocksFailed, "general failure"),
         [VERSION, 2] => (Reason::ConnectSocksFailed, "forbidden by the proxy's rules"),
@@ -128,7 +122,7 @@ fn judge(reply: [u8; 2]) -> Result<(), Failure> {
         _ => (Reason::ConnectSocksInvalid, "not a SOCKS5 reply"),
     };
     let [_, code] = reply;
-    Err(Failure::new(reason, format_args!("the proxy says: {words} (code {code})")))
+    Err(Failure::new(reason, format_args!("the proxy says: {meaning} (code {code})")))
 }
 
 #[cfg(test)]
@@ -139,23 +133,23 @@ mod tests {
     use tokio::task::JoinSet;
 
     use super::*;
-    use crate::probe::wire::script::{Peer, Then, cuts};
+    use crate::probe::scripted_peer::{AfterScript, ScriptedPeer, splits};
 
     const LIMIT: Duration = Duration::from_secs(3);
     const TARGET: &str = "100.64.0.2:5432";
 
-    /// Greeting and request as `connect` makes them, on a paused clock; the slug of the failure and its cause.
-    fn negotiate(peer: &mut Peer, target: &str) -> (&'static str, String) {
+    /// Negotiation and request as `connect` makes them, on a paused clock; the slug of the failure and its cause.
+    fn run(peer: &mut ScriptedPeer, target: &str) -> (&'static str, String) {
         let target = target.parse().expect("an address");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
-        let verdict = runtime.expect("a runtime").block_on(async {
+        let outcome = runtime.expect("a runtime").block_on(async {
             timeout(Duration::from_secs(3), async {
-                greet(peer).await?;
+                negotiate(peer).await?;
                 request(peer, target).await
             })
             .await
         });
-        match verdict {
+        match outcome {
             Ok(Ok(())) => ("connected", String::new()),
             Ok(Err(failure)) => (failure.reason.slug(), failure.cause),
             Err(_) => ("deadline", String::new()),
@@ -163,60 +157,66 @@ mod tests {
     }
 
     #[test]
-    fn every_answer_of_a_proxy_gets_its_verdict_however_it_is_cut() {
+    fn every_reply_of_a_proxy_has_its_outcome_in_any_chunks() {
         let v6 = [&b"\x05\0\x05\0\0\x04"[..], &[0xfd; 16], b"\x04\x1b"].concat();
-        let rows: Vec<(&str, &[u8], Then, &str, &str)> = vec![
-            ("connected", b"\x05\0\x05\0\0\x01\0\0\0\0\0\0", Then::Silence, "connected", ""),
-            ("connected, v6", &v6, Then::Silence, "connected", ""),
-            ("connected, name", b"\x05\0\x05\0\0\x03\x02db\0\x01", Then::Silence, "connected", ""),
-            ("connected, empty name", b"\x05\0\x05\0\0\x03\0\0\x01", Then::Silence, "connected", ""),
-            ("failure", b"\x05\0\x05\x01\0\x01\0\0\0\0\0\0", Then::Close, "connect_socks_failed", "general failure"),
-            ("short failure", b"\x05\0\x05\x01", Then::Close, "connect_socks_failed", "(code 1)"),
-            ("rules", b"\x05\0\x05\x02\0", Then::Reset, "connect_socks_failed", "rules"),
-            ("network", b"\x05\0\x05\x03", Then::Silence, "connect_unreachable", "network unreachable"),
-            ("host", b"\x05\0\x05\x04", Then::Silence, "connect_unreachable", "host unreachable"),
-            ("refused", b"\x05\0\x05\x05", Then::Silence, "connect_refused", "connection refused"),
-            ("ttl", b"\x05\0\x05\x06", Then::Silence, "connect_socks_failed", "TTL expired"),
-            ("command", b"\x05\0\x05\x07", Then::Silence, "connect_socks_failed", "command not supported"),
-            ("address type", b"\x05\0\x05\x08", Then::Silence, "connect_socks_failed", "address type"),
-            ("unknown", b"\x05\0\x05\x5b", Then::Silence, "connect_socks_failed", "unknown code (code 91)"),
-            ("password", b"\x05\x02", Then::Silence, "connect_socks_invalid", "wants a password"),
-            ("no method", b"\x05\xff", Then::Close, "connect_socks_invalid", "wants a password"),
-            ("a method of its own", b"\x05\x01", Then::Close, "connect_socks_invalid", "method 1"),
-            ("SOCKS4", b"\0\x5b\0\0\0\0\0\0", Then::Close, "connect_socks_invalid", "\\x00["),
-            ("HTTP proxy", b"HTTP/1.1 400 Bad Request\r\n", Then::Close, "connect_socks_invalid", "\"HT\""),
-            ("SOCKS5, then not", b"\x05\0\x04\0", Then::Close, "connect_socks_invalid", "not a SOCKS5 reply"),
-            ("strange address", b"\x05\0\x05\0\0\x09", Then::Close, "connect_socks_invalid", "unknown kind 9"),
-            ("closed", b"", Then::Close, "connect_socks_invalid", "closed the connection"),
-            ("reset", b"", Then::Reset, "connect_socks_invalid", "reset"),
-            ("closed at the request", b"\x05\0", Then::Close, "connect_socks_failed", "closed the connection"),
-            ("reset at the request", b"\x05\0\x05", Then::Reset, "connect_socks_failed", "reset"),
-            ("reply cut", b"\x05\0\x05\0\0\x04\0", Then::Close, "connect_socks_failed", "eof"),
-            ("silent at the request", b"\x05\0", Then::Silence, "deadline", ""),
+        let rows: Vec<(&str, &[u8], AfterScript, &str, &str)> = vec![
+            ("connected", b"\x05\0\x05\0\0\x01\0\0\0\0\0\0", AfterScript::Silence, "connected", ""),
+            ("connected, v6", &v6, AfterScript::Silence, "connected", ""),
+            ("connected, name", b"\x05\0\x05\0\0\x03\x02db\0\x01", AfterScript::Silence, "connected", ""),
+            ("connected, empty name", b"\x05\0\x05\0\0\x03\0\0\x01", AfterScript::Silence, "connected", ""),
+            (
+                "failure",
+                b"\x05\0\x05\x01\0\x01\0\0\0\0\0\0",
+                AfterScript::Close,
+                "connect_socks_failed",
+                "general failure",
+            ),
+            ("short failure", b"\x05\0\x05\x01", AfterScript::Close, "connect_socks_failed", "(code 1)"),
+            ("rules", b"\x05\0\x05\x02\0", AfterScript::Reset, "connect_socks_failed", "rules"),
+            ("network", b"\x05\0\x05\x03", AfterScript::Silence, "connect_unreachable", "network unreachable"),
+            ("host", b"\x05\0\x05\x04", AfterScript::Silence, "connect_unreachable", "host unreachable"),
+            ("refused", b"\x05\0\x05\x05", AfterScript::Silence, "connect_refused", "connection refused"),
+            ("ttl", b"\x05\0\x05\x06", AfterScript::Silence, "connect_socks_failed", "TTL expired"),
+            ("command", b"\x05\0\x05\x07", AfterScript::Silence, "connect_socks_failed", "command not supported"),
+            ("address type", b"\x05\0\x05\x08", AfterScript::Silence, "connect_socks_failed", "address type"),
+            ("unknown", b"\x05\0\x05\x5b", AfterScript::Silence, "connect_socks_failed", "unknown code (code 91)"),
+            ("password", b"\x05\x02", AfterScript::Silence, "connect_socks_invalid", "wants a password"),
+            ("no method", b"\x05\xff", AfterScript::Close, "connect_socks_invalid", "wants a password"),
+            ("a method of its own", b"\x05\x01", AfterScript::Close, "connect_socks_invalid", "method 1"),
+            ("SOCKS4", b"\0\x5b\0\0\0\0\0\0", AfterScript::Close, "connect_socks_invalid", "\\x00["),
+            ("HTTP proxy", b"HTTP/1.1 400 Bad Request\r\n", AfterScript::Close, "connect_socks_invalid", "\"HT\""),
+            ("SOCKS5, then not", b"\x05\0\x04\0", AfterScript::Close, "connect_socks_invalid", "not a SOCKS5 reply"),
+            ("strange address", b"\x05\0\x05\0\0\x09", AfterScript::Close, "connect_socks_invalid", "unknown kind 9"),
+            ("closed", b"", AfterScript::Close, "connect_socks_invalid", "closed the connection"),
+            ("reset", b"", AfterScript::Reset, "connect_socks_invalid", "reset"),
+            ("closed at the request", b"\x05\0", AfterScript::Close, "connect_socks_failed", "closed the connection"),
+            ("reset at the request", b"\x05\0\x05", AfterScript::Reset, "connect_socks_failed", "reset"),
+            ("reply cut", b"\x05\0\x05\0\0\x04\0", AfterScript::Close, "connect_socks_failed", "eof"),
+            ("silent at the request", b"\x05\0", AfterScript::Silence, "deadline", ""),
         ];
         for (name, answer, then, expected, cause) in rows {
-            for pieces in cuts(answer) {
-                let (slug, said) = negotiate(&mut Peer::new(pieces.clone(), then), TARGET);
-                assert_eq!(slug, expected, "{name} {pieces:?} {said}");
-                assert!(said.contains(cause), "{name} {pieces:?} {said:?}");
+            for chunks in splits(answer) {
+                let (slug, cause_text) = run(&mut ScriptedPeer::new(chunks.clone(), then), TARGET);
+                assert_eq!(slug, expected, "{name} {chunks:?} {cause_text}");
+                assert!(cause_text.contains(cause), "{name} {chunks:?} {cause_text:?}");
             }
         }
     }
 
     #[test]
-    fn a_target_is_named_by_its_address() {
+    fn the_request_has_the_address_of_the_target() {
         let ok = b"\x05\0\x05\0\0\x01\0\0\0\0\0\0";
-        let mut peer = Peer::new([ok.to_vec()], Then::Silence);
-        negotiate(&mut peer, TARGET);
-        assert_eq!(peer.heard, b"\x05\x01\0\x05\x01\0\x01\x64\x40\0\x02\x15\x38");
-        let mut peer = Peer::new([ok.to_vec()], Then::Silence);
-        negotiate(&mut peer, "[fd7a:115c:a1e0::2]:6379");
+        let mut peer = ScriptedPeer::new([ok.to_vec()], AfterScript::Silence);
+        run(&mut peer, TARGET);
+        assert_eq!(peer.received, b"\x05\x01\0\x05\x01\0\x01\x64\x40\0\x02\x15\x38");
+        let mut peer = ScriptedPeer::new([ok.to_vec()], AfterScript::Silence);
+        run(&mut peer, "[fd7a:115c:a1e0::2]:6379");
         let expected = [&b"\x05\x01\0\x05\x01\0\x04\xfd\x7a\x11\x5c\xa1\xe0"[..], &[0; 9], b"\x02\x18\xeb"].concat();
-        assert_eq!(peer.heard, expected);
+        assert_eq!(peer.received, expected);
     }
 
     #[tokio::test]
-    async fn what_follows_the_reply_is_left_to_the_target() {
+    async fn bytes_behind_the_reply_belong_to_the_target() {
         let (mut ours, mut theirs) = duplex(1);
         let proxy = async {
             theirs.read_exact(&mut [0; 3]).await.expect("a greeting");
@@ -225,7 +225,7 @@ mod tests {
             theirs.write_all(b"\x05\0\0\x01\0\0\0\0\0\0-ERR full").await.expect("a pipe");
         };
         let client = async {
-            greet(&mut ours).await.expect("a greeting");
+            negotiate(&mut ours).await.expect("a greeting");
             request(&mut ours, TARGET.parse().expect("an address")).await.expect("a reply");
             let mut rest = [0; 9];
             ours.read_exact(&mut rest).await.expect("the target's bytes");
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_proxy_that_is_away_or_mute_is_told_from_a_target_that_is() {
+    async fn a_missing_or_silent_proxy_is_not_reported_as_a_silent_target() {
         let target = TARGET.parse().expect("an address");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_real_socket_is_handed_over() {
+    async fn a_real_socket_is_connected() {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let mut proxy = JoinSet::new();
@@ -270,15 +270,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_a_proxy_says_does_harm(
+        fn no_reply_panics_or_is_read_without_bound(
             answer in proptest::collection::vec(any::<u8>(), 0..600),
             start in proptest::sample::select(vec![&b""[..], b"\x05", b"\x05\0\x05", b"\x05\0\x05\0\0\x03"]),
-            then in proptest::sample::select(vec![Then::Close, Then::Reset, Then::Silence, Then::Repeat]),
+            then in proptest::sample::select(vec![AfterScript::Close, AfterScript::Reset, AfterScript::Silence, AfterScript::Repeat]),
         ) {
-            let mut peer = Peer::new([start.to_vec(), answer], then);
-            let (_, cause) = negotiate(&mut peer, TARGET);
+            let mut peer = ScriptedPeer::new([start.to_vec(), answer], then);
+            let (_, cause) = run(&mut peer, TARGET);
             prop_assert!(cause.is_ascii() && cause.len() <= 200);
-            prop_assert!(peer.taken <= 2 + 2 + 2 + 1 + 255 + 2);
+            prop_assert!(peer.bytes_sent <= 2 + 2 + 2 + 1 + 255 + 2);
         }
     }
 }

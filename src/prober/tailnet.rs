@@ -9,7 +9,7 @@ use crate::probe::path_probe::{PathProbe, PingPolicy, probe_path};
 use crate::probe::resolve::{Interest, Resolution, Resolved};
 use crate::probe::{self, PooledConnection, ProbeContext, ProbeResult, ping_evidence};
 use crate::reason::Failure;
-use crate::tailscale::{Dialer, LocalApi, Observe, Peer, Status};
+use crate::tailscale::{CallObserver, Dialer, LocalApi, Peer, Status};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -46,7 +46,7 @@ const REGION_TIMEOUT: Duration = Duration::from_secs(1);
 
 impl Tailnet {
     /// Through the tailscaled at `socket`, or in one of the two usual places. `observe` is told of each call.
-    pub fn new(socket: Option<PathBuf>, magic_dns: SocketAddr, observe: Observe) -> Self {
+    pub fn new(socket: Option<PathBuf>, magic_dns: SocketAddr, observe: CallObserver) -> Self {
         let local = LocalApi::new(socket, observe);
         let dialer = local.dialer().clone();
         Self { reader: Mutex::new(StatusReader { local, netmap: None }), dialer, dns: MagicDns::new(magic_dns) }

@@ -12,7 +12,7 @@ use crate::probe::path_probe::{PathProbe, PingPolicy};
 use crate::probe::resolve::{Resolution, Resolved};
 use crate::probe::{Detail, PooledConnection};
 use crate::reason::{Failure, Reason};
-use crate::tailscale::Own;
+use crate::tailscale::SelfNode;
 use prometheus::Registry;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -99,7 +99,7 @@ fn running() -> Result<Status, Failure> {
 }
 
 fn in_state(word: &str) -> Result<Status, Failure> {
-    let own = Own { addresses: vec!["100.64.0.1".parse().expect("an address")], ..Own::default() };
+    let own = SelfNode { addresses: vec!["100.64.0.1".parse().expect("an address")], ..SelfNode::default() };
     Ok(Status { backend_state: word.to_owned(), own, ..Status::default() })
 }
 

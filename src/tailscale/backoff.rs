@@ -1,14 +1,14 @@
-//! How long to wait before the bus is opened again. No clock and no random numbers: both are told.
+//! How long to wait before the IPN bus is opened again. Elapsed time and jitter are arguments.
 
 use std::time::Duration;
 
 /// First wait: a tailscaled that was restarted listens again within a second (facts, "Recipe").
 const FIRST: Duration = Duration::from_secs(1);
 
-/// Longest wait. What the bus would have said is seen by the next round all the same, so nobody is in a hurry.
+/// Longest wait. Meanwhile the prober's rounds see changes, only later.
 const LONGEST: Duration = Duration::from_secs(60);
 
-/// Doubles the wait from try to try, until a stream has lived for long.
+/// Doubles the wait from attempt to attempt, until a stream has lasted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backoff {
     next: Duration,
@@ -21,12 +21,12 @@ impl Default for Backoff {
 }
 
 impl Backoff {
-    /// The wait after a stream that `lived` so long (zero if it could not be opened). `jitter`, from 0 to 1, moves it by
-    /// up to a fifth, so that many pods on a machine do not come together.
+    /// The wait after a stream that lasted for `lifetime` (zero if it could not be opened). `jitter`, from 0 to 1, moves it
+    /// by up to a fifth, so that the pods of a machine do not reconnect together.
     ///
-    /// Only a long life makes the wait short again: a stream that opens, says a line and ends is a storm as well.
-    pub fn after(&mut self, lived: Duration, jitter: f64) -> Duration {
-        if lived >= LONGEST {
+    /// Only a long lifetime resets the wait: streams that open and end at once would make a reconnect storm, too.
+    pub fn after(&mut self, lifetime: Duration, jitter: f64) -> Duration {
+        if lifetime >= LONGEST {
             *self = Self::default();
         }
         let wait = self.next;
@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_doubles_to_a_minute_and_starts_again_after_a_long_life() {
+    fn the_wait_doubles_to_a_minute_and_is_reset_by_a_long_lifetime() {
         let mut backoff = Backoff::default();
         let waits: Vec<_> = (0..8).map(|_| backoff.after(Duration::from_secs(5), 0.5).as_secs()).collect();
         assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60]);
@@ -49,7 +49,7 @@ mod tests {
     }
 
     #[test]
-    fn jitter_is_a_fifth_whatever_is_told() {
+    fn jitter_is_at_most_a_fifth() {
         for (jitter, millis) in [(0.0, 800), (1.0, 1200), (-7.0, 800), (9.0, 1200)] {
             assert_eq!(Backoff::default().after(Duration::ZERO, jitter), Duration::from_millis(millis));
         }

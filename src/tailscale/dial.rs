@@ -1,22 +1,20 @@
 //! `dial`: lets tailscaled connect to an address of the tailnet.
 
-use super::observe::{Answer, Call, Observed};
-use super::{Dialer, MAX_ERROR_TEXT, broken, request, unexpected};
-use crate::http::Raw;
+use super::Dialer;
+use super::call::{Call, PendingCall};
+use crate::http::UpgradedStream;
 use crate::reason::{Failure, Reason};
 use hyper::{Method, StatusCode};
 use std::net::SocketAddr;
 
 impl Dialer {
-    /// Lets tailscaled connect to an address. It waits as long as the far side is silent: the deadline is the caller's.
-    pub async fn dial(&self, target: SocketAddr) -> Result<Raw, Failure> {
-        let mut observed = Observed { observe: &self.observe, call: Call::Dial, answer: Answer::None };
-        let answer = self.dial_unobserved(target).await;
-        observed.answer = Answer::of(&answer);
-        answer
+    /// Lets tailscaled connect to an address. It waits as long as the target is silent: the deadline is the caller's.
+    pub async fn dial(&self, target: SocketAddr) -> Result<UpgradedStream, Failure> {
+        let pending = PendingCall::new(&self.observer, Call::Dial);
+        pending.finish(self.dial_unobserved(target).await)
     }
 
-    async fn dial_unobserved(&self, target: SocketAddr) -> Result<Raw, Failure> {
+    async fn dial_unobserved(&self, target: SocketAddr) -> Result<UpgradedStream, Failure> {
         let host = target.ip().to_string();
         let port = target.port().to_string();
         let headers = [
@@ -25,24 +23,19 @@ impl Dialer {
             ("dial-host", host.as_str()),
             ("dial-port", port.as_str()),
         ];
-        let request = request(Method::POST, "/localapi/v0/dial", &headers)?;
-        let mut connection = self.connect().await?;
-        let response = connection.send(request).await.map_err(|error| broken(&error))?;
+        let response = self.send(Method::POST, "/localapi/v0/dial", &headers).await?;
         match response.status() {
-            StatusCode::SWITCHING_PROTOCOLS => connection.upgrade(response).await.map_err(|error| broken(&error)),
-            StatusCode::OK if response.headers().contains_key("dial-self") => {
+            StatusCode::OK if response.has_header("dial-self") => {
                 let cause = format_args!("tailscaled says that {target} is not reached over the tailnet (Dial-Self)");
                 Err(Failure::new(Reason::ConnectNotRouted, cause))
             }
-            status => {
-                let text = connection.text(response.into_body(), MAX_ERROR_TEXT).await.unwrap_or_default();
-                Err(if status == StatusCode::BAD_GATEWAY { dial_failure(&text) } else { unexpected(status, &text) })
-            }
+            StatusCode::BAD_GATEWAY => Err(dial_failure(&response.error_text().await)),
+            _ => response.expect(StatusCode::SWITCHING_PROTOCOLS).await?.upgrade().await,
         }
     }
 }
 
-/// What tailscaled's dialer said, kernel's and netstack's wording alike.
+/// The failure for an error of tailscaled's dialer. The kernel and netstack word the same error differently.
 fn dial_failure(text: &str) -> Failure {
     let lower = text.to_ascii_lowercase();
     let reason = if lower.contains("refused") {

@@ -1,14 +1,13 @@
-//! `prefs`: what this node was told to do.
+//! `prefs`: how this node is configured.
 
-use super::{LocalApi, MAX_ERROR_TEXT, broken, unexpected};
-use crate::reason::{Failure, Reason};
-use hyper::StatusCode;
+use super::LocalApi;
+use crate::reason::Failure;
 use serde::Deserialize;
 
 /// Bytes of the preferences that are read: a node's have about 1 KiB, some more where it advertises routes.
 const MAX_PREFS: usize = 1 << 20;
 
-/// The preferences that a doctor looks at.
+/// The preferences that the doctor checks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct Prefs {
@@ -21,17 +20,8 @@ pub struct Prefs {
 }
 
 impl LocalApi {
-    /// What this node was told to do. The deadline is the caller's.
+    /// Reads the node's preferences. The deadline is the caller's.
     pub async fn prefs(&mut self) -> Result<Prefs, Failure> {
-        let (mut connection, response) = self.get("/localapi/v0/prefs").await?;
-        let status = response.status();
-        if status != StatusCode::OK {
-            let text = connection.text(response.into_body(), MAX_ERROR_TEXT).await.unwrap_or_default();
-            return Err(unexpected(status, &text));
-        }
-        let text = connection.text(response.into_body(), MAX_PREFS).await.map_err(|error| broken(&error))?;
-        self.kept = Some(connection);
-        serde_json::from_str(&text)
-            .map_err(|error| Failure::new(Reason::NodeLocalapiInvalid, format_args!("the preferences: {error}")))
+        self.get_json("/localapi/v0/prefs", MAX_PREFS, "preferences").await
     }
 }

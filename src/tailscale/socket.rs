@@ -1,30 +1,30 @@
-//! Connecting to tailscaled's socket, with each way of failing told apart.
+//! Connects to tailscaled's socket; each kind of error has its own reason.
 
 use crate::reason::{Failure, Reason};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use tokio::net::UnixStream;
 
-/// Where tailscaled's socket usually is: tailscaled's own default, and containerboot's.
+/// The usual paths of tailscaled's socket: tailscaled's own default, and containerboot's.
 pub const SOCKETS: [&str; 2] = ["/var/run/tailscale/tailscaled.sock", "/tmp/tailscaled.sock"];
 
-/// Connects to the first of `sockets` that answers. Where none does, a socket that is there but fails says more than
-/// one that is missing.
+/// Connects to the first of `sockets` that accepts. Where none does, a socket that exists but fails is reported rather
+/// than one that is missing.
 pub async fn connect(sockets: &[PathBuf]) -> Result<UnixStream, Failure> {
-    let mut worst: Option<Failure> = None;
+    let mut reported: Option<Failure> = None;
     for socket in sockets {
         match UnixStream::connect(socket).await {
             Ok(stream) => return Ok(stream),
             Err(error) => {
                 let failure = failure(socket, &error);
-                worst = match worst {
+                reported = match reported {
                     Some(earlier) if failure.reason == Reason::NodeSocketMissing => Some(merged(earlier, &failure)),
                     _ => Some(failure),
                 };
             }
         }
     }
-    Err(worst.unwrap_or_else(|| Failure::new(Reason::NodeSocketMissing, "no socket is configured")))
+    Err(reported.unwrap_or_else(|| Failure::new(Reason::NodeSocketMissing, "no socket is configured")))
 }
 
 fn merged(earlier: Failure, later: &Failure) -> Failure {
@@ -42,10 +42,10 @@ fn failure(socket: &Path, error: &std::io::Error) -> Failure {
     } else if kind == ErrorKind::PermissionDenied {
         Reason::NodeSocketForbidden
     } else if kind == ErrorKind::WouldBlock {
-        // The daemon's queue of connections that it has not accepted is full.
+        // The listen backlog is full.
         Reason::NodeLocalapiTimeout
     } else {
-        // Among the rest: a part of the path that is no folder, and a path longer than the kernel takes.
+        // Also a path with a file for a folder, and one that is too long for the kernel.
         Reason::NodeSocketMissing
     };
     Failure::new(reason, format_args!("{}: {error}", socket.display()))

@@ -1,7 +1,7 @@
-//! What a dial comes to, on the wire and as telltail reads it.
+//! Dials, on the wire and as telltail reads them.
 
-use super::raw::{self, Answer, Connection};
-use super::{CLOSED, SERVED, SERVICE, SOON, State, World, addresses, client, since};
+use super::raw::{self, RawConnection, RawResponse};
+use super::{CLOSED, SERVED, SERVICE, SOON, State, Testbed, addresses, client, since};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 use telltail::reason::Reason;
@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout};
 
 /// How a dial ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum DialOutcome {
     /// 101.
     Connected,
     /// 502: nothing listens.
@@ -19,120 +19,126 @@ pub enum Outcome {
     Unreachable,
     /// 200, Dial-Self.
     DialSelf,
-    /// No answer, for as long as one waits.
+    /// No response.
     Silent,
 }
 
 const PING: &[u8] = b"*1\r\n$4\r\nPING\r\n";
 const PONG: &[u8] = b"+PONG\r\n";
 
-/// What a dial to the peer's service comes to in a state: the heart of the contract.
-pub fn to_peer(world: &impl World, state: State) -> Outcome {
-    let stranger = stranger(world);
+/// The outcome of a dial to the peer's service in each state.
+pub fn to_peer(testbed: &impl Testbed, state: State) -> DialOutcome {
+    let unknown_address = unknown_address(testbed);
     match state {
         State::Healthy
         | State::ServiceOffered
         | State::PeerOffline
         | State::UdpBlocked
         | State::LargeLost
-        | State::NoDerp => Outcome::Connected,
-        State::PeerSilent | State::PeerFrozen => Outcome::Silent,
-        State::PeerGone | State::WithoutControl | State::LoggedOut => stranger,
+        | State::NoDerp => DialOutcome::Connected,
+        State::PeerSilent | State::PeerFrozen => DialOutcome::Silent,
+        State::PeerGone | State::WithoutControl | State::LoggedOut => unknown_address,
         // The node's own stack still knows the address and waits; the kernel's routes are gone.
         State::PeerExpired | State::OwnKeyExpired | State::Stopped => {
-            if world.tun() {
-                stranger
+            if testbed.tun() {
+                unknown_address
             } else {
-                Outcome::Silent
+                DialOutcome::Silent
             }
         }
     }
 }
 
-/// An address that is nobody's in the tailnet. Before 1.98 tailscaled dialled it from its own network, where nobody
-/// answers at such an address.
-fn stranger(world: &impl World) -> Outcome {
-    if since(world, 98) { Outcome::DialSelf } else { Outcome::Silent }
+/// An address of no node. Before 1.98 tailscaled dials it from its own network, where it does not exist.
+fn unknown_address(testbed: &impl Testbed) -> DialOutcome {
+    if since(testbed, 98) { DialOutcome::DialSelf } else { DialOutcome::Silent }
 }
 
-/// Waits until the tailnet has become what was asked for: maps and routes take a moment.
-pub async fn settled(world: &impl World, state: State) {
-    let want = to_peer(world, state);
+/// Waits until netmap and routes have the wanted state.
+pub async fn settled(testbed: &impl Testbed, state: State) {
+    let want = to_peer(testbed, state);
     let begun = Instant::now();
     loop {
-        // Not long: a dial that began while there was no route may never end, though there is one by now.
-        let have = on_the_wire(world, &world.peer().to_string(), SERVED, 2 * world.silence()).await.0;
+        // A short timeout, because a dial that began without a route may never end.
+        let have = on_the_wire(testbed, &testbed.peer().to_string(), SERVED, 2 * testbed.silence()).await.0;
         if have == want {
             return;
         }
-        assert!(begun.elapsed() < SOON, "{state:?}: a dial to the peer still comes to {have:?}, not {want:?}");
-        tokio::time::sleep(world.silence() / 10).await;
+        assert!(begun.elapsed() < SOON, "{state:?}: the outcome of a dial to the peer is still {have:?}, not {want:?}");
+        tokio::time::sleep(testbed.silence() / 10).await;
     }
 }
 
-/// Who wants silence waits less.
-fn patience(world: &impl World, want: Outcome) -> Duration {
-    if want == Outcome::Silent { world.silence() } else { SOON }
+/// Silence is confirmed after less time than an answer.
+fn time_limit(testbed: &impl Testbed, want: DialOutcome) -> Duration {
+    if want == DialOutcome::Silent { testbed.silence() } else { SOON }
 }
 
-/// The outcome and the answer, if there was one.
-async fn on_the_wire(world: &impl World, host: &str, port: u16, patience: Duration) -> (Outcome, Option<Answer>) {
-    let Ok(answer) = timeout(patience, raw::ask(world, &raw::dial(host, &port.to_string()))).await else {
-        return (Outcome::Silent, None);
+/// The outcome and the response, if there is one.
+async fn on_the_wire(
+    testbed: &impl Testbed,
+    host: &str,
+    port: u16,
+    limit: Duration,
+) -> (DialOutcome, Option<RawResponse>) {
+    let Ok(answer) = timeout(limit, raw::ask(testbed, &raw::dial(host, &port.to_string()))).await else {
+        return (DialOutcome::Silent, None);
     };
     let outcome = match answer.status {
-        101 => Outcome::Connected,
-        200 if answer.header("Dial-Self") == Some("true") && answer.body.is_empty() => Outcome::DialSelf,
-        502 if answer.body.contains("refused") => Outcome::Refused,
-        502 if answer.body.contains("network is unreachable") => Outcome::Unreachable,
+        101 => DialOutcome::Connected,
+        200 if answer.header("Dial-Self") == Some("true") && answer.body.is_empty() => DialOutcome::DialSelf,
+        502 if answer.body.contains("refused") => DialOutcome::Refused,
+        502 if answer.body.contains("network is unreachable") => DialOutcome::Unreachable,
         _ => panic!("{host}:{port}: {answer:?}"),
     };
     (outcome, Some(answer))
 }
 
-/// The outcome as telltail's client tells it.
-async fn by_the_client(world: &impl World, to: SocketAddr, want: Outcome) -> Outcome {
-    match timeout(patience(world, want), client(world).dialer().dial(to))
+/// The outcome as telltail's client reports it.
+async fn by_the_client(testbed: &impl Testbed, to: SocketAddr, want: DialOutcome) -> DialOutcome {
+    match timeout(time_limit(testbed, want), client(testbed).dialer().dial(to))
         .await
         .map(|dialled| dialled.map_err(|failure| failure.reason))
     {
-        Err(_) => Outcome::Silent,
-        Ok(Ok(_)) => Outcome::Connected,
-        Ok(Err(Reason::ConnectRefused)) => Outcome::Refused,
-        Ok(Err(Reason::ConnectUnreachable)) => Outcome::Unreachable,
-        Ok(Err(Reason::ConnectNotRouted)) => Outcome::DialSelf,
+        Err(_) => DialOutcome::Silent,
+        Ok(Ok(_)) => DialOutcome::Connected,
+        Ok(Err(Reason::ConnectRefused)) => DialOutcome::Refused,
+        Ok(Err(Reason::ConnectUnreachable)) => DialOutcome::Unreachable,
+        Ok(Err(Reason::ConnectNotRouted)) => DialOutcome::DialSelf,
         Ok(Err(reason)) => panic!("{to}: {}", reason.slug()),
     }
 }
 
-/// Says what a dial must come to, both ways of asking, and what the answer must name.
-async fn comes_to(world: &impl World, to: impl Into<SocketAddr>, want: Outcome) {
+/// Checks the outcome of a dial on the wire and by the client.
+async fn expect(testbed: &impl Testbed, to: impl Into<SocketAddr>, want: DialOutcome) {
     let to = to.into();
     let host = to.ip().to_string();
-    let ((have, answer), read) =
-        tokio::join!(on_the_wire(world, &host, to.port(), patience(world, want)), by_the_client(world, to, want));
+    let ((have, answer), read) = tokio::join!(
+        on_the_wire(testbed, &host, to.port(), time_limit(testbed, want)),
+        by_the_client(testbed, to, want)
+    );
     assert_eq!((have, read), (want, want), "{to}, on the wire and by the client");
-    if have == Outcome::DialSelf {
+    if have == DialOutcome::DialSelf {
         assert_eq!(answer.unwrap().header("Dial-Addr"), Some(&*to.to_string()));
     }
-    // A dial that one has left is no burden to those after it.
-    assert!(raw::status(world).await.is_object());
+    // A dropped dial does not block later calls.
+    assert!(raw::status(testbed).await.is_object());
 }
 
 /// The peer's second address.
-async fn peer_v6(world: &impl World) -> IpAddr {
-    let status = raw::status(world).await;
+async fn peer_v6(testbed: &impl Testbed) -> IpAddr {
+    let status = raw::status(testbed).await;
     addresses(status["Peer"].as_object().unwrap().values().next().unwrap()).1
 }
 
-pub async fn carries_bytes_both_ways(world: &impl World) {
-    let v6 = peer_v6(world).await;
-    for to in [IpAddr::from(world.peer()), v6] {
-        comes_to(world, (to, SERVED), Outcome::Connected).await;
-        let mut connection = Connection::open(world.socket()).await;
+pub async fn carries_bytes_both_ways(testbed: &impl Testbed) {
+    let v6 = peer_v6(testbed).await;
+    for to in [IpAddr::from(testbed.peer()), v6] {
+        expect(testbed, (to, SERVED), DialOutcome::Connected).await;
+        let mut connection = RawConnection::open(testbed.socket()).await;
         connection.send(&format!("{}\r\n\r\n", raw::dial(&to.to_string(), &SERVED.to_string()))).await;
         assert_eq!(connection.answer().await.status, 101);
-        let mut stream = client(world).dialer().dial((to, SERVED).into()).await.unwrap();
+        let mut stream = client(testbed).dialer().dial((to, SERVED).into()).await.unwrap();
         for _ in 0..3 {
             connection.send(std::str::from_utf8(PING).unwrap()).await;
             assert_eq!(connection.exactly(PONG.len()).await, PONG);
@@ -144,28 +150,28 @@ pub async fn carries_bytes_both_ways(world: &impl World) {
     }
 }
 
-/// Who ends one direction ends both: Valkey itself would go on answering.
-pub async fn has_no_half_close(world: &impl World) {
-    let mut connection = Connection::open(world.socket()).await;
-    connection.send(&format!("{}\r\n\r\n", raw::dial(&world.peer().to_string(), &SERVED.to_string()))).await;
+/// Closing one direction closes both; Valkey itself would still answer.
+pub async fn has_no_half_close(testbed: &impl Testbed) {
+    let mut connection = RawConnection::open(testbed.socket()).await;
+    connection.send(&format!("{}\r\n\r\n", raw::dial(&testbed.peer().to_string(), &SERVED.to_string()))).await;
     assert_eq!(connection.answer().await.status, 101);
     connection.close_write_side().await;
     assert!(connection.ends().await);
 }
 
-pub async fn knows_names(world: &impl World) {
-    let full = format!("db.{}", world.suffix());
+pub async fn resolves_names(testbed: &impl Testbed) {
+    let full = format!("db.{}", testbed.suffix());
     for host in ["db", "DB", &full, &format!("{full}.")] {
-        assert_eq!(on_the_wire(world, host, SERVED, SOON).await.0, Outcome::Connected, "{host}");
+        assert_eq!(on_the_wire(testbed, host, SERVED, SOON).await.0, DialOutcome::Connected, "{host}");
     }
 }
 
-pub async fn says_how_it_was_refused(world: &impl World) {
-    for to in [IpAddr::from(world.peer()), peer_v6(world).await] {
+pub async fn reports_a_refusal(testbed: &impl Testbed) {
+    for to in [IpAddr::from(testbed.peer()), peer_v6(testbed).await] {
         let to = SocketAddr::from((to, CLOSED));
-        comes_to(world, to, Outcome::Refused).await;
-        let (_, answer) = on_the_wire(world, &to.ip().to_string(), CLOSED, SOON).await;
-        let text = if world.tun() {
+        expect(testbed, to, DialOutcome::Refused).await;
+        let (_, answer) = on_the_wire(testbed, &to.ip().to_string(), CLOSED, SOON).await;
+        let text = if testbed.tun() {
             format!("dial failure: dial tcp {to}: connect: connection refused\n")
         } else {
             format!("dial failure: connect tcp {to}: connection was refused\n")
@@ -174,128 +180,129 @@ pub async fn says_how_it_was_refused(world: &impl World) {
     }
 }
 
-/// Why addresses must come from the netmap: before 1.98 this "succeeds".
-pub async fn to_an_address_of_nobody(world: &impl World) {
-    let here = if since(world, 98) { Outcome::DialSelf } else { Outcome::Connected };
-    comes_to(world, world.foreign(), here).await;
+/// Addresses must come from the netmap, because before 1.98 this succeeds.
+pub async fn to_an_address_outside_the_tailnet(testbed: &impl Testbed) {
+    let here = if since(testbed, 98) { DialOutcome::DialSelf } else { DialOutcome::Connected };
+    expect(testbed, testbed.foreign(), here).await;
     // Port 1 of tailscaled's own loopback.
-    let loopback = if since(world, 98) { Outcome::DialSelf } else { Outcome::Refused };
-    comes_to(world, (Ipv4Addr::LOCALHOST, 1), loopback).await;
+    let loopback = if since(testbed, 98) { DialOutcome::DialSelf } else { DialOutcome::Refused };
+    expect(testbed, (Ipv4Addr::LOCALHOST, 1), loopback).await;
 }
 
-pub async fn to_a_tailnet_address_of_nobody(world: &impl World) {
-    comes_to(world, (Ipv4Addr::new(100, 64, 0, 99), SERVED), stranger(world)).await;
-    // All of the tailnet's IPv6 is one route, which a userspace tailscaled leaves to a kernel that has none.
+pub async fn to_an_unused_tailnet_address(testbed: &impl Testbed) {
+    expect(testbed, (Ipv4Addr::new(100, 64, 0, 99), SERVED), unknown_address(testbed)).await;
+    // The tailnet's IPv6 is one route, which a userspace tailscaled leaves to the kernel, which has none.
     let made_up: IpAddr = "fd7a:115c:a1e0::99".parse().unwrap();
-    let want = if world.tun() { Outcome::Silent } else { Outcome::Unreachable };
-    comes_to(world, (made_up, SERVED), want).await;
+    let want = if testbed.tun() { DialOutcome::Silent } else { DialOutcome::Unreachable };
+    expect(testbed, (made_up, SERVED), want).await;
 }
 
-pub async fn to_the_own_node(world: &impl World) {
-    let (v4, v6) = addresses(&raw::status(world).await["Self"]);
-    let (want_v4, want_v6) = match (world.tun(), since(world, 98)) {
-        (true, true) => (Outcome::DialSelf, Outcome::Refused),
-        (true, false) | (false, true) => (Outcome::Refused, Outcome::Refused),
-        (false, false) => (Outcome::Silent, Outcome::Silent),
+pub async fn to_the_own_node(testbed: &impl Testbed) {
+    let (v4, v6) = addresses(&raw::status(testbed).await["Self"]);
+    let (want_v4, want_v6) = match (testbed.tun(), since(testbed, 98)) {
+        (true, true) => (DialOutcome::DialSelf, DialOutcome::Refused),
+        (true, false) | (false, true) => (DialOutcome::Refused, DialOutcome::Refused),
+        (false, false) => (DialOutcome::Silent, DialOutcome::Silent),
     };
-    comes_to(world, (v4, CLOSED), want_v4).await;
-    comes_to(world, (v6, CLOSED), want_v6).await;
+    expect(testbed, (v4, CLOSED), want_v4).await;
+    expect(testbed, (v6, CLOSED), want_v6).await;
 }
 
-/// The own node while its engine is at rest: only the way over loopback needs no engine.
-pub async fn to_the_own_node_at_rest(world: &impl World) {
-    let (v4, _) = addresses(&raw::status(world).await["Self"]);
-    let want = match (world.tun(), since(world, 98)) {
-        (true, true) => Outcome::DialSelf,
-        (false, true) => Outcome::Refused,
-        (_, false) => Outcome::Silent,
+/// Only the path over loopback works without the engine.
+pub async fn to_the_own_node_while_stopped(testbed: &impl Testbed) {
+    let (v4, _) = addresses(&raw::status(testbed).await["Self"]);
+    let want = match (testbed.tun(), since(testbed, 98)) {
+        (true, true) => DialOutcome::DialSelf,
+        (false, true) => DialOutcome::Refused,
+        (_, false) => DialOutcome::Silent,
     };
-    comes_to(world, (v4, CLOSED), want).await;
+    expect(testbed, (v4, CLOSED), want).await;
 }
 
-pub async fn to_magic_dns(world: &impl World) {
+pub async fn to_magic_dns(testbed: &impl Testbed) {
     let magic = Ipv4Addr::new(100, 100, 100, 100);
-    let (dns, other) = match (world.tun(), since(world, 98)) {
-        (false, _) => (Outcome::Silent, Outcome::Silent),
-        (true, true) => (Outcome::Connected, Outcome::Refused),
-        (true, false) => (Outcome::Connected, Outcome::Silent),
+    let (dns, other) = match (testbed.tun(), since(testbed, 98)) {
+        (false, _) => (DialOutcome::Silent, DialOutcome::Silent),
+        (true, true) => (DialOutcome::Connected, DialOutcome::Refused),
+        (true, false) => (DialOutcome::Connected, DialOutcome::Silent),
     };
-    comes_to(world, (magic, 53), dns).await;
-    comes_to(world, (magic, 54), other).await;
+    expect(testbed, (magic, 53), dns).await;
+    expect(testbed, (magic, 54), other).await;
 }
 
-/// It goes to the resolver of tailscaled's container, never only to the tailnet: one reason to dial addresses alone.
-pub async fn of_an_unknown_name(world: &impl World) {
-    let step = if since(world, 98) { "resolve" } else { "dial" };
-    for host in ["nosuch", &format!("nosuch.{}", world.suffix()), "nosuch.example.com"] {
-        let answer = raw::ask(world, &raw::dial(host, "1")).await;
+/// Names outside the tailnet go to the resolver of tailscaled's container, so telltail only dials addresses.
+pub async fn of_an_unknown_name(testbed: &impl Testbed) {
+    let step = if since(testbed, 98) { "resolve" } else { "dial" };
+    for host in ["nosuch", &format!("nosuch.{}", testbed.suffix()), "nosuch.example.com"] {
+        let answer = raw::ask(testbed, &raw::dial(host, "1")).await;
         assert_eq!(answer.status, 502, "{host}");
         assert!(answer.body.starts_with(&format!("{step} failure: lookup ")), "{}", answer.body);
     }
 }
 
-pub async fn of_a_port_that_is_none(world: &impl World) {
-    let step = if since(world, 98) { "resolve" } else { "dial" };
+pub async fn of_an_invalid_port(testbed: &impl Testbed) {
+    let step = if since(testbed, 98) { "resolve" } else { "dial" };
     for port in ["zzz", "99999"] {
-        let answer = raw::ask(world, &raw::dial("db", port)).await;
+        let answer = raw::ask(testbed, &raw::dial("db", port)).await;
         let text = format!("{step} failure: invalid port in address \"db:{port}\"\n");
         assert_eq!((answer.status, answer.body), (502, text));
     }
-    assert_eq!(raw::ask(world, &raw::dial("db", "")).await.status, 400, "an empty header is none");
+    assert_eq!(raw::ask(testbed, &raw::dial("db", "")).await.status, 400, "an empty header is ignored");
 }
 
-/// Nobody serves there, so the host drops what comes; but to the host it goes.
-pub async fn goes_to_the_host_of_a_service(world: &impl World) {
-    comes_to(world, (SERVICE, SERVED), Outcome::Silent).await;
+/// The host drops the packets, because it serves nothing there.
+pub async fn goes_to_the_host_of_a_service(testbed: &impl Testbed) {
+    expect(testbed, (SERVICE, SERVED), DialOutcome::Silent).await;
 }
 
-pub async fn to_the_peer_offline(world: &impl World) {
-    at_rest(world, State::PeerOffline).await;
+pub async fn to_the_peer_offline(testbed: &impl Testbed) {
+    to_the_peer(testbed, State::PeerOffline).await;
 }
 
-pub async fn to_the_peer_silent(world: &impl World) {
-    at_rest(world, State::PeerSilent).await;
-    comes_to(world, (world.peer(), CLOSED), Outcome::Silent).await;
+pub async fn to_the_peer_silent(testbed: &impl Testbed) {
+    to_the_peer(testbed, State::PeerSilent).await;
+    expect(testbed, (testbed.peer(), CLOSED), DialOutcome::Silent).await;
 }
 
-pub async fn to_the_peer_gone(world: &impl World) {
-    at_rest(world, State::PeerGone).await;
+pub async fn to_the_peer_gone(testbed: &impl Testbed) {
+    to_the_peer(testbed, State::PeerGone).await;
 }
 
-pub async fn to_the_peer_expired(world: &impl World) {
-    at_rest(world, State::PeerExpired).await;
-    let v6 = if !world.tun() { Outcome::Silent } else { stranger_v6(world) };
-    comes_to(world, (peer_v6(world).await, SERVED), v6).await;
+pub async fn to_the_peer_expired(testbed: &impl Testbed) {
+    to_the_peer(testbed, State::PeerExpired).await;
+    let v6 = if !testbed.tun() { DialOutcome::Silent } else { unknown_address_v6(testbed) };
+    expect(testbed, (peer_v6(testbed).await, SERVED), v6).await;
 }
 
-pub async fn with_own_key_expired(world: &impl World) {
-    at_rest(world, State::OwnKeyExpired).await;
-    let v6 = if !world.tun() { Outcome::Silent } else { stranger_v6(world) };
-    comes_to(world, (peer_v6(world).await, SERVED), v6).await;
+pub async fn with_own_key_expired(testbed: &impl Testbed) {
+    to_the_peer(testbed, State::OwnKeyExpired).await;
+    let v6 = if !testbed.tun() { DialOutcome::Silent } else { unknown_address_v6(testbed) };
+    expect(testbed, (peer_v6(testbed).await, SERVED), v6).await;
 }
 
-pub async fn while_stopped(world: &impl World) {
-    at_rest(world, State::Stopped).await;
-    let v6 = if !world.tun() { Outcome::Silent } else { stranger_v6(world) };
-    comes_to(world, (peer_v6(world).await, SERVED), v6).await;
-    let here = if since(world, 98) { Outcome::DialSelf } else { Outcome::Connected };
-    comes_to(world, world.foreign(), here).await;
+pub async fn while_stopped(testbed: &impl Testbed) {
+    to_the_peer(testbed, State::Stopped).await;
+    let v6 = if !testbed.tun() { DialOutcome::Silent } else { unknown_address_v6(testbed) };
+    expect(testbed, (peer_v6(testbed).await, SERVED), v6).await;
+    let here = if since(testbed, 98) { DialOutcome::DialSelf } else { DialOutcome::Connected };
+    expect(testbed, testbed.foreign(), here).await;
 }
 
-/// With no valid peer left, the tailnet's IPv6 is no route any more. No network here has another IPv6.
-fn stranger_v6(world: &impl World) -> Outcome {
-    if since(world, 98) { Outcome::DialSelf } else { Outcome::Unreachable }
+/// Without a valid peer the tailnet's IPv6 route is gone, and the testbeds have no other.
+fn unknown_address_v6(testbed: &impl Testbed) -> DialOutcome {
+    if since(testbed, 98) { DialOutcome::DialSelf } else { DialOutcome::Unreachable }
 }
 
-pub async fn without_control(world: &impl World) {
-    at_rest(world, State::WithoutControl).await;
+pub async fn without_control(testbed: &impl Testbed) {
+    to_the_peer(testbed, State::WithoutControl).await;
 }
 
-pub async fn logged_out(world: &impl World) {
-    at_rest(world, State::LoggedOut).await;
-    comes_to(world, world.foreign(), if since(world, 98) { Outcome::DialSelf } else { Outcome::Connected }).await;
+pub async fn logged_out(testbed: &impl Testbed) {
+    to_the_peer(testbed, State::LoggedOut).await;
+    expect(testbed, testbed.foreign(), if since(testbed, 98) { DialOutcome::DialSelf } else { DialOutcome::Connected })
+        .await;
 }
 
-async fn at_rest(world: &impl World, state: State) {
-    comes_to(world, (world.peer(), SERVED), to_peer(world, state)).await;
+async fn to_the_peer(testbed: &impl Testbed, state: State) {
+    expect(testbed, (testbed.peer(), SERVED), to_peer(testbed, state)).await;
 }

@@ -1,8 +1,8 @@
-//! What telltail takes for granted about tailscaled's LocalAPI, said once and held against every tailscaled there is:
-//! the simulated one (`tests/contract.rs`) and real ones (`tests/tailnet/tests/contract.rs`).
+//! What telltail assumes about tailscaled's LocalAPI. The same contract is tested against the simulated tailscaled
+//! (`tests/contract.rs`) and real ones (`tests/tailnet/tests/contract.rs`).
 //!
-//! A statement is an async function that panics when it does not hold. Those of one [`State`] are told in a row while the
-//! [`World`] is in that state; all of them are told even if one fails, so that one run shows every difference.
+//! A statement is an async function that panics if it does not hold. The statements of a [`State`] run while the
+//! [`Testbed`] is in that state. All of them run even if one fails, so that one run shows every difference.
 
 mod bus;
 mod child;
@@ -11,30 +11,30 @@ mod ping;
 mod prefs;
 mod raw;
 mod rules;
+mod statements;
 mod status;
-mod tell;
 mod user;
 
-pub use user::speak_as_another_user;
+pub use user::call_as_another_user;
 
-use bus::News;
+use bus::OpenBuses;
+use statements::{check_state, holds};
 use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use tell::{holds, tell_in};
 use telltail::tailscale::LocalApi;
 
-/// The port of the peer where a Valkey answers `PING`; at the one above nothing listens.
+/// The peer's port with a Valkey. Nothing listens on the next port.
 pub const SERVED: u16 = 6379;
 const CLOSED: u16 = SERVED + 1;
 
-/// Far longer than any answer takes that comes at all.
+/// Far longer than any response takes.
 const SOON: Duration = Duration::from_secs(20);
 
-/// A tailscaled of a node `worker`, in a tailnet with one peer `db`.
-pub trait World {
+/// The tailscaled of a node `worker`, in a tailnet with one peer `db`.
+pub trait Testbed {
     /// Its socket.
     fn socket(&self) -> &Path;
 
@@ -53,14 +53,13 @@ pub trait World {
     /// An address outside the tailnet where a server listens.
     fn foreign(&self) -> SocketAddr;
 
-    /// How long a call must have been silent to count as one that waits for ever: much longer than any answer takes that
-    /// comes at all.
+    /// How long a call must be silent to count as waiting for ever: much longer than any response takes.
     fn silence(&self) -> Duration;
 
-    /// Must tailscaled be started anew for [`State::WithoutControl`]?
+    /// Must tailscaled be restarted for [`State::WithoutControl`]?
     fn restarts(&self) -> bool;
 
-    /// Why this world cannot get into a state, where it cannot.
+    /// Why this testbed cannot get into a state; none if it can.
     fn cannot(&self, state: State) -> Option<&'static str>;
 
     /// Gets from [`State::Healthy`] into another state.
@@ -70,23 +69,23 @@ pub trait World {
     async fn heal(&self, state: State);
 }
 
-/// What a tailnet can be in.
+/// The states of the tailnet and its node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     /// Everything works: the peer is up, and a Valkey listens there.
     Healthy,
-    /// The peer is the host of a Tailscale Service `svc:pg` at [`SERVICE`], but serves nothing there: the real tailnet has
-    /// no tags, and only tagged nodes may serve.
+    /// The peer hosts a Tailscale Service `svc:pg` at [`SERVICE`], but does not serve it: only tagged nodes may, and the real
+    /// tailnet has no tags.
     ServiceOffered,
-    /// Control calls the peer offline, although it is not.
+    /// Control reports the peer as offline, although it is not.
     PeerOffline,
-    /// The peer lets nothing in.
+    /// The peer's policy drops everything.
     PeerSilent,
-    /// The peer's machine stands still.
+    /// The peer's processes are frozen.
     PeerFrozen,
-    /// No UDP gets through between the two, so that they speak over DERP.
+    /// UDP between the nodes is blocked, so that they use DERP.
     UdpBlocked,
-    /// UDP of more than 1,000 bytes to the peer gets lost.
+    /// UDP of more than 1,000 bytes to the peer is lost.
     LargeLost,
     /// No DERP server answers.
     NoDerp,
@@ -98,7 +97,7 @@ pub enum State {
     OwnKeyExpired,
     /// `tailscale down`.
     Stopped,
-    /// Started with state on disk, while control cannot be reached.
+    /// Started with a state on disk, while control is unreachable.
     WithoutControl,
     /// `tailscale logout`.
     LoggedOut,
@@ -107,8 +106,8 @@ pub enum State {
 /// The address of the Tailscale Service.
 pub const SERVICE: Ipv4Addr = Ipv4Addr::new(100, 100, 1, 1);
 
-/// Tells every statement. Panics at the end if one did not hold.
-pub async fn hold(world: &impl World) {
+/// Checks every statement. Panics at the end if one does not hold.
+pub async fn check(testbed: &impl Testbed) {
     let states = [
         State::Healthy,
         State::ServiceOffered,
@@ -127,41 +126,41 @@ pub async fn hold(world: &impl World) {
     ];
     let mut broken = Vec::new();
     for state in states {
-        if let Some(reason) = world.cannot(state) {
-            say(world, format_args!("{state:?} NOT TOLD: {reason}"));
+        if let Some(reason) = testbed.cannot(state) {
+            print(testbed, format_args!("{state:?} NOT TESTED: {reason}"));
             continue;
         }
-        let news = News::open(world).await;
-        world.make(state).await;
-        broken.extend(settled(world, state, state).await);
-        if !holds(news.tell_of(world, state)).await {
-            broken.push(format!("{state:?}: bus::tells_of_it"));
+        let buses = OpenBuses::open(testbed).await;
+        testbed.make(state).await;
+        broken.extend(settled(testbed, state, state).await);
+        if !holds(buses.report_start(testbed, state)).await {
+            broken.push(format!("{state:?}: bus::reports_its_start"));
         }
-        broken.extend(tell_in(world, state).await);
+        broken.extend(check_state(testbed, state).await);
         if state != State::LoggedOut {
-            let news = News::open(world).await;
-            world.heal(state).await;
-            broken.extend(settled(world, state, State::Healthy).await);
-            if !holds(news.tell_of_the_end(world, state)).await {
-                broken.push(format!("{state:?}: bus::tells_of_its_end"));
+            let buses = OpenBuses::open(testbed).await;
+            testbed.heal(state).await;
+            broken.extend(settled(testbed, state, State::Healthy).await);
+            if !holds(buses.report_end(testbed, state)).await {
+                broken.push(format!("{state:?}: bus::reports_its_end"));
             }
         }
     }
-    assert!(broken.is_empty(), "{}: these do not hold: {broken:#?}", name(world));
+    assert!(broken.is_empty(), "{}: these do not hold: {broken:#?}", name(testbed));
 }
 
-/// Waits until dials are as they must be in `want`; names what is broken where they do not get so.
-async fn settled(world: &impl World, state: State, want: State) -> Option<String> {
-    (!holds(dial::settled(world, want)).await).then(|| format!("{state:?}: dial::to_peer as in {want:?}"))
+/// Waits until dials have the outcome of `want`; an error message if they do not.
+async fn settled(testbed: &impl Testbed, state: State, want: State) -> Option<String> {
+    (!holds(dial::settled(testbed, want)).await).then(|| format!("{state:?}: dial::to_peer as in {want:?}"))
 }
 
-/// Says something that must be seen although the test passes: past the test harness, which keeps what `println` says.
-fn say(world: &impl World, what: std::fmt::Arguments<'_>) {
-    let _ = writeln!(std::io::stderr(), "contract, {}: {what}", name(world));
+/// Prints to stderr also when the test passes: the test harness captures `println!`.
+fn print(testbed: &impl Testbed, message: std::fmt::Arguments<'_>) {
+    let _ = writeln!(std::io::stderr(), "contract, {}: {message}", name(testbed));
 }
 
-fn name(world: &impl World) -> String {
-    format!("tailscaled {} in {} mode", world.version(), if world.tun() { "TUN" } else { "userspace" })
+fn name(testbed: &impl Testbed) -> String {
+    format!("tailscaled {} in {} mode", testbed.version(), if testbed.tun() { "TUN" } else { "userspace" })
 }
 
 /// The address in 100.64.0.0/10 and the one in fd7a:115c:a1e0::/48 of a node in `status`.
@@ -171,13 +170,13 @@ fn addresses(node: &serde_json::Value) -> (IpAddr, IpAddr) {
 }
 
 /// telltail's own client.
-fn client(world: &impl World) -> LocalApi {
-    LocalApi::new(Some(world.socket().to_owned()), Arc::new(|_, _| {}))
+fn client(testbed: &impl Testbed) -> LocalApi {
+    LocalApi::new(Some(testbed.socket().to_owned()), Arc::new(|_, _| {}))
 }
 
-/// Is the world's release `1.minor` or later?
-fn since(world: &impl World, minor: u32) -> bool {
-    is_since(world.version(), minor)
+/// Is the testbed's release `1.minor` or later?
+fn since(testbed: &impl Testbed, minor: u32) -> bool {
+    is_since(testbed.version(), minor)
 }
 
 /// Is a release `1.minor` or later?

@@ -1,6 +1,6 @@
-//! LocalAPI byte by byte, for what telltail's client cannot say.
+//! LocalAPI byte by byte, for requests that telltail's client cannot send.
 
-use super::{SOON, World};
+use super::{SOON, Testbed};
 use serde_json::Value;
 use std::path::Path;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -8,21 +8,21 @@ use tokio::net::UnixStream;
 use tokio::time::timeout;
 
 /// A connection to the socket.
-pub struct Connection {
+pub struct RawConnection {
     stream: UnixStream,
     unread: Vec<u8>,
 }
 
-/// An answer.
+/// A response.
 #[derive(Clone, Debug)]
-pub struct Answer {
+pub struct RawResponse {
     pub version: String,
     pub status: u16,
     headers: Vec<(String, String)>,
     pub body: String,
 }
 
-impl Connection {
+impl RawConnection {
     pub async fn open(socket: &Path) -> Self {
         let stream = UnixStream::connect(socket).await;
         let stream = stream.unwrap_or_else(|error| panic!("{}: {error}", socket.display()));
@@ -34,23 +34,23 @@ impl Connection {
     }
 
     /// Sends a request with the right Host and reads its answer.
-    pub async fn get(&mut self, path: &str) -> Answer {
+    pub async fn get(&mut self, path: &str) -> RawResponse {
         self.send(&format!("GET {path} HTTP/1.1\r\nHost: local-tailscaled.sock\r\n\r\n")).await;
         self.answer().await
     }
 
-    pub async fn answer(&mut self) -> Answer {
+    pub async fn answer(&mut self) -> RawResponse {
         timeout(2 * SOON, self.read_answer()).await.expect("an answer comes soon")
     }
 
-    async fn read_answer(&mut self) -> Answer {
+    async fn read_answer(&mut self) -> RawResponse {
         let mut answer = self.head().await;
         answer.body = String::from_utf8(self.read_body(&answer).await).unwrap();
         answer
     }
 
-    /// An answer whose body has not been read.
-    pub async fn head(&mut self) -> Answer {
+    /// A response whose body has not been read.
+    pub async fn head(&mut self) -> RawResponse {
         let end = loop {
             if let Some(end) = self.unread.windows(4).position(|bytes| bytes == b"\r\n\r\n") {
                 break end;
@@ -64,10 +64,10 @@ impl Connection {
         let status = words.next().unwrap().parse().unwrap_or_else(|_| panic!("not HTTP: {head:?}"));
         let headers = lines.map(|line| line.split_once(": ").unwrap_or_else(|| panic!("no header: {line:?}")));
         let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-        Answer { version, status, headers, body: String::new() }
+        RawResponse { version, status, headers, body: String::new() }
     }
 
-    async fn read_body(&mut self, answer: &Answer) -> Vec<u8> {
+    async fn read_body(&mut self, answer: &RawResponse) -> Vec<u8> {
         if answer.status == 101 {
             return Vec::new();
         }
@@ -117,12 +117,12 @@ impl Connection {
         self.take(length)
     }
 
-    /// Has the other side closed, before it said anything more?
+    /// Does the other side close without sending more?
     pub async fn ends(&mut self) -> bool {
         timeout(SOON, self.read()).await.is_ok_and(|more| !more)
     }
 
-    /// Says that nothing more will be sent.
+    /// Shuts down the write side.
     pub async fn close_write_side(&mut self) {
         self.stream.shutdown().await.unwrap();
     }
@@ -131,13 +131,13 @@ impl Connection {
         self.unread.drain(..length).collect()
     }
 
-    /// Reads something; false at the end.
+    /// Reads some bytes; false at the end.
     async fn read(&mut self) -> bool {
         self.stream.read_buf(&mut self.unread).await.is_ok_and(|length| length > 0)
     }
 }
 
-impl Answer {
+impl RawResponse {
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(have, _)| have.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
@@ -149,18 +149,18 @@ impl Answer {
 }
 
 /// Sends a head, `\r\n` between its lines and at its end, on a connection of its own and reads the answer.
-pub async fn ask(world: &impl World, head: &str) -> Answer {
-    let mut connection = Connection::open(world.socket()).await;
+pub async fn ask(testbed: &impl Testbed, head: &str) -> RawResponse {
+    let mut connection = RawConnection::open(testbed.socket()).await;
     connection.send(&format!("{head}\r\n\r\n")).await;
     connection.answer().await
 }
 
 /// The status as JSON.
-pub async fn status(world: &impl World) -> Value {
-    Connection::open(world.socket()).await.get("/localapi/v0/status").await.json()
+pub async fn status(testbed: &impl Testbed) -> Value {
+    RawConnection::open(testbed.socket()).await.get("/localapi/v0/status").await.json()
 }
 
-/// The head of a right dial.
+/// The head of a valid dial.
 pub fn dial(host: &str, port: &str) -> String {
     format!(
         "POST /localapi/v0/dial HTTP/1.1\r\nHost: local-tailscaled.sock\r\nConnection: upgrade\r\nUpgrade: ts-dial\r\n\

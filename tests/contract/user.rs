@@ -1,12 +1,13 @@
-//! What a user who is not root may do.
+//! The permissions of a user other than root.
 
+use super::bus::MASK_WITH_PEERS;
 use super::child::{self, USER, uid};
-use super::{SERVED, SOON, World, client, is_since, say};
+use super::{SERVED, SOON, Testbed, client, is_since, print};
 use std::ffi::OsStr;
 use std::net::IpAddr;
 use std::sync::Arc;
 use telltail::reason::Reason;
-use telltail::tailscale::{LocalApi, MASK, MASK_WITH_PEERS, PingKind, Reply};
+use telltail::tailscale::{LocalApi, MASK, PingKind, PingReply};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
@@ -14,25 +15,24 @@ use tokio::time::timeout;
 const SOCKET: &str = "TELLTAIL_CONTRACT_SOCKET";
 const PEER: &str = "TELLTAIL_CONTRACT_PEER";
 
-/// The name of the test that calls [`speak_as_another_user`], in every program that holds the contract.
+/// The name of the test that calls [`call_as_another_user`], in every program that holds the contract.
 const TEST: &str = "another_user";
 
-pub async fn may_do_all_that_telltail_does(world: &impl World) {
+pub async fn other_than_root_may_make_every_call(testbed: &impl Testbed) {
     if uid() != 0 {
-        say(
-            world,
-            format_args!("the permissions of uid {USER} NOT TOLD: only root can start a program as another user"),
+        print(
+            testbed,
+            format_args!("the permissions of uid {USER} NOT TESTED: only root can start a program as another user"),
         );
         return;
     }
-    let peer = world.peer().to_string();
-    child::run(&child::as_user(), TEST, &[(SOCKET, world.socket().as_os_str()), (PEER, OsStr::new(&peer))]).await;
-    // Root may as well, needless to say.
-    assert!(client(world).status(false, &|_| false).await.is_ok());
+    let peer = testbed.peer().to_string();
+    child::run(&child::as_user(), TEST, &[(SOCKET, testbed.socket().as_os_str()), (PEER, OsStr::new(&peer))]).await;
+    assert!(client(testbed).status(false, &|_| false).await.is_ok());
 }
 
-/// What the child does: everything that telltail ever does.
-pub async fn speak_as_another_user() {
+/// The child's part: every call that telltail makes.
+pub async fn call_as_another_user() {
     assert_eq!(uid().to_string(), USER, "started by the contract, not by hand");
     let socket = std::env::var_os(SOCKET).unwrap().into();
     let mut client = LocalApi::new(Some(socket), Arc::new(|_, _| {}));
@@ -46,14 +46,14 @@ pub async fn speak_as_another_user() {
     assert_eq!(&pong, b"+PONG\r\n");
     for kind in [PingKind::Disco { size: 0 }, PingKind::Tsmp] {
         let reply = timeout(SOON, client.dialer().ping(peer, &[peer], kind)).await.unwrap().unwrap();
-        assert!(matches!(reply, Reply::Pong(_)), "{reply:?}");
+        assert!(matches!(reply, PingReply::Pong(_)), "{reply:?}");
     }
     assert!(client.prefs().await.is_ok());
     for mask in [MASK, MASK_WITH_PEERS] {
         let mut bus = client.dialer().watch(mask).await.unwrap();
         assert!(timeout(SOON, bus.next()).await.unwrap().unwrap().unwrap().wake);
     }
-    // Without NoPrivateKeys (16), old releases take the reader for somebody who wants to see private keys.
+    // Without NoPrivateKeys (16), old releases assume that the reader wants private keys.
     let refused = client.dialer().watch(130).await.err().map(|failure| failure.reason);
     assert_eq!(refused, (!is_since(&status.version, 92)).then_some(Reason::NodeSocketForbidden));
 }

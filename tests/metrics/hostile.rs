@@ -13,7 +13,7 @@ use telltail::probe::ProbeResult;
 use telltail::probe::Timings;
 use telltail::reason::{Failure, Reason};
 use telltail::state::Snapshot;
-use telltail::tailscale::{Answer, Call, Severity, Warning};
+use telltail::tailscale::{Call, CallResult, Severity, Warning};
 
 /// Any text, half of the time with what means something to the format.
 fn text() -> impl Strategy<Value = String> {
@@ -118,7 +118,7 @@ fn reload(pod: &mut SamplePod, config: &Config, snapshot: Snapshot) {
         target.aborted();
         target.transition(TrackState::Down);
     }
-    pod.metrics.localapi(Call::Dial, Answer::None);
+    pod.metrics.localapi(Call::Dial, CallResult::NoAnswer);
     pod.metrics.render(&snapshot);
     pod.snapshot = snapshot;
 }

@@ -12,6 +12,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use telltail::config::{Depth, Host, Kind, Mode, Target, Via};
+use telltail::health::Thresholds;
 use telltail::node::{Node, NodeState};
 use telltail::reason::{AppliesTo, Failure, Reason};
 use telltail::state::GateRelease;

@@ -13,7 +13,7 @@ use telltail::probe::path_probe::{PathProbe, RoundTripSample};
 use telltail::probe::{Detail, ProbeResult, Timings};
 use telltail::reason::{Failure, Reason};
 use telltail::state::{Change, NodeReading, PathObservation, Snapshot, State, TurnRecord};
-use telltail::tailscale::{Answer, Call, Severity, Warning};
+use telltail::tailscale::{Call, CallResult, Severity, Warning};
 use tokio::time::Instant;
 
 /// A release of a made-up version, so that the golden file outlives releases.
@@ -154,11 +154,11 @@ pub fn everything() -> SamplePod {
                 }
             }
         }
-        pod.metrics.localapi(Call::Status, Answer::Ok);
-        pod.metrics.localapi(Call::Dial, Answer::Ok);
+        pod.metrics.localapi(Call::Status, CallResult::Ok);
+        pod.metrics.localapi(Call::Dial, CallResult::Ok);
     }
     pod.targets[0].aborted();
-    pod.metrics.localapi(Call::Dial, Answer::None);
+    pod.metrics.localapi(Call::Dial, CallResult::NoAnswer);
     // What the kubelet, Prometheus and a person ask for.
     for (route, code) in REQUESTS {
         pod.metrics.http(route, code);

@@ -11,7 +11,7 @@ use crate::node::Node;
 use crate::path::Sample;
 use crate::reason::escape;
 use crate::report::OLDEST_TESTED;
-use crate::tailscale::{Prefs, Route, Status, Warning, is_at_least};
+use crate::tailscale::{IpPrefix, Prefs, Status, Warning, is_at_least};
 use std::fmt::Display;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::SystemTime;
@@ -28,7 +28,7 @@ pub(super) struct Context<'a> {
 /// The newest tailscaled that the tests run with (docs/compatibility.md): a later minor release is untested.
 const NEWEST_TESTED: (u32, u32) = (1, 102);
 /// Where Tailscale's IPv4 addresses are from.
-const TAILNET: Route = Route { address: IpAddr::V4(Ipv4Addr::new(100, 64, 0, 0)), bits: 10 };
+const TAILNET: IpPrefix = IpPrefix { address: IpAddr::V4(Ipv4Addr::new(100, 64, 0, 0)), bits: 10 };
 
 /// Warnings that say again what the backend state says.
 const RESTATED: [&str; 2] = ["wantrunning-false", "login-state"];
@@ -144,7 +144,7 @@ fn of_node(node: &Node, known: &Context<'_>) -> Vec<Advisory> {
 /// A route that is accepted and covers tailnet addresses that are not its router's own or a service's.
 fn route(known: &Context<'_>) -> Option<Advisory> {
     let status = known.status.filter(|_| known.prefs.is_some_and(|prefs| prefs.accept_routes))?;
-    let overlaps = |route: &Route| {
+    let overlaps = |route: &IpPrefix| {
         let inside = TAILNET.contains(route.address) || route.contains(TAILNET.address);
         route.bits > 0 && !route.is_single() && inside
     };

@@ -5,7 +5,7 @@
 #[path = "../../contract/mod.rs"]
 mod contract;
 
-use contract::{SERVICE, State, World};
+use contract::{SERVICE, State, Testbed};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::Command;
@@ -42,7 +42,7 @@ impl Real<'_> {
     }
 }
 
-impl World for Real<'_> {
+impl Testbed for Real<'_> {
     fn socket(&self) -> &Path {
         self.worker.socket()
     }
@@ -184,7 +184,7 @@ async fn hold(version: Version, mode: Mode) {
     let db = tailnet.node("db", Version::V1_102, Mode::Userspace).await;
     let worker = tailnet.node("worker", version, mode).await;
     let real = Real { tailnet: &tailnet, worker: &worker, db: &db, _valkey: db.valkey(&[]).await };
-    contract::hold(&real).await;
+    contract::check(&real).await;
 }
 
 #[tokio::test]
@@ -210,5 +210,5 @@ async fn an_old_release_in_tun_mode() {
 #[tokio::test]
 #[ignore = "a part of the contract, which starts it as another user"]
 async fn another_user() {
-    contract::speak_as_another_user().await;
+    contract::call_as_another_user().await;
 }

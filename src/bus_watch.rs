@@ -1,4 +1,4 @@
-//! Watching tailscaled's news: they wake the loop, and tell what tailscaled warns of.
+//! Watches the IPN bus: notifications wake the prober and update the health warnings.
 
 use crate::reason::Failure;
 use crate::schedule::fraction_of;
@@ -9,21 +9,21 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 use tracing::debug;
 
-/// Reads the news for ever; a stream that ends is opened again, later and later if it keeps ending.
+/// Reads notifications for ever. A stream that ends is opened again, with a growing delay if it keeps ending.
 ///
-/// The news are never the truth: whatever they say, the loop reads the status.
+/// A notification only wakes the prober, which reads the status: older releases drop notifications silently.
 pub async fn run(dialer: Dialer, state: Arc<State>, wake: Arc<Notify>, pod_uid: String) {
     let mut backoff = Backoff::default();
     for attempt in 0.. {
         let opened = Instant::now();
         if let Err(failure) = follow(&dialer, &state, &wake).await {
-            debug!(cause = failure.cause, "tailscaled's news cannot be read");
+            debug!(cause = failure.cause, "IPN bus watch failed");
         }
-        let lived = opened.elapsed();
-        // What was warned of may have ended unseen, and why the stream ended the status will tell.
+        let lifetime = opened.elapsed();
+        // Without the bus nothing would clear a warning. Why the stream ended is seen in the status.
         state.set_warnings(Vec::new());
         wake.notify_one();
-        sleep(backoff.after(lived, fraction_of(&pod_uid, attempt))).await;
+        sleep(backoff.after(lifetime, fraction_of(&pod_uid, attempt))).await;
     }
 }
 
@@ -37,7 +37,7 @@ async fn follow(dialer: &Dialer, state: &State, wake: &Notify) -> Result<(), Fai
             wake.notify_one();
         }
         if let Some(error) = event.error {
-            debug!(error, "tailscaled's news end");
+            debug!(error, "IPN bus reported an error");
         }
     }
     Ok(())
