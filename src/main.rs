@@ -10,7 +10,7 @@ use telltail::admin::PORT;
 use telltail::cli::check::check;
 use telltail::cli::run::{Exit, run};
 use telltail::cli::{Cli, Command, EXIT_CONFIG, EXIT_INTERNAL, EXIT_USAGE, FileArgument, doctor, health, status, wait};
-use telltail::config::{Config, Environment, Listen, Source};
+use telltail::config::{Config, Environment, Listen, Source, Target};
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
@@ -43,7 +43,7 @@ async fn execute(command: Command) -> Result<u8, Exit> {
             let (config, name) = check_config(&target, file)?;
             let found = config.targets.into_iter().find(|one| name.is_none_or(|name| one.name == name));
             let found = found.ok_or((EXIT_USAGE, format!("no target is called {target}; name one or give a URL")))?;
-            let report = check(found, config.socket).await;
+            let report = check(Target::clone(&found), config.socket).await;
             if json {
                 print(&format!("{:#}\n", report.json()))?;
             } else {

@@ -34,7 +34,7 @@ pub(super) fn target(name: &str, kind: Kind) -> Target {
 pub(super) fn config(readiness: Mode, startup_gate: Gate) -> Config {
     let optional = Target { required: false, via: Via::Tcp, ..target("cache", Kind::Tcp) };
     Config {
-        targets: vec![target("db", Kind::Postgres), target("valkey", Kind::Valkey), optional],
+        targets: vec![target("db", Kind::Postgres).into(), target("valkey", Kind::Valkey).into(), optional.into()],
         socket: None,
         listen: Listen::Default,
         rise: 1,

@@ -317,7 +317,7 @@ mod tests {
     async fn in_userspace_mode_the_workers_own_way_is_not_claimed() {
         let state = fixture::fresh(Mode::Strict, Gate::Tailnet);
         let mut config = fixture::config(Mode::Strict, Gate::Tailnet);
-        config.targets[1].via = Via::Socks5("127.0.0.1:1055".parse().unwrap());
+        std::sync::Arc::make_mut(&mut config.targets[1]).via = Via::Socks5("127.0.0.1:1055".parse().unwrap());
         state.reconfigure(Arc::new(config), Instant::now(), SystemTime::now());
         state.record(fixture::round(fixture::running(false), &ALL_UP), Instant::now());
         let text = text_of(&state, "/healthz?verbose").await;

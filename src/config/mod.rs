@@ -35,13 +35,14 @@ pub use yaml::MAX_FILE_BYTES;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Everything `telltail run` needs to know.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// What to probe; never empty, names are unique.
-    pub targets: Vec<Target>,
+    pub targets: Vec<Arc<Target>>,
     /// tailscaled's socket; none means the two usual places, tried at every connect.
     pub socket: Option<PathBuf>,
     /// Where the HTTP face listens.

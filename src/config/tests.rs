@@ -88,7 +88,7 @@ fn one_variable_is_a_whole_configuration() {
         ..target.clone()
     };
     let expected = Config {
-        targets: vec![target, other],
+        targets: vec![target.into(), other.into()],
         socket: None,
         listen: Listen::Default,
         rise: 2,

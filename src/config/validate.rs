@@ -8,6 +8,7 @@ use super::schema::Raw;
 use super::{Config, Listen, Target, Via, defaults, show, value};
 use one::One;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The configuration, or nothing and at least one problem.
@@ -88,7 +89,7 @@ impl Timing {
     }
 }
 
-fn targets(raw: &Raw, timing: &Timing, problems: &mut Problems) -> Option<Vec<Target>> {
+fn targets(raw: &Raw, timing: &Timing, problems: &mut Problems) -> Option<Vec<Arc<Target>>> {
     let nowhere = Place::Variable(TARGETS_VARIABLE.to_owned());
     let place = raw.targets_at.as_ref().unwrap_or(&nowhere);
     if raw.targets.is_empty() && !raw.incomplete {
@@ -99,6 +100,6 @@ fn targets(raw: &Raw, timing: &Timing, problems: &mut Problems) -> Option<Vec<Ta
     }
     let mut names = BTreeMap::new();
     let each = raw.targets.iter().take(MAX_TARGETS);
-    let targets: Vec<_> = each.map(|raw| One::new(raw, problems).resolve(timing, &mut names)).collect();
+    let targets: Vec<_> = each.map(|raw| One::new(raw, problems).resolve(timing, &mut names).map(Arc::new)).collect();
     targets.into_iter().collect()
 }

@@ -31,7 +31,7 @@ pub(super) async fn warnings(dialer: &Dialer) -> Option<Vec<Warning>> {
 }
 
 pub(super) async fn probe_all(
-    targets: &[Target],
+    targets: &[std::sync::Arc<Target>],
     node: &Node,
     status: Option<&Status>,
     dialer: &Dialer,

@@ -36,7 +36,7 @@ pub struct Place {
 /// Climbs the ladder for every target, side by side.
 pub async fn examine(config: &Config, place: &Place, agent: Option<Agent>) -> Report {
     let mut local = LocalApi::new(config.socket.clone(), Arc::new(|_, _| {}));
-    let interest = Interest::of(&config.targets);
+    let interest = Interest::of(config.targets.iter().map(|target| &**target));
     let hosts: Vec<_> = config.targets.iter().map(|target| target.host.to_string()).collect();
     let keep = |peer: &Peer| interest.wants(peer) || says_more(peer, &hosts);
     let at = SystemTime::now();

@@ -28,7 +28,7 @@ impl Redactor {
         for target in config.targets.iter().filter(|target| target.user.is_some() || target.database.is_some()) {
             let user = target.user.as_ref().map(|_| "USER".to_owned());
             let database = target.database.as_ref().map(|_| "DATABASE".to_owned());
-            let redacted = url(&crate::config::Target { user, database, ..target.clone() });
+            let redacted = url(&crate::config::Target { user, database, ..crate::config::Target::clone(target) });
             words.push((url(target), redacted));
             // As servers quote them in an error.
             let quoted = [(&target.user, "USER"), (&target.database, "DATABASE")];

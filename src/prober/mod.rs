@@ -283,8 +283,8 @@ impl<W: Backend> Prober<W> {
         for target in &self.config.targets {
             let kept = old.iter().position(|slot| same_service(&slot.target, target)).map(|at| old.swap_remove(at));
             let slot = match kept {
-                Some(slot) => slot.renewed(target.clone(), new_due),
-                None => Slot::new(target.clone(), new_due),
+                Some(slot) => slot.renewed(Target::clone(target), new_due),
+                None => Slot::new(Target::clone(target), new_due),
             };
             self.slots.push(slot);
         }

@@ -6,7 +6,7 @@ mod target;
 pub use history::{History, KEPT, PathChange, StateChange};
 pub use target::{Probed, RoundTrip, TargetPeer, TargetView, same_service};
 
-use crate::config::{Config, Gate, Mode};
+use crate::config::{Config, Gate, Mode, Target};
 use crate::health::{self, NODE_CHECK, Thresholds, Track, TrackState, Transition, Verdict};
 use crate::node::Node;
 use crate::path;
@@ -166,7 +166,7 @@ impl State {
     /// The state before the first round.
     pub fn new(config: Arc<Config>, now: Instant, wall: SystemTime) -> Self {
         let gate = (config.startup_gate == Gate::None).then_some(GateRelease::Disabled);
-        let targets = config.targets.iter().map(|target| TargetView::new(target.clone(), now)).collect();
+        let targets = config.targets.iter().map(|target| TargetView::new(Target::clone(target), now)).collect();
         let snapshot = Snapshot {
             at: now,
             config,
@@ -237,8 +237,10 @@ impl State {
             .targets
             .iter()
             .map(|target| match old.remove(&target.name) {
-                Some(view) if same_service(&view.target, target) => TargetView { target: target.clone(), ..view },
-                _ => TargetView::new(target.clone(), now),
+                Some(view) if same_service(&view.target, target) => {
+                    TargetView { target: Target::clone(target), ..view }
+                }
+                _ => TargetView::new(Target::clone(target), now),
             })
             .collect();
         inner.config = config;

@@ -191,7 +191,7 @@ mod tests {
     fn view(expect: Expect) -> TargetView {
         let environment: Environment = [("TELLTAIL_TARGETS", "postgres://db:5432")].into_iter().collect();
         let config = Source::new(environment, None).load().expect("a configuration that holds").config;
-        TargetView::new(Target { expect, ..config.targets[0].clone() }, Instant::now())
+        TargetView::new(Target { expect, ..Target::clone(&config.targets[0]) }, Instant::now())
     }
 
     fn observation(

@@ -24,7 +24,7 @@ impl Prober {
         let environment: Environment = [("TELLTAIL_TARGETS", "valkey://cache:6379")].into_iter().collect();
         let config = Source::new(environment, None).load().expect("a configuration that holds").config;
         let local = LocalApi::new(Some(rig.tailscaled.socket().to_owned()), Arc::new(|_, _| {}));
-        Self { target: config.targets[0].clone(), local, held: None }
+        Self { target: Target::clone(&config.targets[0]), local, held: None }
     }
 
     async fn probe(&mut self) -> Result<Detail, Reason> {

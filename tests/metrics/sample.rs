@@ -59,7 +59,7 @@ pub fn two() -> Vec<Target> {
 /// A configuration of these targets, else of defaults.
 pub fn config(targets: Vec<Target>) -> Config {
     Config {
-        targets,
+        targets: targets.into_iter().map(Into::into).collect(),
         socket: None,
         listen: Listen::Default,
         rise: 2,
