@@ -73,7 +73,7 @@ pub struct PooledConnection {
 
 /// Longest life of a held connection: each pod dials at least once a minute, or it would not notice that new connections
 /// are refused.
-const HELD_FOR: Duration = Duration::from_secs(60);
+pub(crate) const HELD_FOR: Duration = Duration::from_secs(60);
 
 /// Where a probe stands when its time is over.
 #[derive(Default)]

@@ -1,48 +1,48 @@
-//! The shape of what was written: values as text with their places. What the words mean is [`super::validate`]'s.
+//! A configuration before validation: keys and texts with their locations, from the file or the environment.
 
-use super::keys::{Parameter, Setting, TARGETS, URL};
-use super::problem::{Place, Problems, did_you_mean, shown};
-use super::yaml::{Node, Value};
+use super::problem::{Problems, SourceLocation, did_you_mean, shown};
+use super::settings::{TARGETS, URL, parameter_keys, setting_keys};
+use super::yaml::{YamlNode, YamlValue};
 use std::collections::BTreeMap;
 
-/// A value as it was written.
+/// A value and its location.
 #[derive(Clone, Debug)]
-pub(super) struct Given {
-    pub place: Place,
+pub(super) struct Located {
+    pub place: SourceLocation,
     pub text: String,
 }
 
-/// A target as it was written.
+/// A target before validation.
 #[derive(Debug)]
 pub(super) struct RawTarget {
     /// Counted from 1.
     pub number: usize,
-    pub url: Given,
-    /// Keys beside `url`; those of the URL are still in it.
-    pub beside: BTreeMap<Parameter, Given>,
+    pub url: Located,
+    /// Keys beside `url`; the parameters of the URL are still in it.
+    pub options: BTreeMap<&'static str, Located>,
 }
 
-/// What one source says.
+/// The content of one source.
 #[derive(Debug, Default)]
-pub(super) struct Raw {
-    pub settings: BTreeMap<Setting, Given>,
+pub(super) struct RawConfig {
+    pub settings: BTreeMap<&'static str, Located>,
     /// Where the targets are written, if at all.
-    pub targets_at: Option<Place>,
+    pub targets_at: Option<SourceLocation>,
     pub targets: Vec<RawTarget>,
-    /// A part could not be read, so that what is missing may have been in it.
+    /// A part could not be read, and may hold what is missing.
     pub incomplete: bool,
 }
 
 /// The file's content by its keys.
-pub(super) fn from_file(root: Node, problems: &mut Problems) -> Raw {
-    let mut raw = Raw::default();
-    let Value::Map(entries) = root.value else {
+pub(super) fn from_file(root: YamlNode, problems: &mut Problems) -> RawConfig {
+    let mut raw = RawConfig::default();
+    let YamlValue::Map(entries) = root.value else {
         let noun = root.value.noun();
         problems.add(&root.place, format!("the file is {noun}, not a mapping of keys such as `targets:`"));
         raw.incomplete = true;
         return raw;
     };
-    let known: Vec<&str> = [TARGETS].into_iter().chain(Setting::keys()).collect();
+    let known: Vec<&str> = [TARGETS].into_iter().chain(setting_keys()).collect();
     for (key, place, node) in entries {
         if key == TARGETS {
             if raw.targets_at.is_some() {
@@ -53,9 +53,9 @@ pub(super) fn from_file(root: Node, problems: &mut Problems) -> Raw {
                 raw.targets_at = Some(place);
                 raw.incomplete = problems.as_slice().len() > before;
             }
-        } else if let Some(setting) = Setting::by_key(&key) {
-            let given = scalar(&key, node, problems);
-            if given.and_then(|given| raw.settings.insert(setting, given)).is_some() {
+        } else if let Some(setting) = setting_keys().find(|setting| *setting == key) {
+            let value = scalar(&key, node, problems);
+            if value.and_then(|value| raw.settings.insert(setting, value)).is_some() {
                 problems.add(&place, twice(&key));
             }
         } else {
@@ -65,28 +65,28 @@ pub(super) fn from_file(root: Node, problems: &mut Problems) -> Raw {
     raw
 }
 
-fn targets(node: Node, problems: &mut Problems) -> Vec<RawTarget> {
-    let Value::List(items) = node.value else {
+fn targets(node: YamlNode, problems: &mut Problems) -> Vec<RawTarget> {
+    let YamlValue::List(items) = node.value else {
         problems.add(&node.place, format!("`targets` is {}, not a list of URLs", node.value.noun()));
         return Vec::new();
     };
     items.into_iter().enumerate().filter_map(|(index, item)| target(index + 1, item, problems)).collect()
 }
 
-fn target(number: usize, item: Node, problems: &mut Problems) -> Option<RawTarget> {
+fn target(number: usize, item: YamlNode, problems: &mut Problems) -> Option<RawTarget> {
     let entries = match item.value {
-        Value::Text(text) => {
-            return Some(RawTarget { number, url: Given { place: item.place, text }, beside: BTreeMap::new() });
+        YamlValue::Text(text) => {
+            return Some(RawTarget { number, url: Located { place: item.place, text }, options: BTreeMap::new() });
         }
-        Value::Map(entries) => entries,
-        Value::Null | Value::List(_) => {
+        YamlValue::Map(entries) => entries,
+        YamlValue::Null | YamlValue::List(_) => {
             let noun = item.value.noun();
             problems.add(&item.place, format!("target {number} is {noun}, not a URL or a mapping with `url:`"));
             return None;
         }
     };
-    let known: Vec<&str> = [URL].into_iter().chain(Parameter::keys()).collect();
-    let (mut url, mut url_seen, mut beside) = (None, false, BTreeMap::new());
+    let known: Vec<&str> = [URL].into_iter().chain(parameter_keys()).collect();
+    let (mut url, mut url_seen, mut options) = (None, false, BTreeMap::new());
     for (key, place, node) in entries {
         if key == URL {
             if url_seen {
@@ -94,9 +94,9 @@ fn target(number: usize, item: Node, problems: &mut Problems) -> Option<RawTarge
             }
             url = scalar(URL, node, problems).or(url);
             url_seen = true;
-        } else if let Some(parameter) = Parameter::by_key(&key) {
-            let given = scalar(&key, node, problems);
-            if given.and_then(|given| beside.insert(parameter, given)).is_some() {
+        } else if let Some(parameter) = parameter_keys().find(|parameter| *parameter == key) {
+            let value = scalar(&key, node, problems);
+            if value.and_then(|value| options.insert(parameter, value)).is_some() {
                 problems.add(&place, format!("target {number}: {}", twice(&key)));
             }
         } else {
@@ -106,17 +106,17 @@ fn target(number: usize, item: Node, problems: &mut Problems) -> Option<RawTarge
     if !url_seen {
         problems.add(&item.place, format!("target {number} has no `url`"));
     }
-    url.map(|url| RawTarget { number, url, beside })
+    url.map(|url| RawTarget { number, url, options })
 }
 
-fn scalar(key: &str, node: Node, problems: &mut Problems) -> Option<Given> {
+fn scalar(key: &str, node: YamlNode, problems: &mut Problems) -> Option<Located> {
     match node.value {
-        Value::Text(text) => Some(Given { place: node.place, text }),
-        Value::Null => {
+        YamlValue::Text(text) => Some(Located { place: node.place, text }),
+        YamlValue::Null => {
             problems.add(&node.place, format!("`{key}` has no value: give it one or leave the key out"));
             None
         }
-        Value::List(_) | Value::Map(_) => {
+        YamlValue::List(_) | YamlValue::Map(_) => {
             problems.add(&node.place, format!("`{key}` is {}, not a single value", node.value.noun()));
             None
         }

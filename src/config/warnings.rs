@@ -1,11 +1,18 @@
-//! What is allowed and probably not wanted.
+//! Warnings: what is allowed and probably not wanted.
 
-use super::{Config, Target, defaults};
+use super::{Config, Target};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// A sentence for everything about `config` that a person should think twice about.
-pub(super) fn warnings(config: &Config) -> Vec<String> {
+/// An interval below this is warned of.
+const SHORT_INTERVAL: Duration = Duration::from_secs(1);
+/// An interval above this is warned of: magicsock forgets a path after 45 s without traffic, so each probe finds it idle.
+const LONG_INTERVAL: Duration = Duration::from_secs(60);
+/// A timeout below this is warned of: a direct → DERP failover makes one connect take 1 s or more.
+const SHORT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A sentence for everything in `config` that is probably not wanted.
+pub(super) fn of(config: &Config) -> Vec<String> {
     let mut warnings = Vec::new();
     let mut about = |which: &dyn Fn(&Target) -> bool, sentence: &str| {
         let names: Vec<String> =
@@ -16,32 +23,32 @@ pub(super) fn warnings(config: &Config) -> Vec<String> {
     };
     let text = |duration: Duration| humantime::format_duration(duration).to_string();
     about(
-        &|target| target.timeout < defaults::SHORT_TIMEOUT,
+        &|target| target.timeout < SHORT_TIMEOUT,
         &format!(
             "the timeout is below {}: when a path fails over from direct to DERP one connect takes 1s or more, and will count as a failure",
-            text(defaults::SHORT_TIMEOUT)
+            text(SHORT_TIMEOUT)
         ),
     );
     about(
-        &|target| target.interval < defaults::SHORT_INTERVAL,
-        &format!("the interval is below {}: fit for tests only", text(defaults::SHORT_INTERVAL)),
+        &|target| target.interval < SHORT_INTERVAL,
+        &format!("the interval is below {}: suitable for tests only", text(SHORT_INTERVAL)),
     );
     about(
-        &|target| target.interval > defaults::LONG_INTERVAL,
+        &|target| target.interval > LONG_INTERVAL,
         &format!(
             "the interval is above {}: tailscaled lets the peer fall asleep between probes, so the path is often `idle` and each probe wakes it",
-            text(defaults::LONG_INTERVAL)
+            text(LONG_INTERVAL)
         ),
     );
     about(
         &|target| target.database.is_some() && target.user.is_none(),
         "the database is not used, because only a StartupMessage names one and that needs a user",
     );
-    let mut places: BTreeMap<(String, u16), Vec<&str>> = BTreeMap::new();
+    let mut addresses: BTreeMap<(String, u16), Vec<&str>> = BTreeMap::new();
     for target in &config.targets {
-        places.entry((target.host.to_string(), target.port)).or_default().push(&target.name);
+        addresses.entry((target.host.to_string(), target.port)).or_default().push(&target.name);
     }
-    for ((host, port), names) in places.iter().filter(|(_, names)| names.len() > 1) {
+    for ((host, port), names) in addresses.iter().filter(|(_, names)| names.len() > 1) {
         warnings.push(format!("{} are all at {host} port {port}: each is probed on its own", names.join(", ")));
     }
     warnings
