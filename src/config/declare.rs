@@ -35,14 +35,6 @@ pub(super) struct Setting<T> {
     pub copy: fn(&mut T, &T),
 }
 
-impl<T> Setting<T> {
-    /// For people, without full stop.
-    pub fn sentence(&self) -> &'static str {
-        let doc = self.doc.trim();
-        doc.strip_suffix('.').unwrap_or(doc)
-    }
-}
-
 /// Declares a struct and its settings: `field: type = default, syntax, kind;`. The doc of a setting is also its
 /// description in the JSON Schema and in the help. A default may use the fields that are not settings.
 macro_rules! settings {

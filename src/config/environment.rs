@@ -46,9 +46,9 @@ pub(super) fn read(environment: &Environment, problems: &mut Problems, warnings:
             warnings.extend(warning(name, value.to_str().unwrap_or_default()));
             continue;
         }
-        let place = SourceLocation::Variable(name.clone());
+        let location = SourceLocation::Variable(name.clone());
         let Some(text) = value.to_str().map(str::trim) else {
-            problems.add(&place, "the value is not UTF-8");
+            problems.add(&location, "the value is not UTF-8");
             continue;
         };
         if text.is_empty() {
@@ -56,11 +56,11 @@ pub(super) fn read(environment: &Environment, problems: &mut Problems, warnings:
         }
         match setting {
             Some(setting) => {
-                raw.settings.insert(setting, Located { place, text: text.to_owned() });
+                raw.settings.insert(setting, Located { location, text: text.to_owned() });
             }
             None => {
-                raw.targets = targets(text, &place);
-                raw.targets_at = Some(place);
+                raw.targets = targets(text, &location);
+                raw.targets_at = Some(location);
             }
         }
     }
@@ -69,16 +69,16 @@ pub(super) fn read(environment: &Environment, problems: &mut Problems, warnings:
 
 /// `TS_SOCKET`, the last resort for the socket's path.
 pub(super) fn ts_socket(environment: &Environment, problems: &mut Problems) -> Option<Located> {
-    let place = SourceLocation::Variable(TS_SOCKET.to_owned());
+    let location = SourceLocation::Variable(TS_SOCKET.to_owned());
     let value = environment.0.get(TS_SOCKET)?;
     let Some(text) = value.to_str() else {
-        problems.add(&place, "the value is not UTF-8");
+        problems.add(&location, "the value is not UTF-8");
         return None;
     };
-    (!text.trim().is_empty()).then(|| Located { place, text: text.trim().to_owned() })
+    (!text.trim().is_empty()).then(|| Located { location, text: text.trim().to_owned() })
 }
 
-fn targets(text: &str, place: &SourceLocation) -> Vec<RawTarget> {
+fn targets(text: &str, location: &SourceLocation) -> Vec<RawTarget> {
     let mut urls: Vec<String> = Vec::new();
     for word in text.split(|c: char| c == ',' || c.is_whitespace()).filter(|word| !word.is_empty()) {
         // `u:a,b@db` is one URL whose password has a comma. It is put together again, so that it is refused as such and
@@ -94,7 +94,7 @@ fn targets(text: &str, place: &SourceLocation) -> Vec<RawTarget> {
     }
     let target = |(index, text)| RawTarget {
         number: index + 1,
-        url: Located { place: place.clone(), text },
+        url: Located { location: location.clone(), text },
         options: BTreeMap::new(),
     };
     urls.into_iter().enumerate().map(target).collect()

@@ -55,7 +55,7 @@ fn name(text: &str) -> Result<String, String> {
         return Err("the host is missing".to_owned());
     }
     if whole.len() > LONGEST_NAME {
-        return Err(format!("the host is {} bytes long, the longest name has {LONGEST_NAME}", whole.len()));
+        return Err(format!("the host is {} bytes long, at most {LONGEST_NAME} are allowed", whole.len()));
     }
     let labels: Vec<&str> = whole.split('.').collect();
     for label in &labels {

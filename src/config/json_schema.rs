@@ -11,11 +11,8 @@ pub fn json_schema() -> Value {
     let defaults = Config::with_defaults(Vec::new(), String::new());
     let own = Config::SETTINGS.iter().map(|setting| property(setting, setting.doc.trim(), Some(&defaults)));
     let inherited = target_defaults().map(|setting| {
-        property(
-            setting,
-            &format!("{}, for targets that name none.", setting.sentence()),
-            common_default(setting).as_ref(),
-        )
+        let doc = format!("{} For targets without their own.", setting.doc.trim());
+        property(setting, &doc, common_default(setting).as_ref())
     });
     let mut properties: Map<String, Value> = own.chain(inherited).collect();
     properties.insert(TARGETS.to_owned(), targets());

@@ -10,7 +10,7 @@ const SHOWN: usize = 50;
 pub enum SourceLocation {
     /// A variable of the environment.
     Variable(String),
-    /// A place in the file; line and column count from 1.
+    /// A location in the file; line and column count from 1.
     File {
         /// The file as the caller named it.
         path: String,
@@ -34,37 +34,37 @@ impl fmt::Display for SourceLocation {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Problem {
     /// Where.
-    pub place: SourceLocation,
+    pub location: SourceLocation,
     /// A sentence without full stop: what is wrong and, where that can be known, what was meant.
     pub sentence: String,
 }
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.place, self.sentence)
+        write!(f, "{}: {}", self.location, self.sentence)
     }
 }
 
-/// Everything that is wrong with a configuration, in the order of its places; never empty in an `Err`.
+/// Everything that is wrong with a configuration, in the order of its locations; never empty in an `Err`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Problems(Vec<Problem>);
 
 impl Problems {
-    /// The problems, by place.
+    /// The problems, by location.
     pub fn as_slice(&self) -> &[Problem] {
         &self.0
     }
 
-    pub(super) fn add(&mut self, place: &SourceLocation, sentence: impl Into<String>) {
-        self.0.push(Problem { place: place.clone(), sentence: sentence.into() });
+    pub(super) fn add(&mut self, location: &SourceLocation, sentence: impl Into<String>) {
+        self.0.push(Problem { location: location.clone(), sentence: sentence.into() });
     }
 
-    /// The value, or a problem at `place`. `about` goes in front of the sentence ("target 2: ").
-    pub(super) fn keep<T>(&mut self, place: &SourceLocation, about: &str, outcome: Result<T, String>) -> Option<T> {
-        outcome.map_err(|sentence| self.add(place, format!("{about}{sentence}"))).ok()
+    /// The value, or a problem at `location`. `about` goes in front of the sentence ("target 2: ").
+    pub(super) fn keep<T>(&mut self, location: &SourceLocation, about: &str, outcome: Result<T, String>) -> Option<T> {
+        outcome.map_err(|sentence| self.add(location, format!("{about}{sentence}"))).ok()
     }
 
-    /// By place, each once.
+    /// By location, each once.
     pub(super) fn sorted(mut self) -> Self {
         self.0.sort();
         self.0.dedup();

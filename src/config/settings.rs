@@ -19,7 +19,7 @@ settings! {
         hash: String,
     }
 
-    /// tailscaled's socket; without it the two usual places are tried at every connect.
+    /// tailscaled's socket.
     socket: Option<PathBuf> = None, SocketPath, NeedsRestart;
     /// Where the HTTP server listens, as ADDRESS:PORT.
     listen: Listen = Listen::Default, ListenAddress, NeedsRestart;
@@ -40,7 +40,7 @@ settings! {
     // A native sidecar ends after the workers, so nobody is left to wait for. The bound is longer than any pod's grace
     // period should be.
     drain: Duration = seconds(2), Durations(Duration::ZERO..=seconds(300)), NeedsRestart;
-    /// Log levels, such as info or info,telltail::probe=debug. Default info.
+    /// Log levels, such as info or info,telltail::probe=debug.
     log: String = "info".to_owned(), LogLevels, NeedsRestart;
     /// How a log line is written.
     log_format: LogFormat = LogFormat::Json, Keywords(&LogFormat::ALL, LogFormat::slug), NeedsRestart;
@@ -63,7 +63,7 @@ settings! {
 
     /// Name in labels, paths and logs. Default: the first label of the host.
     name: String = host.first_label().unwrap_or_default().to_owned(), TargetName, PerTarget;
-    /// Does readiness depend on it?
+    /// Whether readiness depends on the target.
     required: bool = true, Boolean, PerTarget;
     /// Time from probe to probe.
     // 50 ms is for tests. Beyond an hour it is not monitoring.

@@ -67,42 +67,11 @@ fn one_variable_is_a_whole_configuration() {
         from_targets("postgres://stackeye-db-prd:5432,valkey://stackeye-valkey-prd:6379?required=false").unwrap();
     assert_eq!(loaded.warnings, Vec::<String>::new());
     let config = loaded.config;
-    let target = Target {
-        name: "stackeye-db-prd".into(),
-        kind: Kind::Postgres,
-        host: Host::Name("stackeye-db-prd".into()),
-        port: 5432,
-        user: None,
-        database: None,
-        required: true,
-        interval: Duration::from_secs(10),
-        timeout: Duration::from_secs(3),
-        via: Via::Auto,
-        depth: Depth::Protocol,
-        expect: Expect::Any,
-    };
-    let other = Target {
-        name: "stackeye-valkey-prd".into(),
-        kind: Kind::Valkey,
-        host: Host::Name("stackeye-valkey-prd".into()),
-        port: 6379,
-        required: false,
-        ..target.clone()
-    };
-    let expected = Config {
-        targets: vec![target.into(), other.into()],
-        socket: None,
-        listen: Listen::Default,
-        rise: 2,
-        fall: 3,
-        readiness: Mode::Strict,
-        startup_gate: Gate::Tailnet,
-        startup_release: Duration::from_secs(90),
-        drain: Duration::from_secs(2),
-        log: "info".into(),
-        log_format: LogFormat::Json,
-        hash: config.hash.clone(),
-    };
+    let target = |kind, host: &str, port| Target::with_defaults(kind, Host::Name(host.into()), port, None, None);
+    let db = target(Kind::Postgres, "stackeye-db-prd", 5432);
+    let cache = Target { required: false, ..target(Kind::Valkey, "stackeye-valkey-prd", 6379) };
+    assert_eq!((db.name.as_str(), db.required, db.depth), ("stackeye-db-prd", true, Depth::Protocol));
+    let expected = Config::with_defaults(vec![db.into(), cache.into()], config.hash.clone());
     assert_eq!(config, expected);
 }
 
@@ -201,7 +170,7 @@ fn odd_files_are_refused_with_a_clear_sentence() {
     assert_problem(from_file("postgres://db\n"), "the file is a single value");
     assert_problem(from_file("targets: postgres://db\n"), "1:10: `targets` is a single value, not a list");
     assert_problem(from_file("targets: [[tcp://a:1]]\n"), "1:11: target 1 is a list");
-    assert_problem(from_file("targets:\n"), "`targets` is nothing");
+    assert_problem(from_file("targets:\n"), "`targets` is empty");
     assert_problem(from_file("targets: []\n"), "1:1: there are no targets");
     assert_problem(from_file("log: info\n"), "there are no targets");
     assert_problem(from_file("targets: [\"tcp://a:1\"]\nlog:\n"), "2:4: `log` has no value");
@@ -235,7 +204,7 @@ fn a_broken_file_does_not_hide_the_environments_problems() {
 fn targets_are_at_most_64() {
     let many = |count: usize| (0..count).map(|i| format!("tcp://host-{i}:1")).collect::<Vec<_>>().join(",");
     assert_eq!(from_targets(&many(64)).unwrap().config.targets.len(), 64);
-    assert_problem(from_targets(&many(65)), "there are 65 targets, the most is 64");
+    assert_problem(from_targets(&many(65)), "there are 65 targets, at most 64 are allowed");
     assert_problem(from_targets(&many(10_000)), "there are 10000 targets");
 }
 
@@ -245,8 +214,8 @@ fn names_are_unique_and_fit_for_a_label() {
         from_targets("tcp://db.a.ts.net:1,tcp://db.b.ts.net:1"),
         "target 2: the name `db` is that of target 1 already",
     );
-    assert_problem(from_targets("tcp://100.64.0.1:1"), "an address gives no name: add `name`");
-    assert_problem(from_targets("tcp://node:1"), "the name `node` is taken");
+    assert_problem(from_targets("tcp://100.64.0.1:1"), "an IP address needs a name: add `name`");
+    assert_problem(from_targets("tcp://node:1"), "the name `node` is reserved");
     assert_problem(from_targets("tcp://db:1?name=Main"), "did you mean `main`?");
     assert_problem(from_targets("tcp://db:1?name=a.b"), "is not 1 to 63 of");
     assert_problem(from_targets(&format!("tcp://db:1?name={}", "a".repeat(64))), "is not 1 to 63 of");
@@ -342,7 +311,7 @@ fn what_is_allowed_and_odd_warns() {
         ("tcp://db:1?interval=100ms&timeout=40ms", "the interval is below 1s"),
         ("tcp://db:1?interval=61s", "the interval is above 1m"),
         ("postgres://db/app", "the database is not used"),
-        ("tcp://db:1?name=a,tcp://db:1?name=b", "a, b are all at db port 1"),
+        ("tcp://db:1?name=a,tcp://db:1?name=b", "a, b have the same address, db port 1"),
     ] {
         let warnings = from_targets(url).unwrap().warnings;
         assert!(warnings.iter().any(|warning| warning.contains(part)), "{url}: wanted {part:?}, got {warnings:?}");

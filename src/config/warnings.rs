@@ -49,7 +49,8 @@ pub(super) fn of(config: &Config) -> Vec<String> {
         addresses.entry((target.host.to_string(), target.port)).or_default().push(&target.name);
     }
     for ((host, port), names) in addresses.iter().filter(|(_, names)| names.len() > 1) {
-        warnings.push(format!("{} are all at {host} port {port}: each is probed on its own", names.join(", ")));
+        warnings
+            .push(format!("{} have the same address, {host} port {port}: each is probed separately", names.join(", ")));
     }
     warnings
 }

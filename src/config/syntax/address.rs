@@ -114,6 +114,6 @@ impl Syntax for SocketPath {
     }
 
     fn schema(&self, doc: &str, _: Option<&Option<PathBuf>>) -> Value {
-        text_schema(doc)
+        text_schema(&format!("{doc} Default {}.", self.unset()))
     }
 }

@@ -37,8 +37,8 @@ impl Syntax for LogLevels {
         Some(quoted(value))
     }
 
-    fn schema(&self, doc: &str, _: Option<&String>) -> Value {
-        text_schema(doc)
+    fn schema(&self, doc: &str, default: Option<&String>) -> Value {
+        text_schema(&default.map_or_else(|| doc.to_owned(), |levels| format!("{doc} Default {levels}.")))
     }
 }
 
@@ -61,7 +61,7 @@ impl Syntax for TargetName {
         }
         if text == NODE_CHECK {
             return Err(format!(
-                "the name `{NODE_CHECK}` is taken by the check of this pod's own node: add another `name`"
+                "the name `{NODE_CHECK}` is reserved for the check of this pod's own node: add another `name`"
             ));
         }
         Ok(text.to_owned())

@@ -27,11 +27,11 @@ pub(super) fn resolve(raw: &RawConfig, problems: &mut Problems) -> Option<Config
 fn read<T>(setting: &Setting<T>, into: &mut T, raw: &RawConfig, problems: &mut Problems) -> bool {
     let Some(value) = raw.settings.get(setting.key) else { return true };
     // A variable's name says what it is about.
-    let about = match value.place {
+    let about = match value.location {
         SourceLocation::Variable(_) => String::new(),
         SourceLocation::File { .. } => format!("`{}`: ", setting.key),
     };
-    problems.keep(&value.place, &about, (setting.parse_into)(into, &value.text)).is_some()
+    problems.keep(&value.location, &about, (setting.parse_into)(into, &value.text)).is_some()
 }
 
 /// The settings that are defaults of all targets.
@@ -58,13 +58,13 @@ impl<'a> TargetDefaults<'a> {
 }
 
 fn targets(raw: &RawConfig, defaults: &TargetDefaults, problems: &mut Problems) -> Option<Vec<Arc<Target>>> {
-    let nowhere = SourceLocation::Variable(TARGETS_VARIABLE.to_owned());
-    let place = raw.targets_at.as_ref().unwrap_or(&nowhere);
+    let unwritten = SourceLocation::Variable(TARGETS_VARIABLE.to_owned());
+    let location = raw.targets_at.as_ref().unwrap_or(&unwritten);
     if raw.targets.is_empty() && !raw.incomplete {
-        problems.add(place, "there are no targets: name at least one, such as `postgres://db:5432`");
+        problems.add(location, "there are no targets: name at least one, such as `postgres://db:5432`");
     }
     if raw.targets.len() > MAX_TARGETS {
-        problems.add(place, format!("there are {} targets, the most is {MAX_TARGETS}", raw.targets.len()));
+        problems.add(location, format!("there are {} targets, at most {MAX_TARGETS} are allowed", raw.targets.len()));
     }
     let mut names = BTreeMap::new();
     let each = raw.targets.iter().take(MAX_TARGETS);

@@ -27,14 +27,14 @@ impl<'a> TargetBuilder<'a> {
         let (mut url, errors) = target_url::parse(&raw.url.text);
         let about = format!("target {}: ", raw.number);
         for error in errors {
-            problems.add(&raw.url.place, format!("{about}{error}"));
+            problems.add(&raw.url.location, format!("{about}{error}"));
         }
         let mut options = raw.options.clone();
         for (key, text) in url.parameters.drain(..) {
             if let Some(option) = options.get(key) {
-                problems.add(&option.place, format!("{about}`{key}` is in the URL and beside it: keep one"));
+                problems.add(&option.location, format!("{about}`{key}` is in the URL and beside it: keep one"));
             } else {
-                options.insert(key, Located { place: raw.url.place.clone(), text });
+                options.insert(key, Located { location: raw.url.location.clone(), text });
             }
         }
         Self { raw, url, options, wrong: Vec::new(), about, problems }
@@ -53,7 +53,7 @@ impl<'a> TargetBuilder<'a> {
         for setting in Target::SETTINGS.iter().filter(|setting| setting.key != NAME) {
             let Some(option) = self.options.get(setting.key) else { continue };
             let about = format!("{}`{}`: ", self.about, setting.key);
-            if self.problems.keep(&option.place, &about, (setting.parse_into)(&mut target, &option.text)).is_none() {
+            if self.problems.keep(&option.location, &about, (setting.parse_into)(&mut target, &option.text)).is_none() {
                 self.wrong.push(setting.key);
             }
         }
@@ -64,14 +64,14 @@ impl<'a> TargetBuilder<'a> {
     }
 
     fn name(&mut self, names: &mut BTreeMap<String, usize>) -> Option<String> {
-        let (place, name) = match (self.options.get(NAME), &self.url.host) {
-            (Some(name), _) => (name.place.clone(), TargetName.parse(&name.text)),
+        let (location, name) = match (self.options.get(NAME), &self.url.host) {
+            (Some(name), _) => (name.location.clone(), TargetName.parse(&name.text)),
             (None, Some(Host::Name(host))) => {
-                (self.raw.url.place.clone(), TargetName.parse(crate::config::first_label(host)))
+                (self.raw.url.location.clone(), TargetName.parse(crate::config::first_label(host)))
             }
             (None, Some(Host::Ip(_))) => {
-                let sentence = "an address gives no name: add `name`, as in `?name=db`";
-                (self.raw.url.place.clone(), Err(sentence.to_owned()))
+                let sentence = "an IP address needs a name: add `name`, as in `?name=db`";
+                (self.raw.url.location.clone(), Err(sentence.to_owned()))
             }
             (None, None) => return None,
         };
@@ -79,7 +79,7 @@ impl<'a> TargetBuilder<'a> {
             Some(other) => Err(format!("the name `{name}` is that of target {other} already: add another `name`")),
             None => Ok(name),
         });
-        let name = self.problems.keep(&place, &self.about, name)?;
+        let name = self.problems.keep(&location, &self.about, name)?;
         names.insert(name.clone(), self.raw.number);
         Some(name)
     }
@@ -89,7 +89,7 @@ impl<'a> TargetBuilder<'a> {
             && (self.url.kind, target.depth) == (Some(Kind::Tcp), Depth::Protocol)
         {
             let sentence = format!("{}`depth`: `tcp://` has no protocol, its depth is `tcp`", self.about);
-            self.problems.add(&option.place, sentence);
+            self.problems.add(&option.location, sentence);
         }
     }
 
@@ -106,10 +106,11 @@ impl<'a> TargetBuilder<'a> {
         let own = KEYS.iter().find_map(|key| self.options.get(key));
         // Without the target's name where it is every target's, so that it is reported once.
         let about = if own.is_some() { self.about.as_str() } else { "" };
-        let place = own.or_else(|| KEYS.iter().find_map(|key| defaults.raw.settings.get(key))).unwrap_or(&self.raw.url);
+        let location =
+            own.or_else(|| KEYS.iter().find_map(|key| defaults.raw.settings.get(key))).unwrap_or(&self.raw.url);
         let (t, i) = (humantime::format_duration(timeout), humantime::format_duration(interval));
         let rest = "so that a probe and its retry fit; lower `timeout` or raise `interval`";
         let sentence = format!("{about}the timeout {t} has to be below half the interval {i}, {rest}");
-        self.problems.add(&place.place, sentence);
+        self.problems.add(&location.location, sentence);
     }
 }
