@@ -29,7 +29,7 @@ const VALKEY_PING: Duration = Duration::from_micros(17);
 pub struct LoadRates {
     /// New connections per second.
     pub connections: f64,
-    /// Cores of the server in use; none where nobody has measured a probe's cost.
+    /// Cores of the server in use; none where a probe's cost is not known.
     pub cores: Option<f64>,
     /// Lines per second in the server's log with `log_connections` on; with default settings there are none.
     pub log_lines: f64,
@@ -105,7 +105,7 @@ fn pause(target: &Target) -> f64 {
 
 fn at_rest(target: &Target, pods: f64) -> LoadRates {
     let probes = pods / target.interval.as_secs_f64();
-    if !holds(target) {
+    if !keeps_connection(target) {
         return dialling(target, probes);
     }
     // A held connection is checked each probe and replaced at most once in each.
@@ -120,7 +120,7 @@ fn dialling(target: &Target, probes: f64) -> LoadRates {
     LoadRates { connections: probes, cores: cost, log_lines: probes * log_lines(target) }
 }
 
-fn holds(target: &Target) -> bool {
+fn keeps_connection(target: &Target) -> bool {
     target.kind == Kind::Valkey && target.depth == Depth::Protocol
 }
 

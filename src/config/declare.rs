@@ -27,7 +27,7 @@ pub(super) struct Setting<T> {
     pub parse_into: fn(&mut T, &str) -> Result<(), String>,
     /// The field as YAML; none where it is unset.
     pub yaml: fn(&T) -> Option<String>,
-    /// What holds where the field is unset.
+    /// The default where the field is unset.
     pub unset: fn() -> &'static str,
     /// The JSON Schema, from the doc and the `T` that has the default.
     pub schema: fn(&str, Option<&T>) -> Value,

@@ -32,13 +32,13 @@ impl Source {
         self.parse(&content?)
     }
 
-    /// The configuration, if its content is another than the last time, or in any case if `asked`. The content decides
+    /// The configuration, if its content is another than the last time, or in any case if `force`. The content decides
     /// and not the file's time: Kubernetes swaps a link.
-    pub fn changed(&mut self, asked: bool) -> Option<Result<Config, String>> {
+    pub fn changed(&mut self, force: bool) -> Option<Result<Config, String>> {
         self.file.as_ref()?;
         let content = self.read();
         let seen = content.as_ref().ok().map(|content| fnv1a(content));
-        if seen == self.seen && !asked {
+        if seen == self.seen && !force {
             return None;
         }
         self.seen = seen;

@@ -242,7 +242,7 @@ fn unsupported_urls_are_refused() {
         ("rediss://cache", "TLS is not supported yet"),
         ("valkeys://cache", "TLS is not supported yet"),
         ("postgres://db?sslmode=require", "TLS is not supported yet"),
-        ("postgres://db?password=x", "holds a password"),
+        ("postgres://db?password=x", "contains a password"),
         ("valkey://default@cache", "without a user"),
         ("valkey://cache/0", "needs no database"),
         ("tcp://u@db:1", "has no user"),
@@ -391,7 +391,7 @@ fn a_host() -> impl Strategy<Value = String> {
     prop_oneof![
         "[a-z][a-z0-9]{0,8}(-[a-z0-9]{1,4})?(\\.[a-z]{2,5}){0,2}",
         any::<std::net::Ipv4Addr>()
-            .prop_filter("somebody's", |ip| !ip.is_unspecified() && !ip.is_multicast())
+            .prop_filter("an address of a host", |ip| !ip.is_unspecified() && !ip.is_multicast())
             .prop_map(|ip| ip.to_string()),
         any::<u64>()
             .prop_map(|low| format!("[{}]", std::net::Ipv6Addr::from(0xfd7a_115c_a1e0_u128 << 80 | u128::from(low)))),

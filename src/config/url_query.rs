@@ -4,8 +4,8 @@ use super::problem::{did_you_mean, shown};
 use super::settings::parameter_keys;
 use super::target_url::decoded;
 
-/// The problem where a URL holds a password; nothing of it is repeated.
-pub(super) const PASSWORD: &str = "the URL holds a password: telltail needs none and keeps none, remove it";
+/// The problem where a URL contains a password; nothing of it is repeated.
+pub(super) const PASSWORD: &str = "the URL contains a password: telltail needs none, remove it";
 
 /// `name=value&…`, each name at most once; what is wrong goes to `errors`.
 pub(super) fn parse(query: &str, errors: &mut Vec<String>) -> Vec<(&'static str, String)> {

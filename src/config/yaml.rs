@@ -136,7 +136,7 @@ impl<'a> TreeBuilder<'a> {
     fn node(&mut self, event: Event<'a>, location: SourceLocation) -> Result<YamlNode, LocatedError> {
         self.nodes += 1;
         if self.nodes > MAX_NODES {
-            return Err((location, format!("the file holds more than {MAX_NODES} values")));
+            return Err((location, format!("the file has more than {MAX_NODES} values")));
         }
         if event.anchor_id().is_some() || event.is_alias() {
             return Err((location, "anchors and aliases are not supported: write the value out".to_owned()));

@@ -23,7 +23,7 @@ pub(super) trait Syntax {
     /// The value as YAML; none where it is unset.
     fn yaml(&self, value: &Self::Value) -> Option<String>;
 
-    /// What holds where the value is unset.
+    /// The default where the value is unset.
     fn unset(&self) -> &'static str {
         ""
     }
