@@ -15,6 +15,14 @@ const LONGEST: usize = 2048;
 /// Longest user or database in bytes. Postgres cuts at 63, poolers take more.
 const LONGEST_COMPONENT: usize = 255;
 
+const SCHEMES: [(&str, Kind); 5] = [
+    ("postgres", Kind::Postgres),
+    ("postgresql", Kind::Postgres),
+    ("valkey", Kind::Valkey),
+    ("redis", Kind::Valkey),
+    ("tcp", Kind::Tcp),
+];
+
 /// The parts of a URL; those that were wrong are missing.
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct TargetUrl {
@@ -87,18 +95,16 @@ fn no_scheme(url: &str) -> String {
 }
 
 fn kind(scheme: &str) -> Result<Kind, String> {
-    match scheme.to_ascii_lowercase().as_str() {
-        "postgres" | "postgresql" => Ok(Kind::Postgres),
-        "valkey" | "redis" => Ok(Kind::Valkey),
-        "tcp" => Ok(Kind::Tcp),
-        "rediss" | "valkeys" => {
-            Err("TLS is not supported yet: use `tcp://`, or `valkey://` where plain text is served".to_owned())
-        }
-        other => {
-            let suggestion = did_you_mean(other, ["postgres", "postgresql", "valkey", "redis", "tcp"]);
-            Err(format!("the scheme is not known{suggestion}; known are postgres, postgresql, valkey, redis and tcp"))
-        }
+    let scheme = scheme.to_ascii_lowercase();
+    if let Some((_, kind)) = SCHEMES.iter().find(|(known, _)| *known == scheme) {
+        return Ok(*kind);
     }
+    if ["rediss", "valkeys"].contains(&scheme.as_str()) {
+        return Err("TLS is not supported yet: use `tcp://`, or `valkey://` where plain text is served".to_owned());
+    }
+    let known = SCHEMES.map(|(known, _)| known);
+    let suggestion = did_you_mean(&scheme, known);
+    Err(format!("the scheme is unknown{suggestion}; known are {}", known.join(", ")))
 }
 
 fn user_part(text: &str, parsed: &mut TargetUrl, errors: &mut Vec<String>) {

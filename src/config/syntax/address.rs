@@ -14,7 +14,7 @@ const LONGEST_SOCKET: usize = 107;
 pub struct ViaSyntax;
 
 impl Syntax for ViaSyntax {
-    type Value = Via;
+    type Output = Via;
 
     fn parse(&self, text: &str) -> Result<Via, String> {
         const FORM: &str = "write a proxy as `socks5://127.0.0.1:1055`, with an IP address or `localhost`";
@@ -62,7 +62,7 @@ impl Syntax for ViaSyntax {
 pub struct ListenAddress;
 
 impl Syntax for ListenAddress {
-    type Value = Listen;
+    type Output = Listen;
 
     fn parse(&self, text: &str) -> Result<Listen, String> {
         text.parse()
@@ -90,7 +90,7 @@ impl Syntax for ListenAddress {
 pub struct SocketPath;
 
 impl Syntax for SocketPath {
-    type Value = Option<PathBuf>;
+    type Output = Option<PathBuf>;
 
     fn parse(&self, text: &str) -> Result<Option<PathBuf>, String> {
         if !text.starts_with('/') {

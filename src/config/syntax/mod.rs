@@ -15,27 +15,27 @@ use std::time::Duration;
 
 /// The way one type is written.
 pub(super) trait Syntax {
-    type Value;
+    type Output;
 
     /// The value, or a sentence that says what it should look like.
-    fn parse(&self, text: &str) -> Result<Self::Value, String>;
+    fn parse(&self, text: &str) -> Result<Self::Output, String>;
 
     /// The value as YAML; none where it is unset.
-    fn yaml(&self, value: &Self::Value) -> Option<String>;
+    fn yaml(&self, value: &Self::Output) -> Option<String>;
 
     /// The default where the value is unset.
     fn unset(&self) -> &'static str {
         ""
     }
 
-    fn schema(&self, doc: &str, default: Option<&Self::Value>) -> Value;
+    fn schema(&self, doc: &str, default: Option<&Self::Output>) -> Value;
 }
 
 /// A duration with its unit, within bounds.
 pub(super) struct Durations(pub RangeInclusive<Duration>);
 
 impl Syntax for Durations {
-    type Value = Duration;
+    type Output = Duration;
 
     fn parse(&self, text: &str) -> Result<Duration, String> {
         const FORM: &str = "write a duration like `10s`, `500ms` or `1m 30s`";
@@ -72,7 +72,7 @@ impl Syntax for Durations {
 pub(super) struct Count;
 
 impl Syntax for Count {
-    type Value = u32;
+    type Output = u32;
 
     fn parse(&self, text: &str) -> Result<u32, String> {
         let digits = text.bytes().all(|byte| byte.is_ascii_digit());
@@ -101,7 +101,7 @@ impl Syntax for Count {
 pub(super) struct Boolean;
 
 impl Syntax for Boolean {
-    type Value = bool;
+    type Output = bool;
 
     fn parse(&self, text: &str) -> Result<bool, String> {
         keyword(text, &[true, false], |value| if value { "true" } else { "false" })
@@ -125,7 +125,7 @@ impl Syntax for Boolean {
 pub(super) struct Keywords<T: 'static>(pub &'static [T], pub fn(T) -> &'static str);
 
 impl<T: Copy> Syntax for Keywords<T> {
-    type Value = T;
+    type Output = T;
 
     fn parse(&self, text: &str) -> Result<T, String> {
         keyword(text, self.0, self.1)

@@ -16,7 +16,7 @@ pub const NODE_CHECK: &str = "node";
 pub struct LogLevels;
 
 impl Syntax for LogLevels {
-    type Value = String;
+    type Output = String;
 
     fn parse(&self, text: &str) -> Result<String, String> {
         const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
@@ -46,7 +46,7 @@ impl Syntax for LogLevels {
 pub struct TargetName;
 
 impl Syntax for TargetName {
-    type Value = String;
+    type Output = String;
 
     fn parse(&self, text: &str) -> Result<String, String> {
         let allowed = |text: &str| {
