@@ -1,5 +1,7 @@
 //! Tracks and the verdict. No I/O, and the time is told.
 
+pub use crate::config::NODE_CHECK;
+
 use crate::config::Mode;
 use crate::reason::Scope;
 use crate::slug::slug_enum;
@@ -109,9 +111,6 @@ pub struct Verdict {
     /// The names of the checks that block: `node` or targets.
     pub blocking: Vec<String>,
 }
-
-/// Name of the node's own check, beside those of the targets.
-pub const NODE_CHECK: &str = "node";
 
 /// Decides readiness in `mode`. `reached` says that every required target was up at some time since the start. Draining
 /// is not ready in any mode.

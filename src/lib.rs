@@ -5,7 +5,8 @@
 //! what came out in one state ([`state`]). Readers ([`admin`], [`metrics`]) take one snapshot of that state.
 //!
 //! * [`cli`]: one file per subcommand; `run` prepares what [`agent`] is given
-//! * [`config`]: schema, environment, target URLs, validation
+//! * [`config`]: every setting and its default, file, environment, target URLs, validation
+//! * [`fleet_load`]: the load that many pods put on each server
 //! * [`agent`]: builds the parts, owns every task, drains
 //! * [`prober`], [`schedule`], [`bus_watch`]: the loop, when whose turn is, and what wakes it in between
 //! * [`tailscale`], [`http`]: the few LocalAPI calls that are made, over a small HTTP client
@@ -28,6 +29,8 @@ pub mod diagnose;
 pub mod doctor;
 pub mod document;
 pub mod expiry;
+pub mod fleet_load;
+mod fnv;
 pub mod health;
 pub mod http;
 pub mod metrics;

@@ -10,7 +10,7 @@ use std::path::Path as File;
 use std::time::Duration;
 use telltail::path::{CONFIRM, Path, PathTracker, Sample};
 use telltail::probe::path_probe::{StatusPath, pong_sample};
-use telltail::tailscale::{Peer, Reply, Status};
+use telltail::tailscale::{Peer, PingReply, Status};
 use tokio::time::Instant;
 
 /// Longest time to detect a path: 6.5 s of trust, an interval of 5 s, 7 s of confirmation, a ping that was missed.
@@ -54,8 +54,8 @@ fn recorded(version: &str, name: &str) -> Vec<Scene> {
 fn sample(peer: &Peer, reply: Option<PingReply>) -> Option<Sample> {
     StatusPath::of(peer).sample().or_else(|| match reply {
         None => Some(Sample::Silent),
-        Some(Reply::Pong(pong)) => pong_sample(pong.way),
-        Some(Reply::Refused(_)) => None,
+        Some(PingReply::Pong(pong)) => pong_sample(pong.via),
+        Some(PingReply::Refused) => None,
     })
 }
 

@@ -1,7 +1,7 @@
 //! States and an application for the tests of this module.
 
 use super::routes::{App, Route};
-use crate::config::{Config, Depth, Expect, Gate, Host, Kind, Listen, LogFormat, Mode, Target, Via};
+use crate::config::{Config, Gate, Host, Kind, Mode, Target, Via};
 use crate::node::{Facts, Node, NodeState};
 use crate::peer::TargetPeer;
 use crate::probe::path_probe::PathProbe;
@@ -15,38 +15,13 @@ use tokio::time::Instant;
 
 /// A required target.
 pub(super) fn target(name: &str, kind: Kind) -> Target {
-    Target {
-        name: name.to_owned(),
-        kind,
-        host: Host::Name(format!("{name}.tail1234.ts.net")),
-        port: 4321,
-        user: None,
-        database: None,
-        required: true,
-        interval: Duration::from_secs(10),
-        timeout: Duration::from_secs(3),
-        via: Via::Auto,
-        depth: if kind == Kind::Tcp { Depth::Tcp } else { Depth::Protocol },
-        expect: Expect::Any,
-    }
+    Target::with_defaults(kind, Host::Name(format!("{name}.tail1234.ts.net")), 4321, None, None)
 }
 
 pub(super) fn config(readiness: Mode, startup_gate: Gate) -> Config {
     let optional = Target { required: false, via: Via::Tcp, ..target("cache", Kind::Tcp) };
-    Config {
-        targets: vec![target("db", Kind::Postgres).into(), target("valkey", Kind::Valkey).into(), optional.into()],
-        socket: None,
-        listen: Listen::Default,
-        rise: 1,
-        fall: 1,
-        readiness,
-        startup_gate,
-        startup_release: Duration::from_secs(90),
-        drain: Duration::from_secs(2),
-        log: String::new(),
-        log_format: LogFormat::Json,
-        hash: String::new(),
-    }
+    let targets = vec![target("db", Kind::Postgres).into(), target("valkey", Kind::Valkey).into(), optional.into()];
+    Config { rise: 1, fall: 1, readiness, startup_gate, ..Config::with_defaults(targets, String::new()) }
 }
 
 /// A state before its first round: postgres `db` and valkey `valkey` are required, tcp `cache` is not.

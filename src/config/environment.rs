@@ -1,16 +1,16 @@
-//! The environment's part of the configuration.
+//! Configuration from environment variables.
 
-use super::keys::{Setting, TARGETS_VARIABLE};
-use super::problem::{Place, Problems, did_you_mean, shown};
-use super::schema::{Given, Raw, RawTarget};
+use super::problem::{Problems, SourceLocation, did_you_mean, shown};
+use super::raw::{Located, RawConfig, RawTarget};
+use super::settings::{TARGETS_VARIABLE, setting_keys, variable};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 const PREFIX: &str = "TELLTAIL_";
-/// Names the file where `--config` does not, so that whoever runs a command in the pod finds the agent's configuration.
+/// Names the file where `--config` does not, so that a command run in the pod finds the agent's configuration.
 pub(super) const CONFIG_VARIABLE: &str = "TELLTAIL_CONFIG";
-/// What Tailscale's own container calls its socket.
+/// Tailscale's own container reads its socket from here.
 pub(super) const TS_SOCKET: &str = "TS_SOCKET";
 
 /// The variables that concern us, taken from `std::env::vars_os()` or from a test's list; the rest is not kept.
@@ -34,21 +34,21 @@ impl Environment {
     }
 }
 
-/// What the environment says, and a warning for each variable that looks like ours and is not.
+/// The environment's values, and a warning for each variable that looks like ours and is not.
 ///
 /// An empty variable counts as unset: templates write those.
-pub(super) fn read(environment: &Environment, problems: &mut Problems, warnings: &mut Vec<String>) -> Raw {
-    let mut raw = Raw::default();
+pub(super) fn read(environment: &Environment, problems: &mut Problems, warnings: &mut Vec<String>) -> RawConfig {
+    let mut raw = RawConfig::default();
     for (name, value) in environment.0.iter().filter(|(name, _)| *name != CONFIG_VARIABLE) {
-        let setting = Setting::ALL.iter().copied().find(|setting| setting.variable() == *name);
+        let setting = setting_keys().find(|key| variable(key) == *name);
         let ours = setting.is_some() || name == TARGETS_VARIABLE;
         if !ours {
             warnings.extend(warning(name, value.to_str().unwrap_or_default()));
             continue;
         }
-        let place = Place::Variable(name.clone());
+        let location = SourceLocation::Variable(name.clone());
         let Some(text) = value.to_str().map(str::trim) else {
-            problems.add(&place, "the value is not UTF-8");
+            problems.add(&location, "the value is not UTF-8");
             continue;
         };
         if text.is_empty() {
@@ -56,11 +56,11 @@ pub(super) fn read(environment: &Environment, problems: &mut Problems, warnings:
         }
         match setting {
             Some(setting) => {
-                raw.settings.insert(setting, Given { place, text: text.to_owned() });
+                raw.settings.insert(setting, Located { location, text: text.to_owned() });
             }
             None => {
-                raw.targets = targets(text, &place);
-                raw.targets_at = Some(place);
+                raw.targets = targets(text, &location);
+                raw.targets_at = Some(location);
             }
         }
     }
@@ -68,17 +68,17 @@ pub(super) fn read(environment: &Environment, problems: &mut Problems, warnings:
 }
 
 /// `TS_SOCKET`, the last resort for the socket's path.
-pub(super) fn ts_socket(environment: &Environment, problems: &mut Problems) -> Option<Given> {
-    let place = Place::Variable(TS_SOCKET.to_owned());
+pub(super) fn ts_socket(environment: &Environment, problems: &mut Problems) -> Option<Located> {
+    let location = SourceLocation::Variable(TS_SOCKET.to_owned());
     let value = environment.0.get(TS_SOCKET)?;
     let Some(text) = value.to_str() else {
-        problems.add(&place, "the value is not UTF-8");
+        problems.add(&location, "the value is not UTF-8");
         return None;
     };
-    (!text.trim().is_empty()).then(|| Given { place, text: text.trim().to_owned() })
+    (!text.trim().is_empty()).then(|| Located { location, text: text.trim().to_owned() })
 }
 
-fn targets(text: &str, place: &Place) -> Vec<RawTarget> {
+fn targets(text: &str, location: &SourceLocation) -> Vec<RawTarget> {
     let mut urls: Vec<String> = Vec::new();
     for word in text.split(|c: char| c == ',' || c.is_whitespace()).filter(|word| !word.is_empty()) {
         // `u:a,b@db` is one URL whose password has a comma. It is put together again, so that it is refused as such and
@@ -94,8 +94,8 @@ fn targets(text: &str, place: &Place) -> Vec<RawTarget> {
     }
     let target = |(index, text)| RawTarget {
         number: index + 1,
-        url: Given { place: place.clone(), text },
-        beside: BTreeMap::new(),
+        url: Located { location: location.clone(), text },
+        options: BTreeMap::new(),
     };
     urls.into_iter().enumerate().map(target).collect()
 }
@@ -105,9 +105,9 @@ fn warning(name: &str, value: &str) -> Option<String> {
         return None;
     }
     let others = [TARGETS_VARIABLE, CONFIG_VARIABLE].map(str::to_owned);
-    let known: Vec<String> = Setting::ALL.iter().map(|one| one.variable()).chain(others).collect();
-    let meant = did_you_mean(name, known.iter().map(String::as_str));
-    Some(format!("the variable {} is not known and not used{meant}", shown(name)))
+    let known: Vec<String> = setting_keys().map(variable).chain(others).collect();
+    let suggestion = did_you_mean(name, known.iter().map(String::as_str));
+    Some(format!("the variable {} is unknown and ignored{suggestion}", shown(name)))
 }
 
 /// Kubernetes puts variables into each pod for each Service of its namespace. Those of a Service called `telltail` or

@@ -8,6 +8,21 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 const LONGEST_NAME: usize = 253;
 const LONGEST_LABEL: usize = 63;
 
+impl Host {
+    /// The first label of a name; an address has none.
+    pub fn first_label(&self) -> Option<&str> {
+        match self {
+            Self::Name(name) => Some(first_label(name)),
+            Self::Ip(_) => None,
+        }
+    }
+}
+
+/// The first label of a DNS name: `db` of `db.tail1234.ts.net.`.
+pub fn first_label(name: &str) -> &str {
+    name.split_once('.').map_or(name, |(label, _)| label)
+}
+
 /// The host written as `text`; IPv6 in brackets. Lower-cased, without trailing dot.
 ///
 /// # Errors
@@ -16,7 +31,7 @@ pub(super) fn parse(text: &str) -> Result<Host, String> {
     if let Some(inner) = text.strip_prefix('[') {
         let inner = inner.strip_suffix(']').ok_or("the host begins with `[` and does not end with `]`")?;
         if inner.contains('%') {
-            return Err("a zone (`%…`) makes no sense on a tailnet: remove it".to_owned());
+            return Err("a tailnet has no zones (`%…`): remove it".to_owned());
         }
         let ip: Ipv6Addr = inner.parse().map_err(|_| format!("{} is not an IPv6 address", shown(inner)))?;
         return address(IpAddr::V6(ip).to_canonical());
@@ -29,7 +44,7 @@ pub(super) fn parse(text: &str) -> Result<Host, String> {
 
 fn address(ip: IpAddr) -> Result<Host, String> {
     if ip.is_unspecified() || ip.is_multicast() {
-        return Err(format!("{ip} is nobody's address"));
+        return Err(format!("{ip} is not the address of a host"));
     }
     Ok(Host::Ip(ip))
 }
@@ -40,7 +55,7 @@ fn name(text: &str) -> Result<String, String> {
         return Err("the host is missing".to_owned());
     }
     if whole.len() > LONGEST_NAME {
-        return Err(format!("the host is {} bytes long, the longest name has {LONGEST_NAME}", whole.len()));
+        return Err(format!("the host is {} bytes long, at most {LONGEST_NAME} are allowed", whole.len()));
     }
     let labels: Vec<&str> = whole.split('.').collect();
     for label in &labels {
@@ -108,10 +123,10 @@ mod tests {
             ("010.0.0.1", "neither a name nor an IPv4"),
             ("1.2.3.400", "neither a name nor an IPv4"),
             ("[fd7a::1", "does not end with"),
-            ("[fd7a::1%eth0]", "zone"),
+            ("[fd7a::1%eth0]", "no zones"),
             ("[db]", "not an IPv6"),
-            ("0.0.0.0", "nobody"),
-            ("[ff02::1]", "nobody"),
+            ("0.0.0.0", "not the address of"),
+            ("[ff02::1]", "not the address of"),
         ] {
             let sentence = parse(text).unwrap_err();
             assert!(sentence.contains(part), "{text:?}: {sentence}");

@@ -3,136 +3,61 @@
 //! [`load`] builds it from the environment and an optional file, and reports every problem at once. Nothing here reads
 //! a file or the process's environment: callers hand text and a lookup in.
 
-mod advice;
-pub mod defaults;
+mod declare;
 mod environment;
+mod help;
 mod host;
 mod json_schema;
-mod keys;
 mod load;
-mod percent;
-pub mod pods;
 mod problem;
-mod query;
-mod schema;
+mod raw;
+mod reload;
+mod settings;
 mod show;
 mod source;
-mod target;
+mod syntax;
+mod target_url;
 #[cfg(test)]
 mod tests;
+mod url_query;
 mod validate;
-mod value;
+mod warnings;
 mod yaml;
 
 pub use environment::Environment;
+pub use help::help;
+pub use host::first_label;
 pub use json_schema::json_schema;
-pub use keys::{MAX_TARGETS, Parameter, Setting, TARGETS_VARIABLE};
-pub use load::{Loaded, load, needs_restart};
-pub use problem::{Place, Problem, Problems};
+pub use load::{Loaded, load};
+pub use problem::{Problem, Problems, SourceLocation};
+pub use reload::needs_restart;
+pub use settings::{Config, MAX_TARGETS, TARGETS_VARIABLE, Target};
 pub use show::{show, url};
 pub use source::Source;
+pub use syntax::NODE_CHECK;
 pub use yaml::MAX_FILE_BYTES;
 
+use crate::slug::slug_enum;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::Duration;
 
-/// Everything `telltail run` needs to know.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Config {
-    /// What to probe; never empty, names are unique.
-    pub targets: Vec<Arc<Target>>,
-    /// tailscaled's socket; none means the two usual places, tried at every connect.
-    pub socket: Option<PathBuf>,
-    /// Where the HTTP face listens.
-    pub listen: Listen,
-    /// Consecutive successes that bring a target that was down up again; at least 1.
-    pub rise: u32,
-    /// Consecutive failures that take a target down; at least 1.
-    pub fall: u32,
-    /// Which readiness mode `/healthz` answers by.
-    pub readiness: Mode,
-    /// What `/startupz` waits for.
-    pub startup_gate: Gate,
-    /// When `/startupz` opens in any case.
-    pub startup_release: Duration,
-    /// How long the HTTP face goes on after SIGTERM.
-    pub drain: Duration,
-    /// Log levels, as `tracing_subscriber::filter::Targets` reads them.
-    pub log: String,
-    /// How a log line is written.
-    pub log_format: LogFormat,
-    /// Hash of what the configuration was made from, hexadecimal: `telltail_config_info`.
-    pub hash: String,
-}
-
-/// One service to probe.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Target {
-    /// `[a-z0-9_-]{1,63}`, unique: label, path segment, log field.
-    pub name: String,
-    /// What is spoken.
-    pub kind: Kind,
-    /// Whose address is asked for.
-    pub host: Host,
-    /// TCP port.
-    pub port: u16,
-    /// Postgres only: the user a StartupMessage names, where one was asked for.
-    pub user: Option<String>,
-    /// Postgres only: the database a StartupMessage names.
-    pub database: Option<String>,
-    /// Does readiness depend on it?
-    pub required: bool,
-    /// Time from probe to probe.
-    pub interval: Duration,
-    /// Longest time for a whole probe; below half the interval.
-    pub timeout: Duration,
-    /// Way of the connect stage.
-    pub via: Via,
-    /// How far a probe goes.
-    pub depth: Depth,
-    /// Which paths are as they should be.
-    pub expect: Expect,
-}
-
-impl Target {
-    /// Is it still the same service that is probed, so that what is known of it stays true?
-    pub fn is_same_service(&self, other: &Self) -> bool {
-        let key = |target: &Self| {
-            let service = (target.kind, target.host.clone(), target.port, target.user.clone(), target.database.clone());
-            (target.name.clone(), service, target.via, target.depth)
-        };
-        key(self) == key(other)
+slug_enum! {
+    /// A target's protocol.
+    pub enum Kind {
+        /// PostgreSQL, or a pooler that speaks for it.
+        Postgres = "postgres",
+        /// Valkey or Redis.
+        Valkey = "valkey",
+        /// Anything: only the connection is made.
+        Tcp = "tcp",
     }
-}
-
-impl Config {
-    /// For each target the index of the one in `old` that is the same service.
-    pub fn kept_from(&self, old: &Self) -> Vec<Option<usize>> {
-        let same = |target: &Arc<Target>| old.targets.iter().position(|old| old.is_same_service(target));
-        self.targets.iter().map(same).collect()
-    }
-}
-
-/// What a target speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kind {
-    /// PostgreSQL, or a pooler that speaks for it.
-    Postgres,
-    /// Valkey or Redis.
-    Valkey,
-    /// Anything: only the connection is made.
-    Tcp,
 }
 
 impl Kind {
-    /// The label value.
-    pub const fn slug(self) -> &'static str {
+    /// How far a probe goes unless the target sets it.
+    pub const fn depth(self) -> Depth {
         match self {
-            Self::Postgres => "postgres",
-            Self::Valkey => "valkey",
-            Self::Tcp => "tcp",
+            Self::Postgres | Self::Valkey => Depth::Protocol,
+            Self::Tcp => Depth::Tcp,
         }
     }
 }
@@ -155,7 +80,7 @@ impl std::fmt::Display for Host {
     }
 }
 
-/// Way of the connect stage.
+/// How a probe connects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Via {
     /// tailscaled's LocalAPI in userspace mode, plain TCP in TUN mode.
@@ -190,108 +115,67 @@ impl std::fmt::Display for Via {
     }
 }
 
-/// How far a probe goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Depth {
-    /// The connection is made and closed.
-    Tcp,
-    /// The service is spoken to.
-    Protocol,
-}
-
-impl Depth {
-    /// The word in configuration and output.
-    pub const fn slug(self) -> &'static str {
-        match self {
-            Self::Tcp => "tcp",
-            Self::Protocol => "protocol",
-        }
+slug_enum! {
+    /// How far a probe goes.
+    pub enum Depth {
+        /// The connection is made and closed.
+        Tcp = "tcp",
+        /// The server answers in its protocol.
+        Protocol = "protocol",
     }
 }
 
-/// Which paths are as they should be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Expect {
-    /// Any path.
-    Any,
-    /// Direct or over a peer relay.
-    NoDerp,
-    /// Direct only.
-    Direct,
-}
-
-impl Expect {
-    /// The word in configuration and labels.
-    pub const fn slug(self) -> &'static str {
-        match self {
-            Self::Any => "any",
-            Self::NoDerp => "no-derp",
-            Self::Direct => "direct",
-        }
+slug_enum! {
+    /// Which paths are as they should be.
+    pub enum Expect {
+        /// Any path.
+        Any = "any",
+        /// Direct or over a peer relay.
+        NoDerp = "no-derp",
+        /// Direct only.
+        Direct = "direct",
     }
 }
 
-/// How readiness is decided.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Mode {
-    /// Node fine and every required target up.
-    Strict,
-    /// Ready once every required target was reached; from then on only faults of scope pod count.
-    Local,
-    /// Never blocks.
-    Observe,
-}
-
-impl Mode {
-    /// Every mode.
-    pub const ALL: [Self; 3] = [Self::Strict, Self::Local, Self::Observe];
-
-    /// The word in configuration and labels.
-    pub const fn slug(self) -> &'static str {
-        match self {
-            Self::Strict => "strict",
-            Self::Local => "local",
-            Self::Observe => "observe",
-        }
+slug_enum! {
+    /// How readiness is decided.
+    pub enum Mode {
+        /// Node fine and every required target up.
+        Strict = "strict",
+        /// Ready once every required target was reached; from then on only faults of scope pod count.
+        Local = "local",
+        /// Never blocks.
+        Observe = "observe",
     }
 }
 
-/// What the startup gate waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Gate {
-    /// tailscaled is Running with an address and knows every required target.
-    Tailnet,
-    /// Every required target is up.
-    Targets,
-    /// Nothing.
-    None,
-}
-
-impl Gate {
-    /// The word in configuration and output.
-    pub const fn slug(self) -> &'static str {
-        match self {
-            Self::Tailnet => "tailnet",
-            Self::Targets => "targets",
-            Self::None => "none",
-        }
+slug_enum! {
+    /// What the startup gate waits for.
+    pub enum Gate {
+        /// tailscaled is Running with an address and knows every required target.
+        Tailnet = "tailnet",
+        /// Every required target is up.
+        Targets = "targets",
+        /// Nothing.
+        None = "none",
     }
 }
 
-/// Where the HTTP face listens.
+slug_enum! {
+    /// How a log line is written.
+    pub enum LogFormat {
+        /// One JSON object a line.
+        Json = "json",
+        /// For people.
+        Text = "text",
+    }
+}
+
+/// Where the HTTP server listens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Listen {
     /// `[::]:8245`, or `0.0.0.0:8245` where the pod has no IPv6.
     Default,
-    /// The address that was asked for.
+    /// The configured address.
     At(SocketAddr),
-}
-
-/// How a log line is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
-    /// One JSON object a line.
-    Json,
-    /// For people.
-    Text,
 }

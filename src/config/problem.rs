@@ -1,4 +1,4 @@
-//! What is wrong with a configuration: every problem at once, each with its place.
+//! Problems of a configuration: all at once, each with its location.
 
 use std::fmt;
 
@@ -7,10 +7,10 @@ const SHOWN: usize = 50;
 
 /// Where a value was written.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Place {
+pub enum SourceLocation {
     /// A variable of the environment.
     Variable(String),
-    /// A place in the file; line and column count from 1.
+    /// A location in the file; line and column count from 1.
     File {
         /// The file as the caller named it.
         path: String,
@@ -21,7 +21,7 @@ pub enum Place {
     },
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for SourceLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Variable(name) => f.write_str(name),
@@ -34,37 +34,37 @@ impl fmt::Display for Place {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Problem {
     /// Where.
-    pub place: Place,
+    pub location: SourceLocation,
     /// A sentence without full stop: what is wrong and, where that can be known, what was meant.
     pub sentence: String,
 }
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.place, self.sentence)
+        write!(f, "{}: {}", self.location, self.sentence)
     }
 }
 
-/// Everything that is wrong with a configuration, in the order of its places; never empty in an `Err`.
+/// Everything that is wrong with a configuration, in the order of its locations; never empty in an `Err`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Problems(Vec<Problem>);
 
 impl Problems {
-    /// The problems, by place.
+    /// The problems, by location.
     pub fn as_slice(&self) -> &[Problem] {
         &self.0
     }
 
-    pub(super) fn add(&mut self, place: &Place, sentence: impl Into<String>) {
-        self.0.push(Problem { place: place.clone(), sentence: sentence.into() });
+    pub(super) fn add(&mut self, location: &SourceLocation, sentence: impl Into<String>) {
+        self.0.push(Problem { location: location.clone(), sentence: sentence.into() });
     }
 
-    /// The value, or a problem at `place`. `about` goes in front of the sentence ("target 2: ").
-    pub(super) fn keep<T>(&mut self, place: &Place, about: &str, outcome: Result<T, String>) -> Option<T> {
-        outcome.map_err(|sentence| self.add(place, format!("{about}{sentence}"))).ok()
+    /// The value, or a problem at `location`. `about` goes in front of the sentence ("target 2: ").
+    pub(super) fn keep<T>(&mut self, location: &SourceLocation, about: &str, outcome: Result<T, String>) -> Option<T> {
+        outcome.map_err(|sentence| self.add(location, format!("{about}{sentence}"))).ok()
     }
 
-    /// By place, each once.
+    /// By location, each once.
     pub(super) fn sorted(mut self) -> Self {
         self.0.sort();
         self.0.dedup();
@@ -85,7 +85,7 @@ impl fmt::Display for Problems {
 
 impl std::error::Error for Problems {}
 
-/// A word from outside, fit to print: escaped and cut. Not for URLs; one that was put where another value belongs is
+/// Text from outside, fit to print: escaped and cut. Not for URLs; one that was put where another value belongs is
 /// not repeated, since it may hold a password.
 pub(super) fn shown(text: &str) -> String {
     const LONGEST: usize = 40;
@@ -99,14 +99,14 @@ pub(super) fn shown(text: &str) -> String {
     format!("`{short}`")
 }
 
-/// "; did you mean `…`?" when one of `known` is close to `word`, else nothing.
-pub(super) fn did_you_mean<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
-    // Two slips, and fewer in a short word: beyond that a suggestion is a guess.
-    let most = if word.chars().count() <= 3 { 1 } else { 2 };
-    let word = word.to_lowercase().replace('-', "_");
+/// "; did you mean `…`?" when one of `known` is close to `text`, else nothing.
+pub(super) fn did_you_mean<'a>(text: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    // Two slips, and fewer in a short text: beyond that a suggestion is a guess.
+    let most = if text.chars().count() <= 3 { 1 } else { 2 };
+    let text = text.to_lowercase().replace('-', "_");
     known
         .into_iter()
-        .map(|name| (strsim::damerau_levenshtein(&word, &name.to_lowercase().replace('-', "_")), name))
+        .map(|name| (strsim::damerau_levenshtein(&text, &name.to_lowercase().replace('-', "_")), name))
         .filter(|(distance, _)| *distance <= most)
         .min_by_key(|(distance, _)| *distance)
         .map_or_else(String::new, |(_, name)| format!("; did you mean `{name}`?"))
@@ -127,7 +127,7 @@ mod tests {
     fn a_flood_is_cut_and_counted() {
         let mut problems = Problems::default();
         for i in 0..1000 {
-            problems.add(&Place::File { path: "f".into(), line: i + 1, column: 1 }, "bad");
+            problems.add(&SourceLocation::File { path: "f".into(), line: i + 1, column: 1 }, "bad");
         }
         let text = problems.sorted().to_string();
         assert_eq!(text.lines().count(), 52);
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_word_from_outside_is_escaped_and_cut() {
+    fn text_from_outside_is_escaped_and_cut() {
         assert_eq!(shown("a\n\u{1b}"), "`a\\n\\u{1b}`");
         assert!(shown(&"x".repeat(1000)).chars().count() < 50);
         assert!(!shown("postgres://u:hunter2@db").contains("hunter2"));

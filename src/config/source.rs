@@ -1,7 +1,7 @@
 //! Where the configuration comes from, and noticing that it has changed.
 
 use super::{Config, Environment, Loaded, load};
-use crate::schedule::fnv1a;
+use crate::fnv::fnv1a;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -32,13 +32,13 @@ impl Source {
         self.parse(&content?)
     }
 
-    /// The configuration, if its content is another than the last time, or in any case if `asked`. The content decides
+    /// The configuration, if its content is another than the last time, or in any case if `force`. The content decides
     /// and not the file's time: Kubernetes swaps a link.
-    pub fn changed(&mut self, asked: bool) -> Option<Result<Config, String>> {
+    pub fn changed(&mut self, force: bool) -> Option<Result<Config, String>> {
         self.file.as_ref()?;
         let content = self.read();
         let seen = content.as_ref().ok().map(|content| fnv1a(content));
-        if seen == self.seen && !asked {
+        if seen == self.seen && !force {
             return None;
         }
         self.seen = seen;
@@ -59,20 +59,4 @@ fn read(path: &Path) -> Result<Vec<u8>, String> {
     let mut content = Vec::new();
     let read = File::open(path).and_then(|file| file.take(READ_LIMIT).read_to_end(&mut content));
     read.map(|_| content).map_err(|error| format!("{}: {error}", path.display()))
-}
-
-impl Config {
-    /// What is in force after a reload: the new configuration, with what cannot change in flight as it was.
-    pub fn reloaded(&self, new: Self) -> Self {
-        Self {
-            socket: self.socket.clone(),
-            listen: self.listen,
-            startup_gate: self.startup_gate,
-            startup_release: self.startup_release,
-            drain: self.drain,
-            log: self.log.clone(),
-            log_format: self.log_format,
-            ..new
-        }
-    }
 }

@@ -3,6 +3,7 @@
 use super::*;
 use proptest::prelude::*;
 use std::path::Path;
+use std::time::Duration;
 
 const FILE: &str = "telltail.yaml";
 
@@ -18,8 +19,8 @@ fn from_both(variables: &[(&str, &str)], text: impl AsRef<[u8]>) -> Result<Loade
     load(&variables.iter().copied().collect(), Some((Path::new(FILE), text.as_ref())))
 }
 
-fn one(url: &str) -> Result<Loaded, Problems> {
-    from_variables(&[(TARGETS_VARIABLE, url)])
+fn from_targets(urls: &str) -> Result<Loaded, Problems> {
+    from_variables(&[(TARGETS_VARIABLE, urls)])
 }
 
 fn lines(outcome: Result<Loaded, Problems>) -> Vec<String> {
@@ -62,45 +63,15 @@ targets:
 
 #[test]
 fn one_variable_is_a_whole_configuration() {
-    let loaded = one("postgres://stackeye-db-prd:5432,valkey://stackeye-valkey-prd:6379?required=false").unwrap();
+    let loaded =
+        from_targets("postgres://stackeye-db-prd:5432,valkey://stackeye-valkey-prd:6379?required=false").unwrap();
     assert_eq!(loaded.warnings, Vec::<String>::new());
     let config = loaded.config;
-    let target = Target {
-        name: "stackeye-db-prd".into(),
-        kind: Kind::Postgres,
-        host: Host::Name("stackeye-db-prd".into()),
-        port: 5432,
-        user: None,
-        database: None,
-        required: true,
-        interval: Duration::from_secs(10),
-        timeout: Duration::from_secs(3),
-        via: Via::Auto,
-        depth: Depth::Protocol,
-        expect: Expect::Any,
-    };
-    let other = Target {
-        name: "stackeye-valkey-prd".into(),
-        kind: Kind::Valkey,
-        host: Host::Name("stackeye-valkey-prd".into()),
-        port: 6379,
-        required: false,
-        ..target.clone()
-    };
-    let expected = Config {
-        targets: vec![target.into(), other.into()],
-        socket: None,
-        listen: Listen::Default,
-        rise: 2,
-        fall: 3,
-        readiness: Mode::Strict,
-        startup_gate: Gate::Tailnet,
-        startup_release: Duration::from_secs(90),
-        drain: Duration::from_secs(2),
-        log: "info".into(),
-        log_format: LogFormat::Json,
-        hash: config.hash.clone(),
-    };
+    let target = |kind, host: &str, port| Target::with_defaults(kind, Host::Name(host.into()), port, None, None);
+    let db = target(Kind::Postgres, "stackeye-db-prd", 5432);
+    let cache = Target { required: false, ..target(Kind::Valkey, "stackeye-valkey-prd", 6379) };
+    assert_eq!((db.name.as_str(), db.required, db.depth), ("stackeye-db-prd", true, Depth::Protocol));
+    let expected = Config::with_defaults(vec![db.into(), cache.into()], config.hash.clone());
     assert_eq!(config, expected);
 }
 
@@ -199,7 +170,7 @@ fn odd_files_are_refused_with_a_clear_sentence() {
     assert_problem(from_file("postgres://db\n"), "the file is a single value");
     assert_problem(from_file("targets: postgres://db\n"), "1:10: `targets` is a single value, not a list");
     assert_problem(from_file("targets: [[tcp://a:1]]\n"), "1:11: target 1 is a list");
-    assert_problem(from_file("targets:\n"), "`targets` is nothing");
+    assert_problem(from_file("targets:\n"), "`targets` is empty");
     assert_problem(from_file("targets: []\n"), "1:1: there are no targets");
     assert_problem(from_file("log: info\n"), "there are no targets");
     assert_problem(from_file("targets: [\"tcp://a:1\"]\nlog:\n"), "2:4: `log` has no value");
@@ -211,7 +182,7 @@ fn odd_files_are_refused_with_a_clear_sentence() {
     assert_problem(from_file("targets: [\"tcp://a:1\"]\nlisten: [::]:8245\n"), "needs quotes");
     assert_problem(from_file("a: &x 1\nb: *x\n"), "1:7: anchors and aliases");
     assert_problem(from_file("targets: !!seq []\n"), "tags");
-    assert_problem(from_file("? [a]\n: b\n"), "a key has to be a word");
+    assert_problem(from_file("? [a]\n: b\n"), "a key must be a single word");
     assert_problem(from_file(format!("a: {}\n", "[".repeat(100))), "not YAML");
     assert_problem(from_file(format!("targets: [{}]\n", "1,".repeat(20_000))), "more than");
     assert_problem(from_file("targets: [\"tcp://a:1\"]\nlog: a\0b\n"), "2:7");
@@ -232,43 +203,46 @@ fn a_broken_file_does_not_hide_the_environments_problems() {
 #[test]
 fn targets_are_at_most_64() {
     let many = |count: usize| (0..count).map(|i| format!("tcp://host-{i}:1")).collect::<Vec<_>>().join(",");
-    assert_eq!(one(&many(64)).unwrap().config.targets.len(), 64);
-    assert_problem(one(&many(65)), "there are 65 targets, the most is 64");
-    assert_problem(one(&many(10_000)), "there are 10000 targets");
+    assert_eq!(from_targets(&many(64)).unwrap().config.targets.len(), 64);
+    assert_problem(from_targets(&many(65)), "there are 65 targets, at most 64 are allowed");
+    assert_problem(from_targets(&many(10_000)), "there are 10000 targets");
 }
 
 #[test]
 fn names_are_unique_and_fit_for_a_label() {
     assert_problem(
-        one("tcp://db.a.ts.net:1,tcp://db.b.ts.net:1"),
+        from_targets("tcp://db.a.ts.net:1,tcp://db.b.ts.net:1"),
         "target 2: the name `db` is that of target 1 already",
     );
-    assert_problem(one("tcp://100.64.0.1:1"), "an address gives no name: add `name`");
-    assert_problem(one("tcp://node:1"), "the name `node` is taken");
-    assert_problem(one("tcp://db:1?name=Main"), "did you mean `main`?");
-    assert_problem(one("tcp://db:1?name=a.b"), "is not 1 to 63 of");
-    assert_problem(one(&format!("tcp://db:1?name={}", "a".repeat(64))), "is not 1 to 63 of");
-    assert_eq!(one("tcp://node:1?name=other").unwrap().config.targets[0].name, "other");
+    assert_problem(from_targets("tcp://100.64.0.1:1"), "an IP address needs a name: add `name`");
+    assert_problem(from_targets("tcp://node:1"), "the name `node` is reserved");
+    assert_problem(from_targets("tcp://db:1?name=Main"), "did you mean `main`?");
+    assert_problem(from_targets("tcp://db:1?name=a.b"), "is not 1 to 63 of");
+    assert_problem(from_targets(&format!("tcp://db:1?name={}", "a".repeat(64))), "is not 1 to 63 of");
+    assert_eq!(from_targets("tcp://node:1?name=other").unwrap().config.targets[0].name, "other");
 }
 
 #[test]
 fn the_timeout_stays_below_half_the_interval() {
-    assert_problem(one("tcp://db:1?timeout=5s"), "target 1 `db`: the timeout 5s has to be below half the interval 10s");
-    assert_problem(one("tcp://db:1?interval=6s"), "the timeout 3s has to be below half the interval 6s");
-    assert!(one("tcp://db:1?timeout=4999ms").is_ok());
+    assert_problem(
+        from_targets("tcp://db:1?timeout=5s"),
+        "target 1 `db`: the timeout 5s has to be below half the interval 10s",
+    );
+    assert_problem(from_targets("tcp://db:1?interval=6s"), "the timeout 3s has to be below half the interval 6s");
+    assert!(from_targets("tcp://db:1?timeout=4999ms").is_ok());
     let both = [("TELLTAIL_INTERVAL", "4s"), (TARGETS_VARIABLE, "tcp://a:1,tcp://b:1,tcp://c:1")];
     assert_problem(from_variables(&both), "TELLTAIL_INTERVAL: the timeout 3s has to be below");
     // A wrong interval is one problem, not two.
-    assert_problem(one("tcp://db:1?interval=1d"), "`1d` is not between 50ms and 1h");
+    assert_problem(from_targets("tcp://db:1?interval=1d"), "`1d` is not between 50ms and 1h");
 }
 
 #[test]
-fn urls_that_promise_what_is_not_spoken_are_refused() {
+fn unsupported_urls_are_refused() {
     for (url, part) in [
-        ("rediss://cache", "TLS is not spoken yet"),
-        ("valkeys://cache", "TLS is not spoken yet"),
-        ("postgres://db?sslmode=require", "TLS is not spoken yet"),
-        ("postgres://db?password=x", "holds a password"),
+        ("rediss://cache", "TLS is not supported yet"),
+        ("valkeys://cache", "TLS is not supported yet"),
+        ("postgres://db?sslmode=require", "TLS is not supported yet"),
+        ("postgres://db?password=x", "contains a password"),
         ("valkey://default@cache", "without a user"),
         ("valkey://cache/0", "needs no database"),
         ("tcp://u@db:1", "has no user"),
@@ -293,11 +267,11 @@ fn urls_that_promise_what_is_not_spoken_are_refused() {
         ("postgres://db?required=true&required=true", "written twice"),
         ("postgres://db?expect=no_derp", "did you mean `no-derp`?"),
         ("postgres://db?via=socks5://127.0.0.1", "the proxy has no port"),
-        ("postgres://db?via=http://127.0.0.1:1", "this kind of proxy is not spoken"),
+        ("postgres://db?via=http://127.0.0.1:1", "this kind of proxy is not supported"),
         ("postgres://db?via=local", "is none of auto, localapi, tcp"),
         ("postgres://db?interval=10sek", "did you mean `sec`?"),
     ] {
-        let lines = lines(one(url));
+        let lines = lines(from_targets(url));
         assert!(lines.len() == 1 && lines[0].contains(part), "{url}: wanted {part:?}, got {lines:#?}");
     }
 }
@@ -337,9 +311,9 @@ fn what_is_allowed_and_odd_warns() {
         ("tcp://db:1?interval=100ms&timeout=40ms", "the interval is below 1s"),
         ("tcp://db:1?interval=61s", "the interval is above 1m"),
         ("postgres://db/app", "the database is not used"),
-        ("tcp://db:1?name=a,tcp://db:1?name=b", "a, b are all at db port 1"),
+        ("tcp://db:1?name=a,tcp://db:1?name=b", "a, b have the same address, db port 1"),
     ] {
-        let warnings = one(url).unwrap().warnings;
+        let warnings = from_targets(url).unwrap().warnings;
         assert!(warnings.iter().any(|warning| warning.contains(part)), "{url}: wanted {part:?}, got {warnings:?}");
     }
 }
@@ -369,7 +343,7 @@ fn only_what_cannot_change_in_flight_needs_a_restart() {
 
 #[test]
 fn the_hash_is_of_the_meaning_and_stays() {
-    let hash = |url: &str| one(url).unwrap().config.hash;
+    let hash = |url: &str| from_targets(url).unwrap().config.hash;
     assert_eq!(hash("postgres://db"), hash("postgresql://DB.:5432?interval=10s&required=true&name=db"));
     assert_ne!(hash("postgres://db"), hash("postgres://db?interval=11s"));
     // Pinned: dashboards compare it across pods of different releases.
@@ -378,7 +352,7 @@ fn the_hash_is_of_the_meaning_and_stays() {
 
 #[test]
 fn the_effective_configuration_reads_well() {
-    let text = show(&one("postgres://db").unwrap().config);
+    let text = show(&from_targets("postgres://db").unwrap().config);
     assert!(
         text.contains("\nrise: 2\n") && text.contains("# listen: [::]:8245") && text.contains("interval: 10s"),
         "{text}"
@@ -417,7 +391,7 @@ fn a_host() -> impl Strategy<Value = String> {
     prop_oneof![
         "[a-z][a-z0-9]{0,8}(-[a-z0-9]{1,4})?(\\.[a-z]{2,5}){0,2}",
         any::<std::net::Ipv4Addr>()
-            .prop_filter("somebody's", |ip| !ip.is_unspecified() && !ip.is_multicast())
+            .prop_filter("an address of a host", |ip| !ip.is_unspecified() && !ip.is_multicast())
             .prop_map(|ip| ip.to_string()),
         any::<u64>()
             .prop_map(|low| format!("[{}]", std::net::Ipv6Addr::from(0xfd7a_115c_a1e0_u128 << 80 | u128::from(low)))),
@@ -453,7 +427,7 @@ proptest! {
 
     #[test]
     fn any_text_as_file_or_targets_gives_an_answer(text in nasty()) {
-        for outcome in [from_file(&text), from_file(format!("targets:\n- {text}")), one(&text)] {
+        for outcome in [from_file(&text), from_file(format!("targets:\n- {text}")), from_targets(&text)] {
             prop_assert!(outcome.is_ok() || !outcome.unwrap_err().as_slice().is_empty());
         }
     }
@@ -504,7 +478,7 @@ proptest! {
             _ => format!("{scheme}://db:5432?via=http://user:{secret}@10.0.0.1:1"),
         };
         let quoted = url.replace('\\', "\\\\").replace('"', "\\\"");
-        for outcome in [one(&url), from_file(format!("targets:\n- \"{quoted}\"\n"))] {
+        for outcome in [from_targets(&url), from_file(format!("targets:\n- \"{quoted}\"\n"))] {
             let text = match outcome {
                 Ok(loaded) => show(&loaded.config) + &loaded.warnings.join("\n"),
                 Err(problems) => problems.to_string(),

@@ -1,10 +1,10 @@
-//! YAML text → a small tree in which every node knows its place.
+//! YAML text → a small tree in which every node knows its location.
 //!
 //! A tree of our own instead of serde, because a deserializer stops at the first value of the wrong type and we report
 //! every problem at once. Only what a configuration needs: one document of mappings, lists and scalars. Anchors,
 //! aliases and tags are refused, so nothing expands; depth, nodes and bytes are bounded.
 
-use super::problem::{Place, Problems};
+use super::problem::{Problems, SourceLocation};
 use granit_parser::{Event, Marker, Parser, ScalarStyle, StrInput};
 
 /// Longest file in bytes: a whole fleet's worth of targets is a tenth of it.
@@ -16,28 +16,28 @@ const MAX_NODES: usize = 8192;
 
 /// A value and where it begins.
 #[derive(Debug)]
-pub(super) struct Node {
-    pub place: Place,
-    pub value: Value,
+pub(super) struct YamlNode {
+    pub location: SourceLocation,
+    pub value: YamlValue,
 }
 
-/// What stands there.
+/// The kinds of values.
 #[derive(Debug)]
-pub(super) enum Value {
+pub(super) enum YamlValue {
     /// Nothing, `~` or `null`.
     Null,
     /// A scalar, as text: its reader knows what it should be.
     Text(String),
-    List(Vec<Node>),
+    List(Vec<YamlNode>),
     /// Keys in the order of the file, duplicates included.
-    Map(Vec<(String, Place, Node)>),
+    Map(Vec<(String, SourceLocation, YamlNode)>),
 }
 
-impl Value {
+impl YamlValue {
     /// For "is a list, not …".
     pub fn noun(&self) -> &'static str {
         match self {
-            Self::Null => "nothing",
+            Self::Null => "empty",
             Self::Text(_) => "a single value",
             Self::List(_) => "a list",
             Self::Map(_) => "a mapping",
@@ -48,10 +48,10 @@ impl Value {
 /// The one document in `bytes`.
 ///
 /// Nothing, with a problem noted, when it is too long, not UTF-8, empty, or not YAML of the kind we take.
-pub(super) fn read(path: &str, bytes: &[u8], problems: &mut Problems) -> Option<Node> {
-    let place = |line, column| Place::File { path: path.to_owned(), line, column };
+pub(super) fn read(path: &str, bytes: &[u8], problems: &mut Problems) -> Option<YamlNode> {
+    let location = |line, column| SourceLocation::File { path: path.to_owned(), line, column };
     if bytes.len() > MAX_FILE_BYTES {
-        problems.add(&place(1, 1), format!("the file is longer than {} KiB", MAX_FILE_BYTES / 1024));
+        problems.add(&location(1, 1), format!("the file is longer than {} KiB", MAX_FILE_BYTES / 1024));
         return None;
     }
     let text = match std::str::from_utf8(bytes) {
@@ -59,18 +59,18 @@ pub(super) fn read(path: &str, bytes: &[u8], problems: &mut Problems) -> Option<
         Err(error) => {
             let before = String::from_utf8_lossy(bytes.get(..error.valid_up_to()).unwrap_or_default());
             let column = before.rsplit('\n').next().map_or(0, |line| line.chars().count()) + 1;
-            problems.add(&place(before.matches('\n').count() + 1, column), not_utf8(bytes));
+            problems.add(&location(before.matches('\n').count() + 1, column), not_utf8(bytes));
             return None;
         }
     };
-    match Builder::new(path, text).document() {
-        Ok(Some(node)) if !matches!(node.value, Value::Null) => Some(node),
+    match TreeBuilder::new(path, text).document() {
+        Ok(Some(node)) if !matches!(node.value, YamlValue::Null) => Some(node),
         Ok(_) => {
-            problems.add(&place(1, 1), "the file is empty: it needs at least `targets`");
+            problems.add(&location(1, 1), "the file is empty: it needs at least `targets`");
             None
         }
-        Err((place, sentence)) => {
-            problems.add(&place, sentence);
+        Err((location, sentence)) => {
+            problems.add(&location, sentence);
             None
         }
     }
@@ -83,17 +83,17 @@ fn not_utf8(bytes: &[u8]) -> &'static str {
     }
 }
 
-type Failure = (Place, String);
+type LocatedError = (SourceLocation, String);
 
-/// Turns the parser's events into nodes. YAML syntax errors come singly: after one nothing can be trusted.
-struct Builder<'a> {
+/// Turns the parser's events into nodes. It stops at the first error of syntax, because what follows cannot be trusted.
+struct TreeBuilder<'a> {
     path: &'a str,
     text: &'a str,
     events: Parser<'a, StrInput<'a>>,
     nodes: usize,
 }
 
-impl<'a> Builder<'a> {
+impl<'a> TreeBuilder<'a> {
     fn new(path: &'a str, text: &'a str) -> Self {
         let options = granit_parser::options! {
             disallow_directives: true,
@@ -103,46 +103,46 @@ impl<'a> Builder<'a> {
         Self { path, text, events: Parser::new_from_str_with_options(text, options), nodes: 0 }
     }
 
-    fn document(&mut self) -> Result<Option<Node>, Failure> {
+    fn document(&mut self) -> Result<Option<YamlNode>, LocatedError> {
         let mut root = None;
-        while let Some((event, place)) = self.next()? {
+        while let Some((event, location)) = self.next()? {
             if !event.is_node() {
                 continue;
             }
             if root.is_some() {
-                return Err((place, "a second YAML document begins here: one is allowed".to_owned()));
+                return Err((location, "a second YAML document begins here: one is allowed".to_owned()));
             }
-            root = Some(self.node(event, place)?);
+            root = Some(self.node(event, location)?);
         }
         Ok(root)
     }
 
-    fn next(&mut self) -> Result<Option<(Event<'a>, Place)>, Failure> {
+    fn next(&mut self) -> Result<Option<(Event<'a>, SourceLocation)>, LocatedError> {
         match self.events.next_event().transpose() {
-            Ok(found) => Ok(found.map(|(event, span)| (event, self.place(&span.start)))),
+            Ok(found) => Ok(found.map(|(event, span)| (event, self.location(&span.start)))),
             Err(error) => {
-                // `listen: [::]:8245` is what everybody writes first, and a list to YAML.
+                // Many write `listen: [::]:8245`, which is a list in YAML.
                 let written = self.text.lines().nth(error.marker().line().saturating_sub(1)).unwrap_or_default();
                 let hint = if written.contains(": [") { "; a value that begins with `[` needs quotes" } else { "" };
-                Err((self.place(error.marker()), format!("not YAML: {}{hint}", error.info())))
+                Err((self.location(error.marker()), format!("not YAML: {}{hint}", error.info())))
             }
         }
     }
 
-    fn place(&self, marker: &Marker) -> Place {
-        Place::File { path: self.path.to_owned(), line: marker.line().max(1), column: marker.col() + 1 }
+    fn location(&self, marker: &Marker) -> SourceLocation {
+        SourceLocation::File { path: self.path.to_owned(), line: marker.line().max(1), column: marker.col() + 1 }
     }
 
-    fn node(&mut self, event: Event<'a>, place: Place) -> Result<Node, Failure> {
+    fn node(&mut self, event: Event<'a>, location: SourceLocation) -> Result<YamlNode, LocatedError> {
         self.nodes += 1;
         if self.nodes > MAX_NODES {
-            return Err((place, format!("the file holds more than {MAX_NODES} values")));
+            return Err((location, format!("the file has more than {MAX_NODES} values")));
         }
         if event.anchor_id().is_some() || event.is_alias() {
-            return Err((place, "anchors and aliases are not understood here: write the value out".to_owned()));
+            return Err((location, "anchors and aliases are not supported: write the value out".to_owned()));
         }
         if event.tag().is_some() {
-            return Err((place, "tags (`!…`) are not understood here".to_owned()));
+            return Err((location, "tags (`!…`) are not supported".to_owned()));
         }
         let value = if let Event::Scalar(text, style, ..) = &event {
             scalar(text, *style)
@@ -151,42 +151,42 @@ impl<'a> Builder<'a> {
         } else if matches!(event, Event::MappingStart(..)) {
             self.mapping()?
         } else {
-            return Err((place, "this is not understood here".to_owned()));
+            return Err((location, "this is not supported".to_owned()));
         };
-        Ok(Node { place, value })
+        Ok(YamlNode { location, value })
     }
 
-    fn list(&mut self) -> Result<Value, Failure> {
+    fn list(&mut self) -> Result<YamlValue, LocatedError> {
         let mut list = Vec::new();
-        while let Some((event, place)) = self.next()? {
+        while let Some((event, location)) = self.next()? {
             if event == Event::SequenceEnd {
                 break;
             }
-            list.push(self.node(event, place)?);
+            list.push(self.node(event, location)?);
         }
-        Ok(Value::List(list))
+        Ok(YamlValue::List(list))
     }
 
-    fn mapping(&mut self) -> Result<Value, Failure> {
+    fn mapping(&mut self) -> Result<YamlValue, LocatedError> {
         let mut map = Vec::new();
-        while let Some((event, place)) = self.next()? {
+        while let Some((event, location)) = self.next()? {
             if event == Event::MappingEnd {
                 break;
             }
-            let key = self.node(event, place)?;
-            let Value::Text(name) = key.value else {
-                return Err((key.place, "a key has to be a word".to_owned()));
+            let key = self.node(event, location)?;
+            let YamlValue::Text(name) = key.value else {
+                return Err((key.location, "a key must be a single word".to_owned()));
             };
-            let Some((event, place)) = self.next()? else { break };
-            map.push((name, key.place, self.node(event, place)?));
+            let Some((event, location)) = self.next()? else { break };
+            map.push((name, key.location, self.node(event, location)?));
         }
-        Ok(Value::Map(map))
+        Ok(YamlValue::Map(map))
     }
 }
 
-fn scalar(text: &str, style: ScalarStyle) -> Value {
+fn scalar(text: &str, style: ScalarStyle) -> YamlValue {
     match (style, text) {
-        (ScalarStyle::Plain, "" | "~" | "null" | "Null" | "NULL") => Value::Null,
-        _ => Value::Text(text.to_owned()),
+        (ScalarStyle::Plain, "" | "~" | "null" | "Null" | "NULL") => YamlValue::Null,
+        _ => YamlValue::Text(text.to_owned()),
     }
 }

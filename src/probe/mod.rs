@@ -85,7 +85,7 @@ pub struct PooledConnection {
 
 /// Longest life of a pooled connection: each pod dials at least once a minute, or it would not notice that new
 /// connections are refused.
-const POOLED_FOR: Duration = Duration::from_secs(60);
+pub(crate) const POOLED_FOR: Duration = Duration::from_secs(60);
 
 /// How far a probe got before its time was over.
 struct Progress {

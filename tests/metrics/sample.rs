@@ -3,7 +3,7 @@
 use prometheus::Registry;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
-use telltail::config::{Config, Depth, Expect, Gate, Host, Kind, Listen, LogFormat, Mode, Target, Via};
+use telltail::config::{Config, Expect, Host, Kind, Target};
 use telltail::health::TrackState;
 use telltail::metrics::{Build, Metrics, TargetMetrics};
 use telltail::node::{Facts, Node, NodeState};
@@ -50,20 +50,7 @@ pub fn at(seconds: f64) -> SystemTime {
 
 /// A target as its URL alone makes it.
 pub fn target(name: &str, kind: Kind, port: u16) -> Target {
-    Target {
-        name: name.to_owned(),
-        kind,
-        host: Host::Name(name.to_owned()),
-        port,
-        user: None,
-        database: None,
-        required: true,
-        interval: Duration::from_secs(10),
-        timeout: Duration::from_secs(3),
-        via: Via::Auto,
-        depth: if kind == Kind::Tcp { Depth::Tcp } else { Depth::Protocol },
-        expect: Expect::Any,
-    }
+    Target::with_defaults(kind, Host::Name(name.to_owned()), port, None, None)
 }
 
 /// The two targets of a worker.
@@ -74,20 +61,7 @@ pub fn two() -> Vec<Target> {
 
 /// A configuration of these targets, else of defaults.
 pub fn config(targets: Vec<Target>) -> Config {
-    Config {
-        targets: targets.into_iter().map(Arc::new).collect(),
-        socket: None,
-        listen: Listen::Default,
-        rise: 2,
-        fall: 3,
-        readiness: Mode::Strict,
-        startup_gate: Gate::Tailnet,
-        startup_release: Duration::from_secs(90),
-        drain: Duration::from_secs(5),
-        log: "info".to_owned(),
-        log_format: LogFormat::Json,
-        hash: "9f86d081884c7d65".to_owned(),
-    }
+    Config::with_defaults(targets.into_iter().map(Into::into).collect(), "9f86d081884c7d65".to_owned())
 }
 
 /// A tailscaled that is fine.

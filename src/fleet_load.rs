@@ -1,21 +1,17 @@
-//! What many pods with one configuration do to the servers they probe.
+//! The load that many pods with one configuration put on the servers they probe.
 //!
-//! Costs are those of `performance.md` in the project's facts: CPU of the server for one probe, on a virtual machine
-//! whose forks are dear. Use them for orders of magnitude.
+//! Costs are measurements of the server's CPU for one probe, on a virtual machine where fork is expensive. Use them for
+//! orders of magnitude.
 
-use super::{Config, Depth, Kind, Target};
+use crate::config::{Config, Depth, Kind, Target};
+use crate::probe::POOLED_FOR;
+use crate::schedule::{DECIDING, DOWN};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// New connections per second at one server above which a fleet is warned of: 20 startups of Postgres are about 7 % of
 /// a core.
-pub const MOST_CONNECTIONS: f64 = 20.0;
-/// Longest wait from a failure to the next try while a target's state is being decided.
-const RETRY: Duration = Duration::from_secs(2);
-/// Shortest time between two probes of a target that is down.
-const DOWN: Duration = Duration::from_secs(30);
-/// A Valkey connection is held and dialled anew this often.
-const HELD: Duration = Duration::from_secs(60);
+pub const MAX_CONNECTIONS: f64 = 20.0;
 
 /// GSSENCRequest: Postgres forks a backend, answers one byte, ends.
 const POSTGRES_REQUEST: Duration = Duration::from_micros(2_700);
@@ -28,37 +24,35 @@ const VALKEY_CONNECT: Duration = Duration::from_micros(76);
 /// PING on a held connection.
 const VALKEY_PING: Duration = Duration::from_micros(17);
 
-/// What arrives in one situation.
+/// The load on a server in one situation.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Rate {
+pub struct LoadRates {
     /// New connections per second.
     pub connections: f64,
-    /// Probes per second.
-    pub probes: f64,
-    /// Cores of the server in use; none where nobody has measured what a probe costs it.
+    /// Cores of the server in use; none where a probe's cost is not known.
     pub cores: Option<f64>,
     /// Lines per second in the server's log with `log_connections` on; with default settings there are none.
     pub log_lines: f64,
 }
 
-/// What the pods do to one server.
+/// The load on one server.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Load {
+pub struct ServerLoad {
     /// Host and port.
     pub address: String,
     /// The targets at that address.
     pub targets: Vec<String>,
     /// All is well.
-    pub rest: Rate,
-    /// The server has begun to fail and each pod makes sure: a failure and up to `fall`−1 retries after 2 s each.
-    pub onset: Rate,
-    /// Every pod has taken the target down and asks every 30 s or, if longer, each interval.
-    pub down: Rate,
-    /// The server is back: a success and up to `rise`−1 retries after 2 s each, found at the pace of `down`.
-    pub recovery: Rate,
+    pub rest: LoadRates,
+    /// The server has begun to fail and each pod makes sure: a failure and up to `fall`−1 retries, [`DECIDING`] apart.
+    pub onset: LoadRates,
+    /// Every pod has taken the target down and probes it each [`DOWN`] or, if longer, each interval.
+    pub down: LoadRates,
+    /// The server is back: a success and up to `rise`−1 retries, found at the pace of `down`.
+    pub recovery: LoadRates,
 }
 
-impl Load {
+impl ServerLoad {
     /// The highest rate of connections and when it comes.
     pub fn peak(&self) -> (f64, &'static str) {
         [(self.onset, "at onset"), (self.recovery, "at recovery"), (self.down, "while down"), (self.rest, "at rest")]
@@ -68,16 +62,17 @@ impl Load {
     }
 }
 
-/// What `pods` pods do to each server, in the order of their addresses.
-pub fn loads(config: &Config, pods: u32) -> Vec<Load> {
+/// The load of `pods` pods on each server, in the order of their addresses.
+pub fn loads(config: &Config, pods: u32) -> Vec<ServerLoad> {
     let mut servers: BTreeMap<String, Vec<&Target>> = BTreeMap::new();
     for target in &config.targets {
         servers.entry(format!("{} port {}", target.host, target.port)).or_default().push(target);
     }
     let load = |(address, targets): (String, Vec<&Target>)| {
-        let sum =
-            |rate: &dyn Fn(&Target) -> Rate| targets.iter().map(|target| rate(target)).reduce(plus).unwrap_or_default();
-        Load {
+        let sum = |rate: &dyn Fn(&Target) -> LoadRates| {
+            targets.iter().map(|target| rate(target)).reduce(plus).unwrap_or_default()
+        };
+        ServerLoad {
             address,
             targets: targets.iter().map(|target| target.name.clone()).collect(),
             rest: sum(&|target| at_rest(target, f64::from(pods))),
@@ -101,31 +96,31 @@ fn recovery(target: &Target, rise: u32, pods: f64) -> f64 {
 }
 
 fn retrying(target: &Target, pods: f64) -> f64 {
-    pods / RETRY.min(target.interval).as_secs_f64()
+    pods / DECIDING.min(target.interval).as_secs_f64()
 }
 
 fn pause(target: &Target) -> f64 {
     DOWN.max(target.interval).as_secs_f64()
 }
 
-fn at_rest(target: &Target, pods: f64) -> Rate {
+fn at_rest(target: &Target, pods: f64) -> LoadRates {
     let probes = pods / target.interval.as_secs_f64();
-    if !holds(target) {
+    if !keeps_connection(target) {
         return dialling(target, probes);
     }
     // A held connection is checked each probe and replaced at most once in each.
-    let connections = (pods / HELD.as_secs_f64()).min(probes);
+    let connections = (pods / POOLED_FOR.as_secs_f64()).min(probes);
     let cores = connections * VALKEY_CONNECT.as_secs_f64() + probes * VALKEY_PING.as_secs_f64();
-    Rate { connections, probes, cores: Some(cores), log_lines: 0.0 }
+    LoadRates { connections, cores: Some(cores), log_lines: 0.0 }
 }
 
 /// Every probe makes a connection: so it is without a held one, and where a held one has just broken.
-fn dialling(target: &Target, probes: f64) -> Rate {
+fn dialling(target: &Target, probes: f64) -> LoadRates {
     let cost = cost(target).map(|cost| cost.as_secs_f64() * probes);
-    Rate { connections: probes, probes, cores: cost, log_lines: probes * log_lines(target) }
+    LoadRates { connections: probes, cores: cost, log_lines: probes * log_lines(target) }
 }
 
-fn holds(target: &Target) -> bool {
+fn keeps_connection(target: &Target) -> bool {
     target.kind == Kind::Valkey && target.depth == Depth::Protocol
 }
 
@@ -149,10 +144,9 @@ fn log_lines(target: &Target) -> f64 {
     }
 }
 
-fn plus(one: Rate, other: Rate) -> Rate {
-    Rate {
+fn plus(one: LoadRates, other: LoadRates) -> LoadRates {
+    LoadRates {
         connections: one.connections + other.connections,
-        probes: one.probes + other.probes,
         cores: one.cores.zip(other.cores).map(|(one, other)| one + other),
         log_lines: one.log_lines + other.log_lines,
     }
@@ -163,7 +157,7 @@ mod tests {
     use super::*;
     use crate::config::{Environment, load};
 
-    fn only(url: &str, pods: u32) -> Load {
+    fn only(url: &str, pods: u32) -> ServerLoad {
         let environment: Environment = [("TELLTAIL_TARGETS", url)].into_iter().collect();
         let mut loads = loads(&load(&environment, None).unwrap().config, pods);
         assert_eq!(loads.len(), 1);
@@ -191,7 +185,7 @@ mod tests {
     #[test]
     fn a_held_valkey_connection_costs_little_until_it_breaks() {
         let load = only("valkey://cache", 600);
-        assert!(near(load.rest.connections, 10.0) && near(load.rest.probes, 60.0), "{load:?}");
+        assert!(near(load.rest.connections, 10.0), "{load:?}");
         assert!(near(load.rest.cores.unwrap(), 10.0 * 76e-6 + 60.0 * 17e-6), "{load:?}");
         assert!(near(load.onset.connections, 180.0), "{load:?}");
     }
