@@ -5,18 +5,14 @@
 //! * `/livez`: the process answers. `/startupz`: the startup gate is open. `/metrics`: Prometheus' text format.
 //! * `/api/v1/status`: everything, as the JSON of [`crate::document`]. `/`: the same as a page for people.
 
-mod bind;
 mod check;
 #[cfg(test)]
 mod fixture;
 mod healthz;
-mod limits;
 mod page;
 mod reply;
 mod routes;
-mod serve;
+mod server;
 
-pub use bind::{PORT, bind};
-pub use limits::Limits;
 pub use routes::{App, Route, router};
-pub use serve::{ConnectionEvent, Observe, serve};
+pub use server::{ConnectionEvent, ConnectionObserver, Limits, PORT, bind, serve};
