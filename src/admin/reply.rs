@@ -37,7 +37,7 @@ impl Form {
     /// What a browser may do with it.
     fn policy(self) -> &'static str {
         match self {
-            Self::Page => &page::POLICY,
+            Self::Page => page::SECURITY_POLICY,
             Self::Text | Self::Metrics | Self::Json => "default-src 'none'; frame-ancestors 'none'",
         }
     }
