@@ -54,7 +54,7 @@ pub(super) fn fresh(readiness: Mode, startup_gate: Gate) -> Arc<State> {
     Arc::new(State::new(Arc::new(config(readiness, startup_gate)), Instant::now(), SystemTime::now()))
 }
 
-/// What a probe of each target found, for one round; the causes hold what no page may show.
+/// A round with these outcomes. Their causes hold text that `/healthz` must not show.
 pub(super) fn round(node: Node, outcomes: &[(&str, Result<Detail, Reason>)]) -> Round {
     let probes = outcomes.iter().map(|(name, outcome)| ProbeRecord {
         target: (*name).to_owned(),
@@ -90,11 +90,11 @@ pub(super) fn after(readiness: Mode, outcomes: &[(&str, Result<Detail, Reason>)]
     state
 }
 
-/// Every answer that was counted.
-pub(super) type Counted = Arc<Mutex<Vec<(Route, StatusCode)>>>;
+/// Every response that was counted.
+pub(super) type CountedResponses = Arc<Mutex<Vec<(Route, StatusCode)>>>;
 
-pub(super) fn app(state: Arc<State>) -> (App, Counted) {
-    let counted = Counted::default();
+pub(super) fn app(state: Arc<State>) -> (App, CountedResponses) {
+    let counted = CountedResponses::default();
     let count = Arc::clone(&counted);
     let app = App {
         state,

@@ -12,12 +12,12 @@
 //! | opens many connections and sends nothing, or half a head | [`Limits::connections`]: a new connection evicts the oldest one whose request has not arrived. Refusing the new one would lock the kubelet out |
 //! | the same, with requests whose responses it does not read | where every connection is being answered, the oldest is evicted |
 //! | opens a few, and drips bytes or does not read | [`Limits::lifetime`] |
-//! | connects in bursts | [`limits::BACKLOG`]: the kernel queues connections until they are accepted |
-//! | sends a large head | [`limits::MAX_HEAD`]: 431 |
+//! | connects in bursts | `limits::BACKLOG`: the kernel queues connections until they are accepted |
+//! | sends a large head | `limits::MAX_HEAD`: 431 |
 //! | sends a body | refused by the router before it is read: 413 |
 //! | smuggles a second request behind an ambiguous length, or pipelines thousands | one request per connection; hyper refuses ambiguous lengths: 400 |
-//! | sends without end after the response | [`limits::MAX_DISCARDED`] and [`Limits::lifetime`] |
-//! | makes file descriptors run out, here or on the host | [`limits::ACCEPT_PAUSE`]: accept would fail in a busy loop |
+//! | sends without end after the response | `limits::MAX_DISCARDED` and [`Limits::lifetime`] |
+//! | makes file descriptors run out, here or on the host | `limits::ACCEPT_PAUSE`: accept would fail in a busy loop |
 //!
 //! Discarding what a client sends after its response is no defence: closing a socket with unread bytes resets the
 //! connection, and the client could lose the 413 or 431 that tells it why.
