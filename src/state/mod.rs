@@ -1,4 +1,4 @@
-//! The one truth. The loop writes it, every reader takes a [`Snapshot`].
+//! Shared state. The loop writes it, every reader takes a [`Snapshot`].
 
 mod history;
 mod target;

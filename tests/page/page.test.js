@@ -50,7 +50,7 @@ async function open(origin, options) {
 const otherRequests = (origin, requests) => requests.filter((url) => url !== `${origin}/` && !url.startsWith("data:"));
 
 // Checks the page in every view; `expected` are texts that it shows in all of them.
-async function checkPage(origin, state, expected) {
+async function look(origin, state, expected) {
   for (const [name, options] of Object.entries(VIEWS)) {
     const { context, page, errors, requests } = await open(origin, options);
     await page.screenshot({ path: path.join(SCREENSHOTS, `${state}-${name}.png`), fullPage: true });
@@ -90,7 +90,7 @@ test("a page in every state", { timeout: 170_000 }, async (t) => {
 
   await t.test("unknown, because there is no tailscaled yet", async () => {
     await waitForStatus(origin, "unknown", ({ node }) => node.failure !== null);
-    await checkPage(origin, "unknown", [
+    await look(origin, "unknown", [
       /Not ready: this pod's tailscaled is at fault \(node_socket_missing\)/, /stackeye-db-prd\s+postgres:\S+\s+unknown for /,
       /Last probe\s+none yet/, /Evidence/, /Next step/, /startup gate is shut/,
     ]);
@@ -99,7 +99,7 @@ test("a page in every state", { timeout: 170_000 }, async (t) => {
   await t.test("up", async () => {
     await pod.startTailscaled();
     await waitForStatus(origin, "up", ({ ready, targets: [db, cache] }) => ready && cache.state === "up" && db.path.rtt_ms !== null);
-    await checkPage(origin, "up", [
+    await look(origin, "up", [
       /Ready: all 2 targets are up\./, /healthz answers 200/, /Path\s+direct for /, /round trip [\d.]+ ms/,
       /connect\s+[\d.]+ ms/, /optional/, /Version\s+1\.102\.5/, /Own key\s+does not expire/, /Last changes/, /\/api\/v1\/status/,
       /the worker's own way to stackeye-db-prd, stackeye-valkey-prd is not tested/,
@@ -128,13 +128,13 @@ test("a page in every state", { timeout: 170_000 }, async (t) => {
     assert.ok(await page.evaluate(() => document.activeElement === document.querySelector("footer a")), "the focus is kept");
     assert.deepEqual([errors, otherRequests(origin, requests)], [[], []]);
     await context.close();
-    await checkPage(origin, "derp", [/Ready: all 2 targets are up\./, /Path\s+derp \(sfo\) for /, /stackeye-db-prd path is derp \(sfo\), was direct/, /no-derp-home severity medium/]);
+    await look(origin, "derp", [/Ready: all 2 targets are up\./, /Path\s+derp \(sfo\) for /, /stackeye-db-prd path is derp \(sfo\), was direct/, /no-derp-home severity medium/]);
   });
 
   await t.test("down", async () => {
     await pod.order("stop");
     await waitForStatus(origin, "down", ({ targets: [db] }) => db.state === "down");
-    await checkPage(origin, "down", [
+    await look(origin, "down", [
       /Not ready: stackeye-db-prd is down, and the fault is with the service \(connect_refused\)\./, /healthz answers 503/,
       /local: ready/, /Evidence\s+dial failure: .*refused/, /Next step\s+See whether the service runs/, /connect\s+failed/, /protocol\s+not tried/,
       /stackeye-db-prd is\s+down after .* up because of connect_refused, fault of the service/,
@@ -150,7 +150,7 @@ test("a page in every state", { timeout: 170_000 }, async (t) => {
     await pod.order("start");
     await pod.order("state Stopped");
     await waitForStatus(origin, "stopped", ({ node, targets }) => node.state === "down" && targets.every(({ state }) => state === "down"));
-    await checkPage(origin, "node", [/this pod's tailscaled is at fault \(node_stopped\), without which no target can be reached\./, /State\s+stopped/]);
+    await look(origin, "node", [/this pod's tailscaled is at fault \(node_stopped\), without which no target can be reached\./, /State\s+stopped/]);
     const { context, page } = await open(origin, {});
     assert.equal(await page.locator(".failure").count(), 1);
     assert.equal(await page.locator(".failure code", { hasText: "tailscale down" }).count(), 1, "a command is code");
@@ -162,7 +162,7 @@ test("a page in every state", { timeout: 170_000 }, async (t) => {
     await waitForStatus(origin, "up again", ({ ready }) => ready);
     for (const order of ["hostname", "warn", "derp", "refuse"]) await pod.order(`${order} ${HOSTILE}`);
     await waitForStatus(origin, "hostile", ({ targets: [db] }) => db.state === "down" && db.path.kind === "derp" && db.path.region.code.includes("img"));
-    await checkPage(origin, "hostile", [/Evidence\s+.*<img src=x onerror=alert\(1\)>"'&\\u\{202e\}<\/code><script>/]);
+    await look(origin, "hostile", [/Evidence\s+.*<img src=x onerror=alert\(1\)>"'&\\u\{202e\}<\/code><script>/]);
     const { context, page } = await open(origin, {});
     assert.equal(await page.locator("img").count(), 0);
     assert.equal(await page.locator("script").count(), 1);
@@ -177,7 +177,7 @@ test("a page in every state", { timeout: 170_000 }, async (t) => {
     const { context, page } = await open(origin, VIEWS.light);
     telltail.kill("SIGTERM");
     await waitForStatus(origin, "draining", ({ readiness }) => readiness.draining);
-    await checkPage(origin, "draining", [/Not ready: telltail was told to stop\./]);
+    await look(origin, "draining", [/Not ready: telltail was told to stop\./]);
     telltail.kill("SIGTERM");
     await page.locator("text=telltail does not answer any more").waitFor({ timeout: 30_000 });
     await page.screenshot({ path: path.join(SCREENSHOTS, "gone-light.png") });
