@@ -81,7 +81,7 @@ pub async fn run(
     let incidents = Arc::clone(&metrics);
     let observe = Arc::new(move |incident| match incident {
         ConnectionEvent::Refused(code) => incidents.http(Route::Other.slug(), code.as_u16()),
-        ConnectionEvent::Evicted => tracing::debug!("A client had to make room for another"),
+        ConnectionEvent::Evicted => tracing::debug!("Evicted a connection"),
     });
     tasks.spawn(async move {
         admin::serve(listener, router, Limits::DEFAULT, observe).await;

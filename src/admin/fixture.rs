@@ -71,11 +71,11 @@ pub(super) fn after(readiness: Mode, outcomes: &[(&str, Result<Detail, Reason>)]
     state
 }
 
-/// Every answer that was counted.
-pub(super) type Counted = Arc<Mutex<Vec<(Route, StatusCode)>>>;
+/// Every response that was counted.
+pub(super) type CountedResponses = Arc<Mutex<Vec<(Route, StatusCode)>>>;
 
-pub(super) fn app(state: Arc<State>) -> (App, Counted) {
-    let counted = Counted::default();
+pub(super) fn app(state: Arc<State>) -> (App, CountedResponses) {
+    let counted = CountedResponses::default();
     let count = Arc::clone(&counted);
     let app = App {
         state,

@@ -1,114 +1,100 @@
-//! Readiness in the form of Kubernetes' apiserver: `ok`, or a line per check and the verdict at the end.
+//! Readiness in the format of Kubernetes' apiserver: `ok`, or a line per check and the result at the end.
 //!
-//! No address and no word of a peer is on these pages: names from the configuration, slugs, and sentences of our own.
+//! The kubelet copies these responses into events. So they hold no address and no text of a peer: only names from the
+//! configuration, slugs, and telltail's own sentences.
 
-use super::check::{Check, Mark};
-use super::reply::Reply;
-use crate::config::{Mode, Via};
-use crate::state::{Snapshot, TargetView};
-use axum::http::{StatusCode, Uri};
-use std::time::SystemTime;
-use tokio::time::Instant;
+use super::health_check::{HealthCheck, ReadinessEffect};
+use super::response::text;
+use crate::config::Mode;
+use crate::state::Snapshot;
+use axum::body::Body;
+use axum::http::{Response, StatusCode, Uri};
 
-/// What a request asks for, beyond its route.
-pub(super) struct Asked<'a> {
+/// The path and query of a request.
+pub(super) struct HealthQuery<'a> {
     /// The last segment of the path: the check's name.
     name: &'a str,
-    /// Explain, even if all is well.
+    /// Explain, even if every check passes.
     pub(super) verbose: bool,
-    /// Checks that shall not count.
+    /// Checks that do not count.
     excluded: Vec<&'a str>,
-    /// When.
-    pub(super) now: Instant,
-    /// The same moment as a date.
-    pub(super) wall: SystemTime,
 }
 
-impl<'a> Asked<'a> {
-    /// Reads path and query. Nothing is decoded: a target's name needs no escape.
-    pub(super) fn of(uri: &'a Uri, now: Instant, wall: SystemTime) -> Self {
+impl<'a> From<&'a Uri> for HealthQuery<'a> {
+    /// Nothing is percent-decoded: a check's name has no character that needs it.
+    fn from(uri: &'a Uri) -> Self {
         let query = uri.query().unwrap_or_default();
         let parameters = || query.split('&').map(|part| part.split_once('=').unwrap_or((part, "")));
         Self {
             name: uri.path().rsplit('/').next().unwrap_or_default(),
             verbose: parameters().any(|(key, _)| key == "verbose"),
             excluded: parameters().filter(|(key, _)| *key == "exclude").map(|(_, name)| name).collect(),
-            now,
-            wall,
         }
     }
 }
 
-/// `ok` for machines; everything if asked or if something is wrong.
-fn verdict(passed: bool, verbose: bool, explanation: &str) -> Reply {
-    match passed {
-        true if !verbose => Reply::text(StatusCode::OK, "ok\n"),
-        true => Reply::text(StatusCode::OK, format!("{explanation}healthz check passed\n")),
-        false => Reply::text(StatusCode::SERVICE_UNAVAILABLE, format!("{explanation}healthz check failed\n")),
-    }
-}
-
 /// `/healthz`.
-pub(super) fn readiness(snapshot: &Snapshot, asked: &Asked<'_>) -> Reply {
+pub(super) fn readiness(snapshot: &Snapshot, query: &HealthQuery<'_>) -> Response<Body> {
     let mode = snapshot.config.readiness;
-    let standing = snapshot.verdict_without(mode, &asked.excluded);
+    let verdict = snapshot.verdict_without(mode, &query.excluded);
     let mut body = String::new();
-    for check in Check::all(snapshot) {
-        let mark = if asked.excluded.contains(&check.name) {
-            Mark::Excluded
-        } else if standing.blocking.iter().any(|name| name == check.name) {
-            Mark::Blocks
+    for check in HealthCheck::all(snapshot) {
+        let effect = if query.excluded.contains(&check.name) {
+            ReadinessEffect::Excluded
+        } else if verdict.blocking.iter().any(|name| name == check.name) {
+            ReadinessEffect::Blocks
         } else if !check.required {
-            Mark::Optional
+            ReadinessEffect::Optional
         } else {
-            Mark::Spared(mode)
+            ReadinessEffect::IgnoredByMode(mode)
         };
-        body += &check.line(mark, asked.now);
+        body += &check.line(effect, snapshot.at);
     }
     if snapshot.draining {
         body += "[-]draining failed: telltail was told to stop and is not ready in any mode\n";
     }
     body += &format!("mode {}\n", mode.slug());
-    if asked.verbose {
-        body += &remarks(snapshot, asked);
+    if query.verbose {
+        body += &notes(snapshot, &query.excluded);
     }
-    verdict(standing.ready, asked.verbose, &body)
+    result(verdict.ready, query.verbose, body)
 }
 
 /// `/healthz/NAME`: the state of that check, whatever the mode.
-pub(super) fn check(snapshot: &Snapshot, asked: &Asked<'_>) -> Reply {
-    let Some(check) = Check::all(snapshot).find(|check| check.name == asked.name) else {
-        return Reply::text(StatusCode::NOT_FOUND, "no such check\n");
+pub(super) fn single_check(snapshot: &Snapshot, query: &HealthQuery<'_>) -> Response<Body> {
+    let Some(check) = HealthCheck::all(snapshot).find(|check| check.name == query.name) else {
+        return text(StatusCode::NOT_FOUND, "no such check\n");
     };
-    verdict(check.is_up(), asked.verbose, &check.line(Mark::Blocks, asked.now))
+    result(check.is_up(), query.verbose, check.line(ReadinessEffect::Blocks, snapshot.at))
+}
+
+/// `ok` for machines; the explanation if the query wants it or a check failed.
+fn result(passed: bool, verbose: bool, explanation: String) -> Response<Body> {
+    match passed {
+        true if !verbose => text(StatusCode::OK, "ok\n"),
+        true => text(StatusCode::OK, explanation + "healthz check passed\n"),
+        false => text(StatusCode::SERVICE_UNAVAILABLE, explanation + "healthz check failed\n"),
+    }
 }
 
 /// What only a person wants to know.
-fn remarks(snapshot: &Snapshot, asked: &Asked<'_>) -> String {
+fn notes(snapshot: &Snapshot, excluded: &[&str]) -> String {
     let by_mode = Mode::ALL.map(|mode| {
-        let passed = snapshot.verdict_without(mode, &asked.excluded).ready;
+        let passed = snapshot.verdict_without(mode, excluded).ready;
         format!("{} {}", mode.slug(), if passed { "passed" } else { "failed" })
     });
-    let mut remarks = format!("by mode: {}\n", by_mode.join(", "));
-    let untested = untested(snapshot);
+    let mut notes = format!("by mode: {}\n", by_mode.join(", "));
+    let untested: Vec<_> = snapshot.way_untested().map(|view| view.target.name.as_str()).collect();
     if !untested.is_empty() {
-        remarks += &format!(
+        notes += &format!(
             "note: tailscaled runs in userspace mode; the way on which the worker itself reaches {} is not tested until \
              via= names its SOCKS5 proxy\n",
             untested.join(", ")
         );
     }
-    let unknown = asked.excluded.iter().filter(|name| !Check::all(snapshot).any(|check| check.name == **name)).count();
+    let unknown = excluded.iter().filter(|name| !HealthCheck::all(snapshot).any(|check| check.name == **name)).count();
     if unknown > 0 {
-        remarks += &format!("warning: names in exclude= that are no check: {unknown}\n");
+        notes += &format!("warning: names in exclude= that are no check: {unknown}\n");
     }
-    remarks
-}
-
-/// Targets that are probed through tailscaled itself, which is not how the worker reaches them.
-fn untested(snapshot: &Snapshot) -> Vec<&str> {
-    let userspace = snapshot.node.facts.as_ref().is_some_and(|facts| !facts.tun);
-    let through_tailscaled = |view: &&TargetView| matches!(view.target.via, Via::Auto | Via::LocalApi);
-    let targets = snapshot.targets.iter().filter(|_| userspace).filter(through_tailscaled);
-    targets.map(|view| view.target.name.as_str()).collect()
+    notes
 }

@@ -1,22 +1,20 @@
-//! The HTTP face: what the kubelet, Prometheus and people ask. Every answer comes from one snapshot of the state, never
+//! The HTTP interface for the kubelet, Prometheus and people. Every response comes from one snapshot of the state, never
 //! from I/O, and nothing that a client sends is reflected, stored or acted upon.
 //!
 //! * `/healthz` (alias `/readyz`): readiness, 200 or 503; `?verbose`, `?exclude=NAME`. `/healthz/NAME`: one check alone.
 //! * `/livez`: the process answers. `/startupz`: the startup gate is open. `/metrics`: Prometheus' text format.
 //! * `/api/v1/status`: everything, as the JSON of [`crate::document`]. `/`: the same as a page for people.
+//!
+//! `server` is the listener and its threat model, `routes` the endpoints and the rules for every request.
 
-mod bind;
-mod check;
 #[cfg(test)]
 mod fixture;
+mod health_check;
 mod healthz;
-mod limits;
 mod page;
-mod reply;
+mod response;
 mod routes;
-mod serve;
+mod server;
 
-pub use bind::{PORT, bind};
-pub use limits::Limits;
 pub use routes::{App, Route, router};
-pub use serve::{ConnectionEvent, Observe, serve};
+pub use server::{ConnectionEvent, ConnectionObserver, Limits, PORT, bind, serve};

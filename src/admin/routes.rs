@@ -1,10 +1,11 @@
-//! Which path gives which page, and the rules that hold for every request.
+//! The endpoints, and the rules for every request.
 
-use super::healthz::{self, Asked};
+use super::healthz::{self, HealthQuery};
 use super::page;
-use super::reply::{Form, Reply};
+use super::response::{ContentType, response, text};
 use crate::config::Gate;
 use crate::document::Document;
+use crate::slug::slug_enum;
 use crate::state::{Snapshot, State};
 use axum::Router;
 use axum::body::Body;
@@ -15,128 +16,96 @@ use std::sync::Arc;
 use std::time::SystemTime;
 use tokio::time::Instant;
 
-/// What the pages are made from.
+/// What the endpoints need.
 #[derive(Clone)]
 pub struct App {
-    /// The one truth.
+    /// Shared state.
     pub state: Arc<State>,
     /// Renders `/metrics`.
     pub metrics: Arc<dyn Fn(&Snapshot) -> String + Send + Sync>,
-    /// Told of every answer; it counts.
+    /// Called for every response, to count it.
     pub observe: Arc<dyn Fn(Route, StatusCode) + Send + Sync>,
 }
 
-/// What was asked for: a closed list, whatever the path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Route {
-    /// `/healthz`, `/readyz`.
-    Healthz,
-    /// `/healthz/NAME`, `/readyz/NAME`: apart from the above, so that the kubelet's own answers can be told.
-    Check,
-    /// `/livez`.
-    Livez,
-    /// `/startupz`.
-    Startupz,
-    /// `/metrics`.
-    Metrics,
-    /// `/api/v1/status`.
-    Status,
-    /// `/`.
-    Index,
-    /// Anything else.
-    Other,
-}
-
-impl Route {
-    /// Every route.
-    pub const ALL: [Self; 8] = [
-        Self::Healthz,
-        Self::Check,
-        Self::Livez,
-        Self::Startupz,
-        Self::Metrics,
-        Self::Status,
-        Self::Index,
-        Self::Other,
-    ];
-
-    /// The label value.
-    pub const fn slug(self) -> &'static str {
-        match self {
-            Self::Healthz => "healthz",
-            Self::Check => "healthz_check",
-            Self::Livez => "livez",
-            Self::Startupz => "startupz",
-            Self::Metrics => "metrics",
-            Self::Status => "status",
-            Self::Index => "index",
-            Self::Other => "other",
-        }
+slug_enum! {
+    /// The route of a request: a closed list, whatever the path.
+    pub enum Route {
+        /// `/healthz`, `/readyz`.
+        Healthz = "healthz",
+        /// `/healthz/NAME`, `/readyz/NAME`: apart from the above, which the kubelet asks.
+        HealthzCheck = "healthz_check",
+        /// `/livez`.
+        Livez = "livez",
+        /// `/startupz`.
+        Startupz = "startupz",
+        /// `/metrics`.
+        Metrics = "metrics",
+        /// `/api/v1/status`.
+        Status = "status",
+        /// `/`.
+        Index = "index",
+        /// Anything else.
+        Other = "other",
     }
 }
 
-type Answer = fn(&App, &Snapshot, &Asked<'_>) -> Reply;
+type Handler = fn(&App, &Snapshot, &HealthQuery<'_>) -> Response<Body>;
 
-/// All pages.
+/// All endpoints.
 pub fn router(app: App) -> Router {
-    let on = |route: Route, answer: Answer| {
+    let on = |route: Route, handler: Handler| {
         let app = app.clone();
-        any(move |request: Request| std::future::ready(respond(&app, route, answer, &request)))
+        any(move |request: Request| std::future::ready(respond(&app, route, handler, &request)))
     };
     Router::new()
-        .route("/healthz", on(Route::Healthz, |_, snapshot, asked| healthz::readiness(snapshot, asked)))
-        .route("/readyz", on(Route::Healthz, |_, snapshot, asked| healthz::readiness(snapshot, asked)))
-        .route("/healthz/{name}", on(Route::Check, |_, snapshot, asked| healthz::check(snapshot, asked)))
-        .route("/readyz/{name}", on(Route::Check, |_, snapshot, asked| healthz::check(snapshot, asked)))
-        .route("/livez", on(Route::Livez, |_, _, _| Reply::text(StatusCode::OK, "ok\n")))
-        .route("/startupz", on(Route::Startupz, startupz))
-        .route("/metrics", on(Route::Metrics, metrics))
-        .route("/api/v1/status", on(Route::Status, status))
-        .route("/", on(Route::Index, index))
-        .fallback(on(Route::Other, |_, _, _| Reply::text(StatusCode::NOT_FOUND, "not found\n")))
+        .route("/healthz", on(Route::Healthz, |_, snapshot, query| healthz::readiness(snapshot, query)))
+        .route("/readyz", on(Route::Healthz, |_, snapshot, query| healthz::readiness(snapshot, query)))
+        .route("/healthz/{name}", on(Route::HealthzCheck, |_, snapshot, query| healthz::single_check(snapshot, query)))
+        .route("/readyz/{name}", on(Route::HealthzCheck, |_, snapshot, query| healthz::single_check(snapshot, query)))
+        .route("/livez", on(Route::Livez, |_, _, _| text(StatusCode::OK, "ok\n")))
+        .route("/startupz", on(Route::Startupz, |_, snapshot, query| startupz(snapshot, query)))
+        .route("/metrics", on(Route::Metrics, |app, snapshot, _| ok(ContentType::Metrics, (app.metrics)(snapshot))))
+        .route(
+            "/api/v1/status",
+            on(Route::Status, |_, snapshot, _| ok(ContentType::Json, document(snapshot).json() + "\n")),
+        )
+        .route("/", on(Route::Index, |_, snapshot, _| ok(ContentType::Html, page::render(&document(snapshot)))))
+        .fallback(on(Route::Other, |_, _, _| text(StatusCode::NOT_FOUND, "not found\n")))
 }
 
-fn respond(app: &App, route: Route, answer: Answer, request: &Request) -> Response<Body> {
-    let refused = refusal(request.method(), request.headers());
-    let reply = refused.unwrap_or_else(|| {
-        let (now, wall) = (Instant::now(), SystemTime::now());
-        let snapshot = app.state.snapshot(now);
-        answer(app, &snapshot, &Asked::of(request.uri(), now, wall))
-    });
-    (app.observe)(route, reply.status);
-    reply.into_response()
+fn respond(app: &App, route: Route, handler: Handler, request: &Request) -> Response<Body> {
+    let response = refuse(request.method(), request.headers())
+        .unwrap_or_else(|| handler(app, &app.state.snapshot(Instant::now()), &HealthQuery::from(request.uri())));
+    (app.observe)(route, response.status());
+    response
 }
 
-/// Requests that no page takes. A body is refused unread: hyper closes the connection, for it is never kept alive.
-fn refusal(method: &Method, headers: &HeaderMap) -> Option<Reply> {
+/// The response to a request that no endpoint takes. A body is not read: the connection is closed after the response.
+fn refuse(method: &Method, headers: &HeaderMap) -> Option<Response<Body>> {
     let empty = headers.get_all(header::CONTENT_LENGTH).iter().all(|length| length == "0");
     if headers.contains_key(header::TRANSFER_ENCODING) || !empty {
-        return Some(Reply::text(StatusCode::PAYLOAD_TOO_LARGE, "no request body is read\n"));
+        return Some(text(StatusCode::PAYLOAD_TOO_LARGE, "no request body is read\n"));
     }
-    let known = method == Method::GET || method == Method::HEAD;
-    (!known).then(|| Reply::text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n"))
+    let allowed = method == Method::GET || method == Method::HEAD;
+    (!allowed).then(|| text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n"))
 }
 
-fn metrics(app: &App, snapshot: &Snapshot, _: &Asked<'_>) -> Reply {
-    Reply::ok(Form::Metrics, (app.metrics)(snapshot))
+fn ok(content_type: ContentType, body: String) -> Response<Body> {
+    response(StatusCode::OK, content_type, body)
 }
 
-fn status(_: &App, snapshot: &Snapshot, asked: &Asked<'_>) -> Reply {
-    Reply::ok(Form::Json, Document::of(snapshot, asked.wall).json() + "\n")
+fn document(snapshot: &Snapshot) -> Document {
+    Document::of(snapshot, SystemTime::now())
 }
 
-fn index(_: &App, snapshot: &Snapshot, asked: &Asked<'_>) -> Reply {
-    Reply::ok(Form::Page, page::render(&Document::of(snapshot, asked.wall)))
-}
-
-fn startupz(_: &App, snapshot: &Snapshot, asked: &Asked<'_>) -> Reply {
+fn startupz(snapshot: &Snapshot, query: &HealthQuery<'_>) -> Response<Body> {
     let gate = snapshot.config.startup_gate;
     match snapshot.gate {
-        Some(release) if asked.verbose => {
+        Some(release) if query.verbose => {
             let body = format!("[+]gate {} open: {}\nstartupz check passed\n", gate.slug(), release.slug());
-            Reply::text(StatusCode::OK, body)
+            text(StatusCode::OK, body)
         }
-        Some(_) => Reply::text(StatusCode::OK, "ok\n"),
+        Some(_) => text(StatusCode::OK, "ok\n"),
         None => {
             let waits = match gate {
                 Gate::Tailnet => "waits until tailscaled runs and knows every required target",
@@ -144,7 +113,7 @@ fn startupz(_: &App, snapshot: &Snapshot, asked: &Asked<'_>) -> Reply {
                 Gate::None => "opens at once",
             };
             let body = format!("[-]gate {} shut: {waits}\nstartupz check failed\n", gate.slug());
-            Reply::text(StatusCode::SERVICE_UNAVAILABLE, body)
+            text(StatusCode::SERVICE_UNAVAILABLE, body)
         }
     }
 }
@@ -156,28 +125,23 @@ mod tests {
     use crate::config::{Mode, Via};
     use crate::node::Node;
     use crate::reason::{Failure, Reason};
+    use axum::http::response::Parts;
     use http_body_util::BodyExt;
     use proptest::prelude::*;
     use std::time::Duration;
     use tower::ServiceExt;
 
-    struct Got {
-        status: StatusCode,
-        headers: HeaderMap,
-        body: String,
-    }
-
-    async fn send(app: App, method: &str, target: &str) -> Got {
+    async fn send(app: App, method: &str, target: &str) -> (Parts, String) {
         let request = axum::http::Request::builder().method(method).uri(target).body(Body::empty()).unwrap();
         let response = router(app).oneshot(request).await.unwrap();
         let (head, body) = response.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
-        Got { status: head.status, headers: head.headers, body: String::from_utf8(body.to_vec()).unwrap() }
+        (head, String::from_utf8(body.to_vec()).unwrap())
     }
 
     async fn get(state: &Arc<State>, target: &str) -> (u16, String) {
-        let got = send(fixture::app(Arc::clone(state)).0, "GET", target).await;
-        (got.status.as_u16(), got.body)
+        let (head, body) = send(fixture::app(Arc::clone(state)).0, "GET", target).await;
+        (head.status.as_u16(), body)
     }
 
     async fn code(state: &Arc<State>, target: &str) -> u16 {
@@ -191,7 +155,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn machines_read_ok_and_people_read_why() {
+    async fn a_passing_check_is_ok_and_a_failing_one_is_explained() {
         let up = fixture::after(Mode::Strict, &ALL_UP);
         assert_eq!(get(&up, "/healthz").await, (200, "ok\n".to_owned()));
         assert_eq!(get(&up, "/readyz").await, (200, "ok\n".to_owned()));
@@ -235,7 +199,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_flicker_is_told_but_does_not_count() {
+    async fn a_single_failure_is_shown_but_does_not_count() {
         let up = fixture::after(Mode::Strict, &ALL_UP);
         let slow = crate::config::Config { fall: 3, rise: 3, ..fixture::config(Mode::Strict, Gate::Tailnet) };
         up.reconfigure(Arc::new(slow), Instant::now(), SystemTime::now());
@@ -274,7 +238,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_mode_in_force_decides_and_the_page_says_what_it_spares() {
+    async fn the_mode_in_force_decides_and_the_text_says_what_it_ignores() {
         let observe = fixture::after(Mode::Observe, &VALKEY_REFUSES);
         assert_eq!(code(&observe, "/healthz").await, 200);
         let text = text_of(&observe, "/healthz?verbose").await;
@@ -298,7 +262,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_check_answers_for_itself_in_every_mode() {
+    async fn a_single_check_shows_its_own_state_in_every_mode() {
         for mode in Mode::ALL {
             let state = fixture::after(mode, &VALKEY_REFUSES);
             assert_eq!(get(&state, "/healthz/db").await, (200, "ok\n".to_owned()));
@@ -314,14 +278,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn in_userspace_mode_the_workers_own_way_is_not_claimed() {
+    async fn in_userspace_mode_the_workers_own_path_is_untested_without_a_proxy() {
         let state = fixture::fresh(Mode::Strict, Gate::Tailnet);
         let mut config = fixture::config(Mode::Strict, Gate::Tailnet);
         std::sync::Arc::make_mut(&mut config.targets[1]).via = Via::Socks5("127.0.0.1:1055".parse().unwrap());
         state.reconfigure(Arc::new(config), Instant::now(), SystemTime::now());
         fixture::record(&state, fixture::running(false), &ALL_UP);
         let text = text_of(&state, "/healthz?verbose").await;
-        assert!(text.contains("the way on which the worker itself reaches db is not tested until via="), "{text}");
+        assert!(
+            text.contains("the way on which the worker itself reaches db, cache is not tested until via="),
+            "{text}"
+        );
         fixture::record(&state, fixture::running(true), &ALL_UP);
         assert!(!text_of(&state, "/healthz?verbose").await.contains("worker"));
     }
@@ -345,43 +312,43 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn every_answer_forbids_sniffing_and_caching_and_ends_the_connection() {
-        for (method, target, status, form) in [
-            ("GET", "/", 200, Form::Page),
-            ("GET", "/healthz", 503, Form::Text),
-            ("HEAD", "/metrics", 200, Form::Metrics),
-            ("GET", "/metrics", 200, Form::Metrics),
-            ("GET", "/api/v1/status", 200, Form::Json),
-            ("POST", "/api/v1/status", 405, Form::Text),
-            ("GET", "/api/v1/", 404, Form::Text),
-            ("GET", "/nowhere", 404, Form::Text),
-            ("DELETE", "/metrics", 405, Form::Text),
-            ("OPTIONS", "/nowhere", 405, Form::Text),
+    async fn every_response_forbids_sniffing_and_caching_and_ends_the_connection() {
+        for (method, target, status, content_type) in [
+            ("GET", "/", 200, ContentType::Html),
+            ("GET", "/healthz", 503, ContentType::Text),
+            ("HEAD", "/metrics", 200, ContentType::Metrics),
+            ("GET", "/metrics", 200, ContentType::Metrics),
+            ("GET", "/api/v1/status", 200, ContentType::Json),
+            ("POST", "/api/v1/status", 405, ContentType::Text),
+            ("GET", "/api/v1/", 404, ContentType::Text),
+            ("GET", "/nowhere", 404, ContentType::Text),
+            ("DELETE", "/metrics", 405, ContentType::Text),
+            ("OPTIONS", "/nowhere", 405, ContentType::Text),
         ] {
             let (app, _) = fixture::app(fixture::after(Mode::Strict, &VALKEY_REFUSES));
-            let got = send(app, method, target).await;
-            assert_eq!(got.status.as_u16(), status, "{method} {target}");
+            let (head, body) = send(app, method, target).await;
+            assert_eq!(head.status.as_u16(), status, "{method} {target}");
             for (name, value) in [
-                ("content-type", form.content_type()),
+                ("content-type", content_type.header()),
                 ("x-content-type-options", "nosniff"),
                 ("cache-control", "no-store"),
                 ("referrer-policy", "no-referrer"),
                 ("connection", "close"),
             ] {
-                assert_eq!(got.headers.get(name).unwrap(), value, "{method} {target}");
+                assert_eq!(head.headers.get(name).unwrap(), value, "{method} {target}");
             }
-            let policy = got.headers["content-security-policy"].to_str().unwrap();
+            let policy = head.headers["content-security-policy"].to_str().unwrap();
             assert!(
                 policy.starts_with("default-src 'none'; ") && policy.contains("frame-ancestors 'none'"),
                 "{policy}"
             );
-            assert_eq!(got.headers.get("allow").is_some(), status == 405, "{method} {target}");
-            assert_eq!(got.body.is_empty(), method == "HEAD", "{method} {target}");
+            assert_eq!(head.headers.get("allow").is_some(), status == 405, "{method} {target}");
+            assert_eq!(body.is_empty(), method == "HEAD", "{method} {target}");
         }
     }
 
     #[tokio::test]
-    async fn headers_that_ask_for_another_form_change_nothing() {
+    async fn accept_headers_change_nothing() {
         let (app, counted) = fixture::app(fixture::after(Mode::Strict, &ALL_UP));
         let accept = "application/openmetrics-text;version=1.0.0,".repeat(1000);
         let request = axum::http::Request::builder()
@@ -390,7 +357,7 @@ mod tests {
             .header("accept-encoding", "gzip, br, zstd")
             .body(Body::empty());
         let response = router(app).oneshot(request.unwrap()).await.unwrap();
-        assert_eq!(response.headers().get("content-type").unwrap(), Form::Metrics.content_type());
+        assert_eq!(response.headers().get("content-type").unwrap(), ContentType::Metrics.header());
         assert!(!response.headers().contains_key("content-encoding"));
         assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "telltail_ready 1\n");
         assert_eq!(*counted.lock().unwrap(), [(Route::Metrics, StatusCode::OK)]);
@@ -398,7 +365,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_is_asked_the_answer_is_ours(
+        fn every_request_gets_a_documented_status_and_no_evidence(
             method in prop_oneof![Just("GET".to_owned()), "[A-Z]{1,12}"],
             path in prop_oneof![
                 "/[a-zA-Z0-9/%._~!*()-]{0,40}",
@@ -426,11 +393,11 @@ mod tests {
                 assert_eq!(counted[0].1, status);
                 let allowed = [200, 404, 405, 413, 503];
                 assert!(allowed.contains(&status.as_u16()), "{status}");
-                let probe = matches!(counted[0].0, Route::Healthz | Route::Check | Route::Startupz);
+                let probe = matches!(counted[0].0, Route::Healthz | Route::HealthzCheck | Route::Startupz);
                 assert!(probe || !status.is_server_error(), "{status} for {path}");
                 let body = response.into_body().collect().await.unwrap().to_bytes();
                 let body = String::from_utf8(body.to_vec()).unwrap();
-                // Evidence is for whoever looks for it; the kubelet copies the answers of its probes into events.
+                // The kubelet copies the responses to its probes into events.
                 let evidence = matches!(counted[0].0, Route::Status | Route::Index);
                 assert!(body.is_ascii(), "{body}");
                 assert!(evidence || !body.contains("100.64.0.7") && !body.contains("secret"), "{body}");
@@ -439,7 +406,7 @@ mod tests {
     }
 
     #[test]
-    fn a_routes_slug_is_its_own() {
+    fn the_slugs_of_routes_are_unique() {
         let slugs: std::collections::HashSet<_> = Route::ALL.iter().map(|route| route.slug()).collect();
         assert_eq!(slugs.len(), Route::ALL.len());
     }

@@ -1,18 +1,18 @@
 // The status page in a real browser, of a real telltail on a simulated tailnet.
 //
-// One tailnet and one agent live through every state; each is looked at in light, in dark and on a phone, with and without
-// JavaScript. Screenshots stay in target/page.
+// One pod goes through every state. Each is checked in light, in dark and on a phone, with and without JavaScript.
+// Screenshots stay in target/page.
 
 import assert from "node:assert/strict";
 import { mkdirSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { after, before, test } from "node:test";
 import { chromium } from "playwright-core";
-import { World, status } from "./world.js";
+import { SimulatedPod, waitForStatus } from "./simulated-pod.js";
 
-const SHOTS = path.join(import.meta.dirname, "../../target/page");
+const SCREENSHOTS = path.join(import.meta.dirname, "../../target/page");
 const AXE = readFileSync(path.join(import.meta.dirname, "node_modules/axe-core/axe.min.js"), "utf8");
-const LOOKS = {
+const VIEWS = {
   light: { colorScheme: "light", viewport: { width: 1100, height: 900 } },
   dark: { colorScheme: "dark", viewport: { width: 1100, height: 900 } },
   narrow: { colorScheme: "light", viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true },
@@ -20,10 +20,10 @@ const LOOKS = {
 const HOSTILE = `<img src=x onerror=alert(1)>"'&\u202e</code><script>document.title='owned'</script>`;
 
 let browser;
-const world = new World();
+const pod = new SimulatedPod();
 
 before(async () => {
-  mkdirSync(SHOTS, { recursive: true });
+  mkdirSync(SCREENSHOTS, { recursive: true });
   const args = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync"];
   browser = await chromium.launch({ executablePath: "/usr/bin/chromium", headless: true, args });
@@ -31,65 +31,65 @@ before(async () => {
 
 after(async () => {
   await browser?.close();
-  await world.close();
+  await pod.stop();
 });
 
-// A page that has been loaded, and what its browser complained of or asked for meanwhile.
+// A loaded page, with the errors and requests of its browser.
 async function open(origin, options) {
   const context = await browser.newContext(options);
   const page = await context.newPage();
-  const [complaints, requests] = [[], []];
-  page.on("console", (message) => complaints.push(message.text()));
-  page.on("pageerror", (error) => complaints.push(String(error)));
-  page.on("dialog", (dialog) => { complaints.push(`dialog ${dialog.message()}`); dialog.dismiss(); });
+  const [errors, requests] = [[], []];
+  page.on("console", (message) => errors.push(message.text()));
+  page.on("pageerror", (error) => errors.push(String(error)));
+  page.on("dialog", (dialog) => { errors.push(`dialog ${dialog.message()}`); dialog.dismiss(); });
   page.on("request", (request) => requests.push(request.url()));
   const response = await page.goto(`${origin}/`);
-  return { context, page, response, complaints, requests };
+  return { context, page, response, errors, requests };
 }
 
-const own = (origin, requests) => requests.filter((url) => url !== `${origin}/` && !url.startsWith("data:"));
+const otherRequests = (origin, requests) => requests.filter((url) => url !== `${origin}/` && !url.startsWith("data:"));
 
-// Looks at the page in every way that a person may; `expected` is what it says in all of them.
+// Checks the page in every view; `expected` are texts that it shows in all of them.
 async function look(origin, state, expected) {
-  for (const [name, options] of Object.entries(LOOKS)) {
-    const { context, page, complaints, requests } = await open(origin, options);
-    await page.screenshot({ path: path.join(SHOTS, `${state}-${name}.png`), fullPage: true });
+  for (const [name, options] of Object.entries(VIEWS)) {
+    const { context, page, errors, requests } = await open(origin, options);
+    await page.screenshot({ path: path.join(SCREENSHOTS, `${state}-${name}.png`), fullPage: true });
     if (state === "down" && name !== "narrow") {
-      // The picture of the documentation.
-      await page.screenshot({ path: path.join(SHOTS, `picture-${name}.png`), clip: { x: 50, y: 0, width: 1000, height: 820 } });
+      // The picture in docs/status.md.
+      await page.screenshot({ path: path.join(SCREENSHOTS, `picture-${name}.png`), clip: { x: 50, y: 0, width: 1000, height: 820 } });
     }
-    const said = await page.innerText("body");
-    for (const part of expected) assert.match(said, part, `${state}, ${name}`);
+    const text = await page.innerText("body");
+    for (const part of expected) assert.match(text, part, `${state}, ${name}`);
     const width = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
     assert.ok(width[0] <= width[1], `${state}, ${name}: ${width[0]} wide in ${width[1]}`);
     assert.equal(await page.evaluate(() => getComputedStyle(document.querySelector(".card")).borderTopStyle), "solid", "styled");
-    assert.deepEqual(await broken(context, page), [], `${state}, ${name}`);
-    assert.deepEqual(complaints, [], `${state}, ${name}`);
-    assert.deepEqual(own(origin, requests), [], `${state}, ${name}`);
+    assert.deepEqual(await accessibilityViolations(context, page), [], `${state}, ${name}`);
+    assert.deepEqual(errors, [], `${state}, ${name}`);
+    assert.deepEqual(otherRequests(origin, requests), [], `${state}, ${name}`);
     await context.close();
   }
-  const { context, page, complaints } = await open(origin, { javaScriptEnabled: false });
-  const said = await page.innerText("body");
-  for (const part of expected) assert.match(said, part, `${state}, without JavaScript`);
-  assert.deepEqual(complaints, []);
+  const { context, page, errors } = await open(origin, { javaScriptEnabled: false });
+  const text = await page.innerText("body");
+  for (const part of expected) assert.match(text, part, `${state}, without JavaScript`);
+  assert.deepEqual(errors, []);
   await context.close();
 }
 
-// What the accessibility checker finds. It is put in past the page's policy, by the debugger.
-async function broken(context, page) {
+// The debugger injects the checker, which the page's policy would not allow.
+async function accessibilityViolations(context, page) {
   const debug = await context.newCDPSession(page);
   await debug.send("Runtime.evaluate", { expression: AXE });
   const { violations, passes } = await page.evaluate(() => axe.run({ resultTypes: ["violations"] }));
-  assert.ok(passes.length > 20, "the checker has looked");
+  assert.ok(passes.length > 20, "the checker has run");
   return violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(" ")}`);
 }
 
 test("a page in every state", { timeout: 170_000 }, async (t) => {
-  const telltail = await world.telltail();
+  const telltail = await pod.startTelltail();
   const { origin } = telltail;
 
   await t.test("unknown, because there is no tailscaled yet", async () => {
-    await status(origin, "unknown", ({ node }) => node.failure !== null);
+    await waitForStatus(origin, "unknown", ({ node }) => node.failure !== null);
     await look(origin, "unknown", [
       /Not ready: this pod's tailscaled is at fault \(node_socket_missing\)/, /stackeye-db-prd\s+postgres:\S+\s+unknown for /,
       /Last probe\s+none yet/, /Evidence/, /Next step/, /startup gate is shut/,
@@ -97,8 +97,8 @@ test("a page in every state", { timeout: 170_000 }, async (t) => {
   });
 
   await t.test("up", async () => {
-    await world.open();
-    await status(origin, "up", ({ ready, targets: [db, cache] }) => ready && cache.state === "up" && db.path.rtt_ms !== null);
+    await pod.startTailscaled();
+    await waitForStatus(origin, "up", ({ ready, targets: [db, cache] }) => ready && cache.state === "up" && db.path.rtt_ms !== null);
     await look(origin, "up", [
       /Ready: all 2 targets are up\./, /healthz answers 200/, /Path\s+direct for /, /round trip [\d.]+ ms/,
       /connect\s+[\d.]+ ms/, /optional/, /Version\s+1\.102\.5/, /Own key\s+does not expire/, /Last changes/, /\/api\/v1\/status/,
@@ -116,24 +116,24 @@ test("a page in every state", { timeout: 170_000 }, async (t) => {
     await context.close();
   });
 
-  await t.test("derp, and what changes is put in place without losing the focus", async () => {
-    const { context, page, complaints, requests } = await open(origin, LOOKS.light);
+  await t.test("derp, and changes are replaced without losing the focus", async () => {
+    const { context, page, errors, requests } = await open(origin, VIEWS.light);
     await page.evaluate(() => { window.kept = document.querySelector("#verdict"); document.querySelector("#node").textContent = "stale"; });
     await page.focus("footer a");
-    await world.tell("derp sfo");
-    await world.tell("warn no-derp-home");
+    await pod.order("derp sfo");
+    await pod.order("warn no-derp-home");
     await page.locator("#targets >> text=expected: no-derp").waitFor({ timeout: 60_000 });
     await page.locator("#node >> text=no-derp-home").waitFor();
-    assert.ok(await page.evaluate(() => window.kept === document.querySelector("#verdict")), "the page was not loaded anew");
+    assert.ok(await page.evaluate(() => window.kept === document.querySelector("#verdict")), "the page was not reloaded");
     assert.ok(await page.evaluate(() => document.activeElement === document.querySelector("footer a")), "the focus is kept");
-    assert.deepEqual([complaints, own(origin, requests)], [[], []]);
+    assert.deepEqual([errors, otherRequests(origin, requests)], [[], []]);
     await context.close();
     await look(origin, "derp", [/Ready: all 2 targets are up\./, /Path\s+derp \(sfo\) for /, /stackeye-db-prd path is derp \(sfo\), was direct/, /no-derp-home severity medium/]);
   });
 
   await t.test("down", async () => {
-    await world.tell("stop");
-    await status(origin, "down", ({ targets: [db] }) => db.state === "down");
+    await pod.order("stop");
+    await waitForStatus(origin, "down", ({ targets: [db] }) => db.state === "down");
     await look(origin, "down", [
       /Not ready: stackeye-db-prd is down, and the fault is with the service \(connect_refused\)\./, /healthz answers 503/,
       /local: ready/, /Evidence\s+dial failure: .*refused/, /Next step\s+See whether the service runs/, /connect\s+failed/, /protocol\s+not tried/,
@@ -146,10 +146,10 @@ test("a page in every state", { timeout: 170_000 }, async (t) => {
     await context.close();
   });
 
-  await t.test("a fault of the node is said once", async () => {
-    await world.tell("start");
-    await world.tell("state Stopped");
-    await status(origin, "stopped", ({ node, targets }) => node.state === "down" && targets.every(({ state }) => state === "down"));
+  await t.test("a fault of the node is shown once", async () => {
+    await pod.order("start");
+    await pod.order("state Stopped");
+    await waitForStatus(origin, "stopped", ({ node, targets }) => node.state === "down" && targets.every(({ state }) => state === "down"));
     await look(origin, "node", [/this pod's tailscaled is at fault \(node_stopped\), without which no target can be reached\./, /State\s+stopped/]);
     const { context, page } = await open(origin, {});
     assert.equal(await page.locator(".failure").count(), 1);
@@ -157,11 +157,11 @@ test("a page in every state", { timeout: 170_000 }, async (t) => {
     await context.close();
   });
 
-  await t.test("hostile words stay words", async () => {
-    await world.tell("state Running");
-    await status(origin, "up again", ({ ready }) => ready);
-    for (const order of ["hostname", "warn", "derp", "refuse"]) await world.tell(`${order} ${HOSTILE}`);
-    await status(origin, "hostile", ({ targets: [db] }) => db.state === "down" && db.path.kind === "derp" && db.path.region.code.includes("img"));
+  await t.test("hostile text stays text", async () => {
+    await pod.order("state Running");
+    await waitForStatus(origin, "up again", ({ ready }) => ready);
+    for (const order of ["hostname", "warn", "derp", "refuse"]) await pod.order(`${order} ${HOSTILE}`);
+    await waitForStatus(origin, "hostile", ({ targets: [db] }) => db.state === "down" && db.path.kind === "derp" && db.path.region.code.includes("img"));
     await look(origin, "hostile", [/Evidence\s+.*<img src=x onerror=alert\(1\)>"'&\\u\{202e\}<\/code><script>/]);
     const { context, page } = await open(origin, {});
     assert.equal(await page.locator("img").count(), 0);
@@ -173,14 +173,14 @@ test("a page in every state", { timeout: 170_000 }, async (t) => {
     await context.close();
   });
 
-  await t.test("draining, and then nobody", async () => {
-    const { context, page } = await open(origin, LOOKS.light);
-    telltail.end("SIGTERM");
-    await status(origin, "draining", ({ readiness }) => readiness.draining);
+  await t.test("draining, and then stopped", async () => {
+    const { context, page } = await open(origin, VIEWS.light);
+    telltail.kill("SIGTERM");
+    await waitForStatus(origin, "draining", ({ readiness }) => readiness.draining);
     await look(origin, "draining", [/Not ready: telltail was told to stop\./]);
-    telltail.end("SIGTERM");
+    telltail.kill("SIGTERM");
     await page.locator("text=telltail does not answer any more").waitFor({ timeout: 30_000 });
-    await page.screenshot({ path: path.join(SHOTS, "gone-light.png") });
+    await page.screenshot({ path: path.join(SCREENSHOTS, "gone-light.png") });
     await context.close();
   });
 });

@@ -1,119 +1,138 @@
 //! The status page at `/`: the status document for people, one file that loads nothing.
 //!
-//! Without JavaScript it loads itself anew now and then; with it only what has changed is put in place.
+//! Without JavaScript the browser reloads it now and then; with it only what has changed is replaced.
 
-mod html;
 mod node;
-mod sha256;
-mod story;
 mod targets;
+mod timeline;
 mod verdict;
 
-use crate::document::Document;
-use html::{Html, put};
-use sha256::base64_of_sha256;
-use std::sync::LazyLock;
+use crate::document::{Document, StagesJson};
+use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
-const STYLE_HASH: [u8; 44] = base64_of_sha256(include_bytes!("page.css"));
-const SCRIPT_HASH: [u8; 44] = base64_of_sha256(include_bytes!("page.js"));
 
-/// What the page may do: its own style and script, and asking for itself anew. The icon of its tab is a `data:` URL.
-pub(super) static POLICY: LazyLock<String> = LazyLock::new(|| {
-    let hash = |hash: &[u8]| String::from_utf8_lossy(hash).into_owned();
-    format!(
-        "default-src 'none'; style-src 'sha256-{}'; script-src 'sha256-{}'; connect-src 'self'; img-src data:; \
-         base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-        hash(&STYLE_HASH),
-        hash(&SCRIPT_HASH)
-    )
-});
+/// What the page may do: its own style and script, by their hashes, and fetching itself again. The tab's icon is a `data:`
+/// URL.
+pub(super) const SECURITY_POLICY: &str = "default-src 'none'; \
+    style-src 'sha256-93L7lA1SE6EfRX6bduiKCQyWCFef+H94Lc3YlWu7d/4='; script-src 'sha256-ta6x/+l+/3TTgNoome/PjVFrHmA6Fz4qeKMvbI825r4='; \
+    connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// Where the documentation is.
 const DOCS: &str = "https://github.com/stackeye/telltail/blob/main/docs/";
 
-/// The page.
+/// The page, in ASCII: whoever reads its source sees what is there, and not what a bidirectional override makes of it.
 pub(super) fn render(document: &Document) -> String {
-    let mut html = Html::default();
-    head(&mut html, document);
-    put!(
-        html,
-        "<body>\n",
-        "<header><p class=\"brand\"><svg class=\"icon\" aria-hidden=\"true\"><use href=\"#tail\"/></svg>telltail"
-    );
-    if let Some(hostname) = &document.node.hostname {
-        put!(html, " <span class=\"host\">", (hostname), "</span>");
-    }
-    put!(
-        html,
-        "</p><p id=\"live\" class=\"live\">as of <time>",
-        (clock(&document.at)),
-        "</time> UTC</p></header>\n<main>\n"
-    );
-    verdict::write(&mut html, document);
-    targets::write(&mut html, document);
-    story::write(&mut html, document);
-    node::write(&mut html, document);
-    put!(html, "</main>\n");
-    foot(&mut html, document);
-    html.finish()
+    let hostname = document.node.hostname.as_deref();
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                noscript { meta http-equiv="refresh" content="10"; }
+                title { (if document.ready { "Ready" } else { "Not ready" }) " - " (hostname.unwrap_or("this pod")) " - telltail" }
+                (PreEscaped(if document.ready { include_str!("ready.html") } else { include_str!("not-ready.html") }))
+                style { (PreEscaped(STYLE)) }
+            }
+            body {
+                header {
+                    p.brand {
+                        (icon("tail")) "telltail"
+                        @if let Some(hostname) = hostname { " " span.host { (hostname) } }
+                    }
+                    p #live.live { "as of " time { (time_of_day(&document.at)) } " UTC" }
+                }
+                main {
+                    (verdict::section(document))
+                    (verdict::failures(document))
+                    (targets::section(document))
+                    (timeline::section(document))
+                    (node::section(document))
+                }
+                footer {
+                    nav aria-label="Endpoints" { h2 { "Endpoints" } ul { (PreEscaped(include_str!("endpoints.html"))) } }
+                    p {
+                        "telltail " (document.telltail) ", configuration " (document.config.hash) ", "
+                        a href={ (DOCS) "status.md" } { "about this page" }
+                    }
+                }
+                (PreEscaped(include_str!("icons.svg")))
+                script { (PreEscaped(SCRIPT)) }
+            }
+        }
+    };
+    page.into_string().chars().fold(String::new(), |mut ascii, c| {
+        if c.is_ascii() {
+            ascii.push(c)
+        } else {
+            ascii += &format!("&#{};", u32::from(c))
+        }
+        ascii
+    })
 }
 
-fn head(html: &mut Html, document: &Document) {
-    let title = if document.ready { "Ready" } else { "Not ready" };
-    put!(
-        html,
-        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n",
-        "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n",
-        "<meta name=\"color-scheme\" content=\"light dark\">\n",
-        "<noscript><meta http-equiv=\"refresh\" content=\"10\"></noscript>\n<title>",
-        (title),
-        " - "
-    );
-    put!(html, (document.node.hostname.as_deref().unwrap_or("this pod")), " - telltail</title>\n");
-    if document.ready {
-        html.raw(include_str!("ready.html"));
-    } else {
-        html.raw(include_str!("not-ready.html"));
-    }
-    html.raw("<style>");
-    html.raw(STYLE);
-    html.raw("</style>\n</head>\n");
+fn icon(name: &str) -> Markup {
+    html! { svg.icon aria-hidden="true" { use href={ "#" (name) } {} } }
 }
 
-fn foot(html: &mut Html, document: &Document) {
-    html.raw("<footer>\n<nav aria-label=\"Endpoints\"><h2>Endpoints</h2><ul>\n");
-    html.raw(include_str!("endpoints.html"));
-    put!(html, "</ul></nav>\n<p>telltail ", (document.telltail), ", configuration ");
-    put!(html, (document.config.hash), ", <a href=\"", (DOCS), "status.md\">about this page</a></p>\n</footer>\n");
-    html.raw(include_str!("icons.svg"));
-    put!(html, "<script>");
-    html.raw(SCRIPT);
-    put!(html, "</script>\n</body>\n</html>\n");
+/// A state as text and shape: it must be readable without colour.
+fn state(state: &str) -> Markup {
+    let state = if matches!(state, "up" | "down") { state } else { "unknown" };
+    html! { span.state.(state) { (icon(state)) (state) } }
 }
 
-/// The time of day of a date of the document, for who looks at it the same day.
-fn clock(at: &str) -> String {
-    at.get(11..19).unwrap_or(at).to_owned()
-}
-
-/// A state in words, with a shape of its own, so that no colour is needed.
-fn state(html: &mut Html, state: &str) {
-    match state {
-        "up" => html.raw("<span class=\"state up\"><svg class=\"icon\" aria-hidden=\"true\"><use href=\"#up\"/></svg>up</span>"),
-        "down" => html.raw("<span class=\"state down\"><svg class=\"icon\" aria-hidden=\"true\"><use href=\"#down\"/></svg>down</span>"),
-        _ => html.raw("<span class=\"state unknown\"><svg class=\"icon\" aria-hidden=\"true\"><use href=\"#unknown\"/></svg>unknown</span>"),
-    }
+/// The time of day of a date of the document.
+fn time_of_day(at: &str) -> &str {
+    at.get(11..19).unwrap_or(at)
 }
 
 /// A row of a list of names and values.
-fn pair(html: &mut Html, name: &'static str, value: &str) {
-    put!(html, "<div><dt>");
-    html.raw(name);
-    put!(html, "</dt><dd>", (value), "</dd></div>\n");
+fn row(name: &str, value: &Markup) -> Markup {
+    html! { div { dt { (name) } dd { (value) } } }
+}
+
+fn stages(stages: StagesJson) -> [(&'static str, Option<f64>); 3] {
+    [("resolve", stages.resolve_ms), ("connect", stages.connect_ms), ("protocol", stages.protocol_ms)]
 }
 
 fn milliseconds(value: f64) -> String {
     if value < 10.0 { format!("{value:.2} ms") } else { format!("{value:.1} ms") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admin::fixture::{VALKEY_REFUSES, after};
+    use crate::config::Mode;
+    use base64::Engine;
+    use base64::prelude::BASE64_STANDARD;
+    use sha2::{Digest, Sha256};
+    use std::time::SystemTime;
+    use tokio::time::Instant;
+
+    #[test]
+    fn the_policy_names_style_and_script_by_their_hashes() {
+        for (directive, source) in [("style-src", STYLE), ("script-src", SCRIPT)] {
+            assert!(source.is_ascii());
+            let expected = format!("; {directive} 'sha256-{}'; ", BASE64_STANDARD.encode(Sha256::digest(source)));
+            assert!(SECURITY_POLICY.contains(&expected), "SECURITY_POLICY needs {expected:?}");
+        }
+    }
+
+    #[test]
+    fn hostile_text_stays_text_and_the_page_stays_ascii() {
+        let hostile = "<img src=x>\" onclick='x' \u{202e}</code>";
+        let snapshot = after(Mode::Strict, &VALKEY_REFUSES).snapshot(Instant::now());
+        let mut document = Document::of(&snapshot, SystemTime::now());
+        document.node.hostname = Some(hostile.to_owned());
+        for failure in document.targets.iter_mut().filter_map(|target| target.failure.as_mut()) {
+            (failure.cause, failure.reason) = (hostile.to_owned(), hostile.to_owned().into());
+        }
+        let page = render(&document);
+        assert!(page.is_ascii() && !page.contains("<img") && !page.contains("\" onclick"), "{page}");
+        assert!(page.contains("&lt;img src=x&gt;&quot; onclick='x' &#8238;&lt;/code&gt;"), "{page}");
+    }
 }

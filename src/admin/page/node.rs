@@ -1,56 +1,59 @@
 //! The local tailscaled.
 
-use super::html::{Html, put};
-use super::{pair, state};
+use super::{row, state};
 use crate::document::{Document, elapsed, words};
+use maud::{Markup, html};
 
-pub(super) fn write(html: &mut Html, document: &Document) {
+pub(super) fn section(document: &Document) -> Markup {
     let (node, now) = (&document.node, &document.at);
-    put!(html, "<section id=\"node\">\n<h2>This pod's tailscaled</h2>\n<div class=\"card\">\n<p class=\"standing\">");
-    state(html, &node.state);
-    put!(html, " for ", (words(elapsed(&node.since, now))), "</p>\n<dl class=\"wide\">\n");
-    pair(html, "State", &node.tailscaled.replace('_', " "));
-    if let Some(version) = &node.tailscaled_version {
-        pair(html, "Version", version);
-    }
-    if let Some(mode) = &node.mode {
-        pair(html, "Mode", if mode == "tun" { "TUN" } else { mode });
-    }
-    if let Some(online) = node.online {
-        pair(html, "Control plane", if online { "connected" } else { "not connected" });
-    }
-    if let Some(region) = &node.home_region {
-        let id = region.id.map_or_else(String::new, |id| format!(" (region {id})"));
-        pair(html, "Home DERP region", &format!("{}{id}", region.code));
-    }
-    if node.tailscaled_version.is_some() {
-        put!(html, "<div><dt>Own key</dt><dd>");
-        match &node.key_expiry {
-            Some(at) => expiry(html, at, now),
-            None => put!(html, "does not expire"),
+    html! {
+        section #node {
+            h2 { "This pod's tailscaled" }
+            div.card {
+                p.standing { (state(&node.state)) " for " (words(elapsed(&node.since, now))) }
+                dl.wide {
+                    (row("State", &html! { (node.tailscaled.replace('_', " ")) }))
+                    @if let Some(version) = &node.tailscaled_version { (row("Version", &html! { (version) })) }
+                    @if let Some(mode) = &node.mode {
+                        (row("Mode", &html! { (if mode == "tun" { "TUN" } else { mode }) }))
+                    }
+                    @if let Some(online) = node.online {
+                        (row("Control plane", &html! { (if online { "connected" } else { "not connected" }) }))
+                    }
+                    @if let Some(region) = &node.home_region {
+                        (row("Home DERP region", &html! {
+                            (region.code) @if let Some(id) = region.id { " (region " (id) ")" }
+                        }))
+                    }
+                    @if node.tailscaled_version.is_some() {
+                        (row("Own key", &match &node.key_expiry {
+                            Some(at) => key_expiry(at, now),
+                            None => html! { "does not expire" },
+                        }))
+                    }
+                    (row("Lag of rounds", &html! { (format!("{:.0}", document.lag_ms)) " ms at most in the last minute" }))
+                }
+                @if !node.warnings.is_empty() {
+                    h3 { "tailscaled warns" }
+                    ul.warnings {
+                        @for warning in &node.warnings {
+                            li {
+                                code { (warning.code) } " severity " (warning.severity)
+                                @if warning.impacts_connectivity { ", connections suffer" }
+                            }
+                        }
+                    }
+                }
+            }
         }
-        put!(html, "</dd></div>\n");
     }
-    pair(html, "Lag of rounds", &format!("{:.0} ms at most in the last minute", document.lag_ms));
-    put!(html, "</dl>\n");
-    if !node.warnings.is_empty() {
-        put!(html, "<h3>tailscaled warns</h3>\n<ul class=\"warnings\">\n");
-        for warning in &node.warnings {
-            put!(html, "<li><code>", (warning.code), "</code> severity ", (warning.severity));
-            put!(html, (if warning.impacts_connectivity { ", connections suffer" } else { "" }), "</li>\n");
-        }
-        put!(html, "</ul>\n");
-    }
-    put!(html, "</div>\n</section>\n");
 }
 
 /// When a key expires, or that it has.
-pub(super) fn expiry(html: &mut Html, at: &str, now: &str) {
+pub(super) fn key_expiry(at: &str, now: &str) -> Markup {
     let left = elapsed(now, at);
-    if left.is_zero() {
-        put!(html, "<span class=\"tag warn\">has expired</span> ");
-    } else {
-        put!(html, "expires in ", (words(left)), ", ");
+    html! {
+        @if left.is_zero() { span.tag.warn { "has expired" } " " } @else { "expires in " (words(left)) ", " }
+        "on " (at.get(..10).unwrap_or(at))
     }
-    put!(html, "on ", (at.get(..10).unwrap_or(at)));
 }

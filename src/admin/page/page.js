@@ -1,4 +1,4 @@
-// Fetches the page anew and puts in place what differs: nothing flickers, and what has the focus keeps it.
+// Fetches the page again and replaces only what differs: nothing flickers, and the focus stays.
 const EVERY = 5000;
 
 function update(fresh) {
@@ -18,7 +18,7 @@ function update(fresh) {
 }
 
 async function refresh() {
-  // Whoever is copying something shall not lose it.
+  // A refresh would discard a selection that somebody is copying.
   if (document.hidden || !getSelection().isCollapsed) return;
   try {
     const answer = await fetch(location.href, { signal: AbortSignal.timeout(EVERY) });

@@ -1,91 +1,83 @@
 //! The verdict, and what is wrong.
 
-use super::html::{Html, put};
-use super::{DOCS, clock};
+use super::{DOCS, row, time_of_day};
 use crate::config::Mode;
-use crate::document::{Document, FailureJson, TargetJson};
+use crate::document::{Document, FailureJson};
+use crate::reason::Reason;
+use maud::{Markup, html};
 
-pub(super) fn write(html: &mut Html, document: &Document) {
-    let class = if document.ready { "good" } else { "bad" };
-    put!(
-        html,
-        "<section id=\"verdict\" class=\"",
-        (class),
-        "\" role=\"status\">\n<svg class=\"mark\" aria-hidden=\"true\"><use href=\"#"
-    );
-    put!(html, (if document.ready { "up" } else { "down" }), "\"/></svg>\n<div><h1>", (document.verdict), "</h1>\n");
-    let answers = if document.ready { "200" } else { "503" };
-    put!(html, "<p><code>/healthz</code> answers ", (answers), ", the startup gate is ");
-    put!(html, (if document.startup_gate.open { "open" } else { "shut" }), ".</p>\n<ul class=\"modes\">\n");
-    for mode in Mode::ALL.map(Mode::slug) {
-        let ready = document.readiness.by_mode.get(mode).copied().unwrap_or_default();
-        let class = if mode == document.readiness.mode { "mode in-force" } else { "mode" };
-        put!(
-            html,
-            "<li class=\"",
-            (class),
-            "\">",
-            (mode),
-            (if mode == document.readiness.mode { ", in force: " } else { ": " }),
-            (if ready { "ready" } else { "not ready" }),
-            "</li>\n"
-        );
-    }
-    put!(html, "</ul>\n</div>\n</section>\n");
-    put!(html, "<section id=\"trouble\">\n");
-    trouble(html, document);
-    put!(html, "</section>\n");
-}
-
-/// Each cause once: while the node is at fault its targets have nothing to add.
-fn trouble(html: &mut Html, document: &Document) {
-    let own =
-        |target: &&TargetJson| target.failure.as_ref().is_some_and(|failure| !failure.reason.starts_with("node_"));
-    let targets: Vec<_> = document.targets.iter().filter(own).collect();
-    if document.node.failure.is_some() || !targets.is_empty() {
-        put!(html, "<h2>What is wrong, and what to do</h2>\n");
-    }
-    if let Some(failure) = &document.node.failure {
-        explain(html, "this pod's tailscaled", failure);
-    }
-    for target in &targets {
-        if let Some(failure) = &target.failure {
-            explain(html, &target.name, failure);
+pub(super) fn section(document: &Document) -> Markup {
+    let ready = document.ready;
+    html! {
+        section #verdict.(if ready { "good" } else { "bad" }) role="status" {
+            svg.mark aria-hidden="true" { use href=(if ready { "#up" } else { "#down" }) {} }
+            div {
+                h1 { (document.verdict) }
+                p {
+                    code { "/healthz" } " answers " (if ready { "200" } else { "503" }) ", the startup gate is "
+                    (if document.startup_gate.open { "open" } else { "shut" }) "."
+                }
+                ul.modes {
+                    @for mode in Mode::ALL.map(Mode::slug) {
+                        @let in_force = mode == document.readiness.mode;
+                        @let ready = document.readiness.by_mode.get(mode).copied().unwrap_or_default();
+                        li.mode.in-force[in_force] {
+                            (mode) @if in_force { ", in force" } ": " (if ready { "ready" } else { "not ready" })
+                        }
+                    }
+                }
+            }
         }
-    }
-    if document.node.failure.is_some() || !targets.is_empty() {
-        put!(html, "<p class=\"hint\">To try every rung anew: ");
-        put!(html, "<code>kubectl exec POD -c telltail -- /telltail doctor</code></p>\n");
-    }
-    if !document.config.problems.is_empty() {
-        put!(html, "<article class=\"card note\"><h3>A new configuration was refused</h3>\n<p>At ");
-        put!(html, (clock(&document.config.last_reload)), " UTC; the old one stays in force:</p>\n");
-        for problem in &document.config.problems {
-            put!(html, "<pre>", (problem), "</pre>\n");
-        }
-        put!(html, "</article>\n");
     }
 }
 
-fn explain(html: &mut Html, whose: &str, failure: &FailureJson) {
-    put!(html, "<article class=\"card failure\"><h3>", (whose), ": <code>", (failure.reason), "</code> ");
-    put!(html, "<span class=\"scope\">fault of the ", (failure.scope), "</span></h3>\n<p>");
-    commands(html, &failure.sentence);
-    put!(html, "</p>\n");
-    put!(html, "<dl>\n<div><dt>Evidence</dt><dd><code>", (failure.cause), "</code></dd></div>\n");
-    put!(html, "<div><dt>CommandHint step</dt><dd>");
-    commands(html, &failure.next_step);
-    put!(html, "</dd></div>\n</dl>\n<p><a href=\"", (DOCS), "troubleshooting.md#", (failure.reason), "\">More about ");
-    put!(html, (failure.reason), "</a></p></article>\n");
+pub(super) fn failures(document: &Document) -> Markup {
+    let node = document.node.failure.iter().map(|failure| ("this pod's tailscaled", failure));
+    let targets = document.targets.iter().filter_map(|target| Some((target.name.as_str(), target.failure.as_ref()?)));
+    // A fault of the node is shown once, not for every target.
+    let failures: Vec<_> = node.chain(targets.filter(|(_, failure)| !is_node_fault(failure))).collect();
+    let problems = &document.config.problems;
+    html! {
+        section #trouble {
+            @if !failures.is_empty() {
+                h2 { "What is wrong, and what to do" }
+                @for (subject, failure) in failures { (explanation(subject, failure)) }
+                p.hint { "To run every check again: " code { "kubectl exec POD -c telltail -- /telltail doctor" } }
+            }
+            @if !problems.is_empty() {
+                article.card.note {
+                    h3 { "A new configuration was refused" }
+                    p { "At " (time_of_day(&document.config.last_reload)) " UTC; the old one stays in force:" }
+                    @for problem in problems { pre { (problem) } }
+                }
+            }
+        }
+    }
+}
+
+fn is_node_fault(failure: &FailureJson) -> bool {
+    Reason::ALL.iter().any(|reason| reason.is_node_fault() && reason.slug() == failure.reason)
+}
+
+fn explanation(subject: &str, failure: &FailureJson) -> Markup {
+    html! {
+        article.card.failure {
+            h3 { (subject) ": " code { (failure.reason) } " " span.scope { "fault of the " (failure.scope) } }
+            p { (with_code(&failure.sentence)) }
+            dl {
+                (row("Evidence", &html! { code { (failure.cause) } }))
+                (row("Next step", &with_code(&failure.next_step)))
+            }
+            p { a href={ (DOCS) "troubleshooting.md#" (failure.reason) } { "More about " (failure.reason) } }
+        }
+    }
 }
 
 /// What stands between back quotes is code.
-fn commands(html: &mut Html, sentence: &str) {
-    for (index, piece) in sentence.split('`').enumerate() {
-        if index % 2 == 1 {
-            put!(html, "<code>", (piece), "</code>");
-        } else {
-            html.text(piece);
+fn with_code(sentence: &str) -> Markup {
+    html! {
+        @for (index, piece) in sentence.split('`').enumerate() {
+            @if index % 2 == 1 { code { (piece) } } @else { (piece) }
         }
     }
 }

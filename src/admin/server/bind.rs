@@ -1,4 +1,4 @@
-//! Taking the port.
+//! Binding the port.
 
 use super::limits::BACKLOG;
 use crate::config::Listen;

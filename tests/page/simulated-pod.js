@@ -1,4 +1,4 @@
-// A simulated tailnet and a real telltail in it, as processes of this test.
+// A pod as processes of this test: a simulated tailscaled, and a real telltail beside it.
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -8,15 +8,15 @@ import path from "node:path";
 import { createInterface } from "node:readline";
 
 const built = (name) => path.join(import.meta.dirname, "../../target/debug", name);
-const PATIENCE = 60_000;
+const STATUS_TIMEOUT_MS = 60_000;
 
 export const TARGETS = "postgres://telltail@stackeye-db-prd:5432/app?expect=no-derp,valkey://stackeye-valkey-prd:6379?required=false";
 
-export class World {
+export class SimulatedPod {
   #folder = mkdtempSync(path.join(tmpdir(), "telltail-page-"));
   #processes = [];
-  #sim;
-  #said;
+  #tailscaled;
+  #tailscaledOutput;
 
   get socket() {
     return path.join(this.#folder, "tailscaled.sock");
@@ -28,34 +28,33 @@ export class World {
     return { child, lines: createInterface({ input: child.stdout })[Symbol.asyncIterator]() };
   }
 
-  // The tailnet: from now on there is a tailscaled.
-  async open() {
+  async startTailscaled() {
     const { child, lines } = this.#start("tailscaled-sim", ["--socket", this.socket], {});
-    [this.#sim, this.#said] = [child, lines];
-    await until(lines, (line) => line.startsWith("LocalAPI at "));
-    await this.tell("direct");
+    [this.#tailscaled, this.#tailscaledOutput] = [child, lines];
+    await readUntil(lines, (line) => line.startsWith("LocalAPI at "));
+    await this.order("direct");
   }
 
   // One of the orders of `tailscaled-sim --help`.
-  async tell(order) {
-    this.#sim.stdin.write(`${order}\n`);
-    await until(this.#said, (line) => line === `done: ${order}`);
+  async order(order) {
+    this.#tailscaled.stdin.write(`${order}\n`);
+    await readUntil(this.#tailscaledOutput, (line) => line === `done: ${order}`);
   }
 
-  async telltail(settings = {}) {
+  async startTelltail() {
     const env = {
       TELLTAIL_TARGETS: TARGETS, TELLTAIL_SOCKET: this.socket, TELLTAIL_LISTEN: "127.0.0.1:0",
       TELLTAIL_INTERVAL: "2s", TELLTAIL_TIMEOUT: "900ms", TELLTAIL_RISE: "1", TELLTAIL_FALL: "2",
-      TELLTAIL_DRAIN: "60s", ...settings,
+      TELLTAIL_DRAIN: "60s",
     };
     const { child, lines } = this.#start("telltail", ["run"], env);
-    const started = JSON.parse(await until(lines, (line) => line.includes('"Started"')));
-    // Whoever reads no log lets it block.
+    const started = JSON.parse(await readUntil(lines, (line) => line.includes('"Started"')));
+    // An unread log would fill its pipe.
     (async () => { for await (const _ of { [Symbol.asyncIterator]: () => lines }); })();
-    return { origin: `http://${started.address}`, pid: child.pid, end: (signal) => child.kill(signal) };
+    return { origin: `http://${started.address}`, kill: (signal) => child.kill(signal) };
   }
 
-  async close() {
+  async stop() {
     for (const child of this.#processes) {
       if (child.exitCode === null && child.signalCode === null) {
         child.kill("SIGKILL");
@@ -66,21 +65,20 @@ export class World {
   }
 }
 
-async function until(lines, wanted) {
+async function readUntil(lines, matches) {
   for (;;) {
     const { value, done } = await lines.next();
     if (done) throw new Error("the process has ended");
-    if (wanted(value)) return value;
+    if (matches(value)) return value;
   }
 }
 
-// Waits until the status document is as wanted.
-export async function status(origin, what, wanted) {
-  const deadline = Date.now() + PATIENCE;
+export async function waitForStatus(origin, description, matches) {
+  const deadline = Date.now() + STATUS_TIMEOUT_MS;
   for (;;) {
     const document = await (await fetch(`${origin}/api/v1/status`)).json();
-    if (wanted(document)) return document;
-    if (Date.now() > deadline) throw new Error(`not in time: ${what}: ${JSON.stringify(document, null, 1)}`);
+    if (matches(document)) return document;
+    if (Date.now() > deadline) throw new Error(`timed out: ${description}: ${JSON.stringify(document, null, 1)}`);
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }

@@ -1,0 +1,66 @@
+//! One connection: one request, one response, the end.
+
+use super::limits::{MAX_DISCARDED, MAX_HEAD};
+use super::{ConnectionEvent, ConnectionObserver};
+use axum::Router;
+use hyper::StatusCode;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+
+/// `answering` is true from the arrival of the request until its response is written.
+pub(super) async fn serve_connection(
+    mut stream: TcpStream,
+    router: Router,
+    answering: Arc<AtomicBool>,
+    observer: ConnectionObserver,
+) {
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(|request: hyper::Request<Incoming>| {
+        answering.store(true, Ordering::Relaxed);
+        router.call(request)
+    });
+    let served = http1::Builder::new()
+        // The lifetime of the connection is limited, and a stalling head is evicted first.
+        .header_read_timeout(None)
+        .keep_alive(false)
+        .max_buf_size(MAX_HEAD)
+        .serve_connection(TokioIo::new(&mut stream), service)
+        .await;
+    answering.store(false, Ordering::Relaxed);
+    match served {
+        Ok(()) => {}
+        Err(error) if error.is_parse_too_large() => {
+            observer(ConnectionEvent::Refused(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE));
+        }
+        Err(error) if error.is_parse() => observer(ConnectionEvent::Refused(StatusCode::BAD_REQUEST)),
+        // No response was sent: the head never came, or the client is gone.
+        Err(_) => return,
+    }
+    // hyper leaves the writing side open after a request for an upgrade.
+    let _ = stream.shutdown().await;
+    discard_rest(&stream).await;
+}
+
+/// Reads until the client closes its side, so that closing the socket does not reset the connection.
+async fn discard_rest(stream: &TcpStream) {
+    let mut left = MAX_DISCARDED;
+    while left > 0 && stream.readable().await.is_ok() {
+        tokio::task::consume_budget().await;
+        // Declared here, so that it is not part of every connection's memory.
+        let mut scratch = [0; 4096];
+        match stream.try_read(&mut scratch) {
+            Ok(0) => return,
+            Ok(length) => left = left.saturating_sub(length),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(_) => return,
+        }
+    }
+}
