@@ -16,10 +16,10 @@ use crate::probe::path_probe::PathProbe;
 use crate::probe::resolve::{Interest, Resolved};
 use crate::probe::{PooledConnection, Probe};
 use crate::reason::Failure;
-use crate::report::Reporter;
 use crate::schedule::Schedule;
 use crate::state::{Change, PeerObservation, ProbeRecord, Probed, Round, State, same_service};
 use crate::tailscale::Status;
+use crate::transition_log::TransitionLog;
 use futures_util::future::join_all;
 use slot::{Slot, is_void};
 use std::collections::VecDeque;
@@ -72,7 +72,7 @@ pub struct Prober<W> {
     /// When the node's turn is at the latest, for targets that are down are seldom due.
     next_look: Instant,
     lags: VecDeque<(Instant, Duration)>,
-    reporter: Reporter,
+    reporter: TransitionLog,
 }
 
 /// The home DERP region.
@@ -115,7 +115,7 @@ impl<W: Backend> Prober<W> {
             round_began: now,
             next_look: now,
             lags: VecDeque::new(),
-            reporter: Reporter::new(now),
+            reporter: TransitionLog::new(now),
             config,
         };
         let first = prober.first_due();
@@ -198,7 +198,7 @@ impl<W: Backend> Prober<W> {
             }
         }
         let snapshot = self.state.snapshot(now);
-        self.reporter.report(&changes, &snapshot, now);
+        self.reporter.record(&changes, &snapshot, now);
         for slot in &mut self.slots {
             let view = snapshot.targets.iter().find(|view| view.target.name == slot.target.name);
             slot.look_due = view.and_then(|view| view.path.next_sample(now));
@@ -308,7 +308,7 @@ impl<W: Backend> Prober<W> {
 }
 
 fn say_probed(target: &Target, probe: &Probe) {
-    let milliseconds = |took: Option<Duration>| took.map(|took| took.as_secs_f64() * 1000.0);
+    let milliseconds = |took: Option<Duration>| took.map(crate::duration::ms_f64);
     let Timings { resolve, connect, protocol } = probe.timings;
     tracing::debug!(
         target = target.name,
