@@ -270,7 +270,7 @@ pub struct PathChangeJson {
 pub struct ConfigJson {
     /// Its hash.
     pub hash: String,
-    /// When it was last read.
+    /// When telltail last tried to apply a configuration.
     pub last_reload: String,
     /// Why that was rejected; empty if it is in force.
     pub problems: Vec<String>,
