@@ -40,23 +40,23 @@ macro_rules! advices {
 advices! {
     NameShadowed "name_shadowed":
         "The pod's own resolver answers this name with an address that is not the target's: your worker talks to something else.",
-        "Give the worker the full MagicDNS name with a dot at its end, or rename the cluster's Service that has the same name.",
+        "Give the worker the full MagicDNS name with a trailing dot, or rename the cluster's Service that has the same name.",
         Sidecar "getent hosts {host}";
     PeerRenamed "peer_renamed":
-        "The target's machine is away, and one of nearly the same name is online: perhaps the same machine, which joined the tailnet anew while its name still belongs to the old entry.",
-        "If it is the same machine, remove the old entry in the admin console and give its name to the new one; if it is another one, such as a replica, this means nothing.",
+        "The target's machine is not online, and one with nearly the same name is: perhaps the same machine, which rejoined the tailnet while its name still belongs to the old entry.",
+        "If it is the same machine, remove the old entry in the admin console and give its name to the new one. If it is another machine, such as a replica, ignore this.",
         Sidecar "tailscale status";
     UdpBlocked "udp_blocked":
-        "Every machine is reached through relay servers (DERP): UDP does not get out of this pod, or not into the network that they share.",
-        "Where the command says `UDP: false`, a NetworkPolicy or the cluster's NAT stops it here; else look at their side. It works meanwhile, but slowly.",
+        "Every machine is reached through DERP relays: UDP does not leave this pod, or does not enter the network that they share.",
+        "If the command prints `UDP: false`, a NetworkPolicy or the cluster's NAT blocks UDP here; otherwise check the targets' network. Connections work meanwhile, but slowly.",
         Sidecar "tailscale netcheck";
     PathOverDerp "path_over_derp":
-        "This machine is reached through a relay server (DERP), not directly: it works, but slowly.",
-        "See whether UDP passes between the two networks; where other machines are reached directly, look at this one's end.",
+        "This machine is reached through a DERP relay, not directly: it works, but slowly.",
+        "Check whether UDP passes between the two networks. If other machines are reached directly, check this machine's network.",
         Sidecar "tailscale ping --c=3 --timeout=2s {host}";
     ControlUnreachable "control_unreachable":
-        "tailscaled has no connection to the control plane: connections live on, but what it knows of the tailnet may be old.",
-        "See whether the pod reaches the control plane over TCP 443, and whether the machine is still listed in the admin console.",
+        "tailscaled has no connection to the control plane: connections continue, but its netmap may be out of date.",
+        "Check whether the pod reaches the control plane on TCP 443, and whether the node is still listed in the admin console.",
         Sidecar "tailscale netcheck";
     OwnKeyExpires "own_key_expires":
         "This node's own key expires soon.",
@@ -64,31 +64,31 @@ advices! {
         Sidecar "tailscale status --peers=false --json";
     PeerKeyExpires "peer_key_expires":
         "The key of the target's machine expires soon.",
-        "Log that machine in again, or switch key expiry off for it.",
+        "Log that machine in again, or disable key expiry for it.",
         Sidecar "tailscale status --json";
     HealthWarning "health_warning":
-        "tailscaled warns of something itself.",
-        "Read its own words.",
+        "tailscaled reports a health warning.",
+        "Read the warning.",
         Sidecar "tailscale status";
     NameNotResolved "name_not_resolved":
         "Your worker cannot resolve this name: the pod's own resolver does not know it.",
-        "Switch accept-dns on (TS_ACCEPT_DNS=true), let the worker's proxy resolve (socks5h), or give the worker the address.",
+        "Enable accept-dns (TS_ACCEPT_DNS=true), let the worker's proxy resolve (socks5h), or give the worker the address.",
         Sidecar "cat /etc/resolv.conf";
     WorkerWayUntested "worker_way_untested":
-        "In userspace mode a worker cannot reach the tailnet but through a proxy, and the target names none: the worker's own way is not tested.",
-        "Set TS_SOCKS5_SERVER in the tailscale container, let the worker use it, and name it for the target with via=socks5://HOST:PORT.",
+        "In userspace mode a worker reaches the tailnet only through a proxy, and the target names none: the worker's own path is not tested.",
+        "Set TS_SOCKS5_SERVER in the tailscale container, let the worker use it, and set via=socks5://HOST:PORT for the target.",
         Sidecar "printenv TS_SOCKS5_SERVER";
     RouteOverlapsTailnet "route_overlaps_tailnet":
-        "This node accepts a subnet route that covers tailnet addresses: what is sent to a machine that is gone reaches a router instead, and pings of it succeed.",
-        "Withdraw the route from its router, or switch accept-routes off here.",
+        "This node accepts a subnet route that covers tailnet addresses: packets to a machine that is gone reach a router instead, and pings succeed.",
+        "Withdraw the route from its router, or disable accept-routes on this node.",
         Sidecar "tailscale debug prefs";
     SocketMayWrite "socket_may_write":
-        "telltail has more rights on tailscaled's socket than it needs: it could log this node out.",
-        "Run telltail as a user of its own (65532), which is neither root nor the one that tailscaled runs as.",
+        "telltail has more permissions on tailscaled's socket than it needs: it could log this node out.",
+        "Run telltail as its own user (65532), which is neither root nor the user that tailscaled runs as.",
         Sidecar "ls -ln {socket}";
     VersionUntested "version_untested":
-        "telltail was not tested with a tailscaled of this version.",
-        "Use a version that docs/compatibility.md names.",
+        "telltail is not tested with this version of tailscaled.",
+        "Use a version listed in docs/compatibility.md.",
         Sidecar "tailscale version";
 }
 

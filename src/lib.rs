@@ -15,7 +15,7 @@
 //! * [`reason`], [`advice`], [`command_hint`]: the closed lists of what can be found, and the command to type then
 //! * [`doctor`]: the ladder, climbed once for every target, and what else a person should know
 //! * [`state`]: the one truth and its snapshot
-//! * [`report`], [`expiry`], [`metrics`], [`admin`]: what log, Prometheus and the kubelet are told
+//! * [`transition_log`], [`key_expiry_log`], [`metrics`], [`admin`]: what the log, Prometheus and the kubelet get
 //! * [`document`]: the snapshot as `/api/v1/status`, the status page and `telltail status` show it
 
 pub mod admin;
@@ -28,11 +28,12 @@ pub mod config;
 pub mod diagnose;
 pub mod doctor;
 pub mod document;
-pub mod expiry;
+mod duration;
 pub mod fleet_load;
 mod fnv;
 pub mod health;
 pub mod http;
+pub mod key_expiry_log;
 pub mod metrics;
 pub mod node;
 pub mod path;
@@ -40,8 +41,8 @@ pub mod peer;
 pub mod probe;
 pub mod prober;
 pub mod reason;
-pub mod report;
 pub mod schedule;
 mod slug;
 pub mod state;
 pub mod tailscale;
+pub mod transition_log;

@@ -1,7 +1,7 @@
-//! Why a probe failed, and whose fault that is.
+//! Why a probe failed, and who is at fault.
 //!
-//! The enum is closed: its slug is the metric label, the log field, the JSON value and the code a person looks up in
-//! `docs/troubleshooting.md`. What a peer or server said never becomes a slug; it goes into [`Failure::cause`].
+//! The enum is closed: its slug is the metric label, the log field, the JSON value and the code in
+//! `docs/troubleshooting.md`. Text from a peer or server never becomes a slug; it goes into [`Failure::cause`].
 
 use crate::command_hint::{CommandHint, RunIn};
 use crate::slug::slug_enum;
@@ -14,7 +14,7 @@ slug_enum! {
         Pod = "pod",
         /// Between the pod and the service, the tailnet's policy included.
         Path = "path",
-        /// The far side answered, or is known to be at fault.
+        /// The service or its machine: it answered, or is known to be at fault.
         Service = "service",
     }
 }
@@ -38,7 +38,7 @@ slug_enum! {
 pub enum AppliesTo {
     /// Every target.
     Any,
-    /// Targets whose protocol is spoken.
+    /// Targets that are probed with their own protocol.
     Protocol,
     /// Postgres targets whose URL names a user.
     Postgres,
@@ -102,157 +102,157 @@ reasons! {
     [Node]
     NodeSocketMissing "node_socket_missing" Pod Any:
         "tailscaled's socket does not exist.",
-        "See whether the tailscale container runs, and whether both containers mount the same folder and agree on TS_SOCKET (containerboot's default is /tmp/tailscaled.sock).",
+        "Check whether the tailscale container runs, and whether both containers mount the same directory and set the same TS_SOCKET (containerboot's default is /tmp/tailscaled.sock).",
         Log "";
     NodeSocketRefused "node_socket_refused" Pod Any:
-        "tailscaled's socket exists, but nobody listens on it: the file is left over or is no socket.",
-        "See whether the tailscale container runs; if it restarted and this stays, mount the folder of the socket, not the file.",
+        "tailscaled's socket exists, but nothing listens on it: the file is stale or not a socket.",
+        "Check whether the tailscale container runs. If it restarted and this persists, mount the socket's directory, not the file.",
         Log "";
     NodeSocketForbidden "node_socket_forbidden" Pod Any:
-        "tailscaled's socket or its LocalAPI refuses this user.",
-        "See the mode of the socket file (tailscaled makes it 0666) and the uid telltail runs as.",
+        "tailscaled's socket or LocalAPI denies access to this user.",
+        "Check the mode of the socket (tailscaled creates it with 0666) and the uid that telltail runs as.",
         Sidecar "ls -ln {socket}";
     NodeLocalapiTimeout "node_localapi_timeout" Pod Any:
         "tailscaled accepts connections but does not answer in time.",
-        "See whether tailscaled is still starting, is starved of CPU or is stuck; restart the tailscale container if this lasts.",
+        "Check whether tailscaled is still starting, short of CPU or stuck. If this persists, restart the tailscale container.",
         Log "";
     NodeLocalapiInvalid "node_localapi_invalid" Pod Any:
-        "What answers on tailscaled's socket is no answer of its LocalAPI, or none that this telltail understands.",
-        "Read the cause: see that the socket belongs to tailscaled and that its version is one that telltail was tested with.",
+        "The answer on tailscaled's socket is not a LocalAPI response, or not one that this version of telltail understands.",
+        "Read the cause. Check that the socket belongs to tailscaled and that telltail is tested with its version.",
         Sidecar "tailscale version";
     NodeStarting "node_starting" Pod Any:
         "tailscaled is starting and has not reached the control plane yet.",
-        "Wait a minute; if it lasts, see whether the pod can reach the control plane over TCP 443 and read the log of the tailscale container.",
+        "Wait a minute. If this persists, check whether the pod can reach the control plane on TCP 443, and read the log of the tailscale container.",
         Log "";
     NodeNeedsLogin "node_needs_login" Pod Any:
         "tailscaled is not logged in.",
-        "See whether the auth key is missing, used up or expired, and give the tailscale container a fresh one.",
+        "Check whether the auth key is missing, used up or expired, and give the tailscale container a new one.",
         Log "";
     NodeNeedsApproval "node_needs_approval" Pod Any:
-        "This node waits for an administrator's approval.",
+        "This node needs an administrator's approval.",
         "Approve the machine in the admin console, or use a pre-approved auth key.",
         Sidecar "tailscale status";
     NodeStopped "node_stopped" Pod Any:
-        "tailscaled was told to stop: somebody ran `tailscale down`.",
+        "tailscaled is stopped: somebody ran `tailscale down`.",
         "Run `tailscale up` in the tailscale container, or restart it.",
         Sidecar "tailscale up";
     NodeKeyExpired "node_key_expired" Pod Any:
         "This node's own key has expired.",
-        "Log the node in again with a fresh auth key; tag the node so that its key does not expire.",
+        "Log the node in again with a new auth key. Tag the node so that its key does not expire.",
         Sidecar "tailscale status --peers=false --json";
     NodeNoAddress "node_no_address" Pod Any:
         "tailscaled runs but has no tailnet address.",
-        "See whether the node is approved and whether the tailnet's address pool has addresses left.",
+        "Check whether the node is approved and whether the tailnet's IP pool has free addresses.",
         Sidecar "tailscale status";
 
     [Resolve]
     ResolveNotInNetmap "resolve_not_in_netmap" Path Any:
-        "No node or service that this node may see carries the target's name or address.",
-        "See whether the machine was removed or renamed (`tailscale status` in the tailscale container), and whether the policy lets this node see it.",
+        "No node or Tailscale Service that this node may see has the target's name or address.",
+        "Check whether the machine was removed or renamed (`tailscale status` in the tailscale container), and whether the policy lets this node see it.",
         Sidecar "tailscale status";
     ResolveServiceUnsupported "resolve_service_unsupported" Pod Any:
-        "The name belongs to no node, and this tailscaled is too old to tell the names of Tailscale Services.",
+        "The name belongs to no node, and this tailscaled is too old to list the names of Tailscale Services.",
         "Use tailscaled 1.100 or newer, or name a node instead of a Tailscale Service.",
         Sidecar "tailscale version";
     ResolveRefused "resolve_refused" Pod Any:
-        "The target is this very node, or lies behind a subnet router, neither of which telltail probes.",
-        "Name the node of the tailnet, or the Tailscale Service, that runs the service: a probe of oneself proves nothing.",
+        "The target is this node itself or is behind a subnet router; telltail probes neither.",
+        "Set the target to the tailnet node or the Tailscale Service that runs the service. A probe of this node itself proves nothing.",
         Sidecar "tailscale status";
     ResolvePeerExpired "resolve_peer_expired" Service Any:
-        "The key of the target's node has expired, so nobody can reach it.",
-        "Log the target's machine in again, or switch key expiry off for it.",
+        "The key of the target's node has expired, so no node can reach it.",
+        "Log the target's machine in again, or disable key expiry for it.",
         Machine "tailscale status";
     ResolveDnsFailed "resolve_dns_failed" Pod Any:
-        "MagicDNS (100.100.100.100) did not give the target's address, although tailscaled knows it.",
-        "See whether MagicDNS is enabled for the tailnet and whether the pod's network lets packets reach 100.100.100.100.",
+        "MagicDNS (100.100.100.100) did not resolve the target, although tailscaled knows its address.",
+        "Check whether MagicDNS is enabled for the tailnet and whether the pod can reach 100.100.100.100.",
         Sidecar "tailscale dns query {fqdn}";
     ResolveDnsMismatch "resolve_dns_mismatch" Pod Any:
-        "MagicDNS gives addresses for the target that are not those of its node.",
-        "See whether something else answers for 100.100.100.100 in this pod, or whether the name was moved a moment ago.",
+        "MagicDNS returned addresses that do not belong to the target's node.",
+        "Check whether something else answers on 100.100.100.100 in this pod, or whether the name was moved just now.",
         Sidecar "tailscale dns query {fqdn}";
 
     [Connect]
     ConnectRefused "connect_refused" Service Any:
         "The target's machine answers, but nothing listens on the port.",
-        "See whether the service runs and listens on this port and address.",
+        "Check whether the service runs and listens on this port and address.",
         Machine "ss -ltn sport = :{port}";
     ConnectTimeout "connect_timeout" Path Any:
         "The connection attempt got no answer in time.",
-        "See whether the tailnet's policy allows this port, whether the machine is up, and whether packets pass (`tailscale ping`).",
+        "Check whether the tailnet's policy allows this port, whether the machine is up, and whether packets reach it (`tailscale ping`).",
         Sidecar "tailscale ping --c=3 --timeout=2s {host}";
     ConnectTunnelDead "connect_tunnel_dead" Path Any:
         "No packet comes back from the target's machine: the tunnel to it is dead.",
-        "See whether the machine is up and its tailscaled runs, and whether UDP or TCP 443 passes between the two networks (`tailscale ping`).",
+        "Check whether the machine is up and its tailscaled runs, and whether UDP or TCP 443 passes between the two networks (`tailscale ping`).",
         Sidecar "tailscale ping --c=3 --timeout=2s {host}";
     ConnectDropped "connect_dropped" Path Any:
-        "The tunnel to the target's machine works, but its TCP port is silent: the tailnet's policy or a firewall there drops the connection.",
-        "See whether the tailnet's policy lets this node reach this port, and whether a firewall on the machine drops it.",
+        "The tunnel to the target's machine works, but its TCP port does not answer: the tailnet's policy or a firewall there drops the connection.",
+        "Check whether the tailnet's policy lets this node reach this port, and whether a firewall on the machine drops the connection.",
         Sidecar "tailscale ping --icmp --c=3 --timeout=2s {host}";
     ConnectUnreachable "connect_unreachable" Path Any:
         "There is no route to the target.",
-        "Read the cause; in userspace mode use `via=auto` or name the SOCKS5 proxy of the tailscale container.",
+        "Read the cause. In userspace mode use `via=auto`, or set `via` to the SOCKS5 proxy of the tailscale container.",
         Sidecar "tailscale ping --c=3 --timeout=2s {host}";
     ConnectNotRouted "connect_not_routed" Path Any:
-        "tailscaled says that the target's address is not reached over the tailnet.",
-        "See whether the machine is still part of the tailnet and whether this node may see it.",
+        "tailscaled does not route the target's address over the tailnet.",
+        "Check whether the machine is still in the tailnet and whether this node may see it.",
         Sidecar "tailscale status";
     ConnectFailed "connect_failed" Path Any:
-        "The connection could not be made.",
-        "Read the cause; compare with `tailscale ping` from the tailscale container.",
+        "The connection failed.",
+        "Read the cause, and compare with `tailscale ping` in the tailscale container.",
         Sidecar "tailscale ping --c=3 --timeout=2s {host}";
     ConnectSocksUnreachable "connect_socks_unreachable" Pod Socks:
-        "The SOCKS5 proxy that the worker uses does not answer: the worker cannot reach the tailnet.",
-        "See that the tailscale container sets TS_SOCKS5_SERVER to the address named by `via`.",
+        "The worker's SOCKS5 proxy does not answer: the worker cannot reach the tailnet.",
+        "Check that the tailscale container sets TS_SOCKS5_SERVER to the address in `via`.",
         Sidecar "printenv TS_SOCKS5_SERVER";
     ConnectSocksInvalid "connect_socks_invalid" Pod Socks:
-        "What listens at the SOCKS5 proxy's address does not speak SOCKS5 without a password.",
-        "See which program owns the port named by `via`.",
+        "The server at the SOCKS5 proxy's address does not speak SOCKS5, or requires a password.",
+        "Check which program listens on the port in `via`.",
         Sidecar "printenv TS_SOCKS5_SERVER";
     ConnectSocksFailed "connect_socks_failed" Path Socks:
-        "The SOCKS5 proxy could not connect and does not say why, and tailscaled itself does not either.",
-        "Read the cause: where tailscaled itself connects, the proxy is at fault; compare with `via=localapi`.",
+        "The SOCKS5 proxy could not connect, and neither the proxy nor tailscaled says why.",
+        "Read the cause, and compare with `via=localapi`: if tailscaled itself connects, the proxy is at fault.",
         Agent "check '{url}?via=localapi'";
 
     [Protocol]
     ProtocolTimeout "protocol_timeout" Service Protocol:
-        "The connection stands, but the service did not answer in time.",
-        "See whether the service is stuck, overloaded or stopped, or whether a proxy without a backend accepted the connection.",
+        "The connection was made, but the service did not answer in time.",
+        "Check whether the service is stuck, overloaded or stopped, or whether a proxy without a backend accepted the connection.",
         Machine "{ask}";
     ProtocolTunnelDead "protocol_tunnel_dead" Path Protocol:
-        "The connection stands, but no packet comes back from the target's machine any more: the tunnel to it is dead.",
-        "See whether the machine is up and its tailscaled runs, and whether UDP or TCP 443 passes between the two networks (`tailscale ping`).",
+        "The connection was made, but no packet comes back from the target's machine any more: the tunnel to it is dead.",
+        "Check whether the machine is up and its tailscaled runs, and whether UDP or TCP 443 passes between the two networks (`tailscale ping`).",
         Sidecar "tailscale ping --c=3 --timeout=2s {host}";
     ProtocolMtu "protocol_mtu" Path Protocol:
-        "Small packets reach the target's machine, full-size ones do not: something on the path drops large packets.",
-        "Compare `tailscale ping` with `tailscale ping --size 1312`, and find the hop whose MTU is too small or which drops fragments.",
+        "Small packets reach the target's machine, full-size packets do not: something on the path drops large packets.",
+        "Compare `tailscale ping` with `tailscale ping --size 1312`, and find the hop whose MTU is too small or that drops fragments.",
         Sidecar "tailscale ping --size=1312 --c=3 --timeout=2s {host}";
     ProtocolClosed "protocol_closed" Service Protocol:
-        "The connection was closed before the service had answered.",
-        "See whether a proxy without a backend accepted the connection, and read the service's log.",
+        "The connection was closed before the service answered.",
+        "Check whether a proxy without a backend accepted the connection, and read the service's log.",
         Machine "{ask}";
     ProtocolGarbage "protocol_garbage" Service Protocol:
-        "What answers on the port does not speak the target's protocol.",
-        "See whether another service took the port, or whether the port wants TLS.",
+        "The server on this port does not speak the target's protocol.",
+        "Check whether another service uses the port, or whether the port expects TLS.",
         Machine "ss -ltnp sport = :{port}";
     ProtocolRejected "protocol_rejected" Service Protocol:
         "The service answered with an error.",
         "Read the cause, which quotes the service.",
         Machine "{ask}";
     ProtocolStarting "protocol_starting" Service Postgres:
-        "PostgreSQL is starting up or recovering and takes no connections yet.",
-        "Wait; if it lasts, read PostgreSQL's log.",
+        "PostgreSQL is starting up or recovering and accepts no connections yet.",
+        "Wait. If this persists, read PostgreSQL's log.",
         Machine "{ask}";
     ProtocolShuttingDown "protocol_shutting_down" Service Postgres:
         "PostgreSQL is shutting down.",
-        "See who stopped it, and whether a failover is under way.",
+        "Check who stopped it, and whether a failover is in progress.",
         Machine "{ask}";
     ProtocolFull "protocol_full" Service Protocol:
-        "The service lives, but takes no more connections.",
-        "See who holds the connections, and raise max_connections or maxclients if they are all needed.",
+        "The service runs, but accepts no more connections.",
+        "Check who holds the connections, and raise max_connections or maxclients if all are needed.",
         Machine "{ask}";
     ProtocolLoading "protocol_loading" Service Valkey:
         "Valkey is loading its data set into memory.",
-        "Wait; if it lasts, read Valkey's log.",
+        "Wait. If this persists, read Valkey's log.",
         Machine "{ask}";
 }
 
@@ -283,12 +283,12 @@ impl Reason {
 pub struct Failure {
     /// Why, from the closed list.
     pub reason: Reason,
-    /// What was seen, in words that may come from a peer: print it escaped (see [`escape`]).
+    /// The evidence. It may quote a peer or server, and is escaped (see [`escape`]).
     pub cause: String,
 }
 
 impl Failure {
-    /// A failure with its cause; the cause is escaped and cut here, so that no reader can forget it.
+    /// Escapes and truncates the cause here, so that no reader can forget to.
     pub fn new(reason: Reason, cause: impl fmt::Display) -> Self {
         Self { reason, cause: escape(&cause.to_string()) }
     }
@@ -300,10 +300,10 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Longest text that is quoted from a peer, in characters: enough for a Go error chain, short enough for one log line.
+/// Longest quoted text, in characters: enough for a Go error chain, short enough for a log line.
 const MAX_QUOTE: usize = 200;
 
-/// Makes text from outside safe for one line of a log, page or terminal: printable ASCII, at most 200 characters.
+/// Makes external text safe for one line of a log, page or terminal: printable ASCII, at most 200 characters.
 pub fn escape(text: &str) -> String {
     let mut safe = String::with_capacity(text.len().min(MAX_QUOTE));
     for c in text.trim_end().chars() {

@@ -84,7 +84,7 @@ fn notes(snapshot: &Snapshot, excluded: &[&str]) -> String {
         format!("{} {}", mode.slug(), if passed { "passed" } else { "failed" })
     });
     let mut notes = format!("by mode: {}\n", by_mode.join(", "));
-    let untested: Vec<_> = snapshot.way_untested().map(|view| view.target.name.as_str()).collect();
+    let untested: Vec<_> = snapshot.worker_path_untested().map(|view| view.target.name.as_str()).collect();
     if !untested.is_empty() {
         notes += &format!(
             "note: tailscaled runs in userspace mode; the way on which the worker itself reaches {} is not tested until \

@@ -73,7 +73,7 @@ impl Report {
         let mut failed = self.probe.outcome.as_ref().err();
         for (stage, took) in self.stages() {
             let line = match (took, failed) {
-                (Some(took), _) => format!("ok      {:.1} ms", took.as_secs_f64() * 1000.0),
+                (Some(took), _) => format!("ok      {}", crate::duration::ms_text(took)),
                 (None, Some(failure)) if failure.reason.slug().starts_with(stage) => {
                     failed = None;
                     format!("FAILED  {}", failure.cause)
@@ -99,7 +99,7 @@ impl Report {
 
     /// For programs.
     pub fn json(&self) -> serde_json::Value {
-        let milliseconds = |took: Option<Duration>| took.map(|took| took.as_secs_f64() * 1000.0);
+        let milliseconds = |took: Option<Duration>| took.map(crate::duration::ms_f64);
         let stages: serde_json::Map<_, _> =
             self.stages().into_iter().map(|(stage, took)| (format!("{stage}_ms"), json!(milliseconds(took)))).collect();
         let failure = self.probe.outcome.as_ref().err();

@@ -102,6 +102,15 @@ impl Via {
             Self::LocalApi | Self::Tcp | Self::Socks5(_) => self,
         }
     }
+
+    /// Does a probe prove that the worker's own connections work?
+    pub const fn tests_worker_path(self, tun: bool) -> bool {
+        match self {
+            Self::Socks5(_) => true,
+            // In userspace mode the kernel has no route into the tailnet, so no worker connects without a proxy.
+            Self::Auto | Self::LocalApi | Self::Tcp => tun,
+        }
+    }
 }
 
 impl std::fmt::Display for Via {

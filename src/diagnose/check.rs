@@ -1,30 +1,31 @@
-//! The checks, and what shows that one holds.
+//! The checks, and the evidence that a check passes.
 
 use super::{Evidence, PingOutcome};
+use crate::duration::{humanize, ms_text};
 use crate::node::NodeState;
 use crate::path::Sample;
 use crate::reason::Reason;
 use crate::slug::slug_enum;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 slug_enum! {
-    /// A check of the ladder, each of which needs those below it.
+    /// A check. Each needs all those before it.
     pub enum Check {
-        /// tailscaled's socket is there, and somebody listens.
+        /// tailscaled's socket exists and accepts connections.
         Socket = "socket",
-        /// It lets us ask.
+        /// This user may use LocalAPI.
         Permission = "permission",
-        /// tailscaled answers, and is Running with an address.
+        /// tailscaled is Running and has an address.
         Backend = "backend_state",
         /// This node's own key is valid.
         OwnKey = "own_key",
-        /// The target's name stands for a machine of the tailnet.
+        /// The target's name resolves to a machine of the tailnet.
         Name = "name",
         /// That machine is in the netmap.
         Netmap = "netmap",
         /// Its key is valid.
         PeerKey = "peer_key",
-        /// Packets find a way to it and back.
+        /// Packets reach it and come back.
         Path = "path",
         /// The tunnel to it carries packets.
         Tunnel = "tunnel",
@@ -36,25 +37,25 @@ slug_enum! {
 }
 
 impl Check {
-    /// Why nothing above this check was tried, where it is broken.
+    /// Why the checks after this one were not tried when it failed.
     pub(super) const fn bars(self) -> &'static str {
         match self {
             Self::Socket | Self::Permission | Self::Backend | Self::OwnKey => {
-                "not tried: without its tailscaled nothing leaves this pod"
+                "not tried: this pod reaches the tailnet only through its tailscaled"
             }
-            Self::Name | Self::Netmap => "not tried: there is no address to go to",
-            Self::PeerKey => "not tried: no machine accepts packets of one whose key has expired",
+            Self::Name | Self::Netmap => "not tried: the target has no address",
+            Self::PeerKey => "not tried: no packets pass to a node whose key has expired",
             Self::Path | Self::Tunnel => "not tried: no packet comes back",
             Self::Tcp | Self::Protocol => "not tried: there is no connection",
         }
     }
 
-    /// Why there is nothing to show for a check below the broken one.
+    /// Why there is no evidence for a check before the failed one.
     pub(super) fn untold(self, evidence: &Evidence<'_>) -> &'static str {
         match self {
-            Self::Path if evidence.path == Some(&Sample::Idle) => "not told: nothing was sent to it lately",
-            Self::Path => "not told: no ping was answered",
-            Self::Name if evidence.node.is_fine() => "not told: nobody in the netmap carries it",
+            Self::Path if evidence.path == Some(&Sample::Idle) => "unknown: nothing was sent to it recently",
+            Self::Path => "unknown: no ping was answered",
+            Self::Name if evidence.node.is_fine() => "unknown: no node in the netmap has this name",
             Self::Protocol => "not tried: the target's depth is tcp",
             Self::Socket
             | Self::Permission
@@ -64,11 +65,11 @@ impl Check {
             | Self::Netmap
             | Self::PeerKey
             | Self::Tunnel
-            | Self::Tcp => "not told",
+            | Self::Tcp => "unknown",
         }
     }
 
-    /// What shows that it holds; none where nothing does.
+    /// The evidence that it passes; none if there is none.
     pub(super) fn shown(self, evidence: &Evidence<'_>) -> Option<String> {
         let facts = evidence.node.facts.as_ref();
         let peer = evidence.peer;
@@ -77,16 +78,16 @@ impl Check {
         match self {
             Self::Socket => {
                 let absent = [Reason::NodeSocketMissing, Reason::NodeSocketRefused].map(Some).contains(&asked());
-                (!absent).then(|| "somebody listens on tailscaled's socket".to_owned())
+                (!absent).then(|| "tailscaled's socket accepts connections".to_owned())
             }
             Self::Permission if facts.is_some() => Some("LocalAPI answers this user".to_owned()),
             Self::Permission => {
-                // Whoever is kept waiting was let in.
+                // A timeout means that the connection was permitted.
                 let let_in = [Reason::NodeLocalapiTimeout, Reason::NodeLocalapiInvalid].map(Some).contains(&asked());
-                let_in.then(|| "the socket lets this user connect".to_owned())
+                let_in.then(|| "this user may connect to the socket".to_owned())
             }
             Self::Backend if asked() == Some(Reason::NodeKeyExpired) => {
-                Some("would be Running but for its key".to_owned())
+                Some("logged in, but its key has expired".to_owned())
             }
             Self::Backend => facts.filter(|_| evidence.node.state == NodeState::Running).map(|facts| {
                 let mode = if facts.tun { "TUN" } else { "userspace" };
@@ -98,10 +99,11 @@ impl Check {
             Self::PeerKey => peer.and_then(|peer| valid(peer.key_expiry, evidence.wall)),
             Self::Path => way(evidence),
             Self::Tunnel => tunnel(evidence),
-            Self::Tcp => timings.connect.map(|took| format!("connected in {} via {}", ms(took), evidence.via)),
-            Self::Protocol => {
-                timings.protocol.zip(evidence.outcome.ok()).map(|(took, proven)| format!("{proven} after {}", ms(took)))
-            }
+            Self::Tcp => timings.connect.map(|took| format!("connected in {} via {}", ms_text(took), evidence.via)),
+            Self::Protocol => timings
+                .protocol
+                .zip(evidence.outcome.ok())
+                .map(|(took, proven)| format!("{proven} after {}", ms_text(took))),
         }
     }
 }
@@ -119,7 +121,7 @@ fn way(evidence: &Evidence<'_>) -> Option<String> {
         Sample::Derp(region) => format!("through the relay server (DERP) {}", region.code),
         Sample::Idle | Sample::Silent | Sample::Gone => return None,
     };
-    Some(evidence.round_trip.map(|took| format!("{way}, {} there and back", ms(took))).unwrap_or(way))
+    Some(evidence.round_trip.map(|took| format!("{way}, {} there and back", ms_text(took))).unwrap_or(way))
 }
 
 fn tunnel(evidence: &Evidence<'_>) -> Option<String> {
@@ -127,20 +129,5 @@ fn tunnel(evidence: &Evidence<'_>) -> Option<String> {
         (Some(PingOutcome::Reply), _) => Some("the far tailscaled answers inside it (TSMP)".to_owned()),
         (_, Some(_)) => Some("carries the connection".to_owned()),
         (_, None) => None,
-    }
-}
-
-/// Milliseconds as a person reads them.
-pub fn ms(took: Duration) -> String {
-    format!("{:.1} ms", took.as_secs_f64() * 1000.0)
-}
-
-/// A time to come as a person plans with it: days, or hours on the last two.
-pub fn humanize(left: Duration) -> String {
-    const HOUR: u64 = 60 * 60;
-    match left.as_secs() {
-        seconds if seconds >= 48 * HOUR => format!("{} days", seconds / (24 * HOUR)),
-        seconds if seconds >= HOUR => format!("{} hours", seconds / HOUR),
-        seconds => format!("{} minutes", seconds / 60),
     }
 }

@@ -5,7 +5,7 @@ mod check;
 mod failed_check;
 mod timeout;
 
-pub use check::{Check, humanize, ms};
+pub use check::Check;
 pub use timeout::{PingEvidence, PingOutcome, refine_timeout};
 
 use crate::node::Node;

@@ -136,5 +136,5 @@ fn time(time: Option<SystemTime>) -> Option<String> {
 }
 
 fn ms(took: Option<Duration>) -> Option<f64> {
-    took.map(|took| (took.as_secs_f64() * 1e6).round() / 1e3)
+    took.map(crate::duration::ms_f64)
 }

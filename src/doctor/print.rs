@@ -2,7 +2,8 @@
 
 use super::{Examined, Finding, Report};
 use crate::command_hint::ShellCommand;
-use crate::diagnose::{Check, Step, StepStatus, ms};
+use crate::diagnose::{Check, Step, StepStatus};
+use crate::duration::ms_text;
 use crate::path::Sample;
 use crate::reason::escape;
 use std::fmt::{self, Formatter};
@@ -190,9 +191,9 @@ fn row(one: &Examined) -> [String; 5] {
         Some(Sample::Derp(region)) => format!("DERP {}", escape(&region.code)),
     };
     if let Some(took) = one.round_trip {
-        path = format!("{path} {}", ms(took));
+        path = format!("{path} {}", ms_text(took));
     }
-    let took = [one.timings.connect, one.timings.protocol].map(|took| took.map_or_else(|| "-".to_owned(), ms));
+    let took = [one.timings.connect, one.timings.protocol].map(|took| took.map_or_else(|| "-".to_owned(), ms_text));
     [format!("{}{optional}", one.target.name), state.to_owned(), why, path, took.join(" / ")]
 }
 

@@ -1,41 +1,44 @@
-//! The status document: what `/api/v1/status` answers, and what the status page and `telltail status` are made from.
+//! The status document: `/api/v1/status` returns it; the status page and `telltail status` render it.
 //!
-//! Its form is a promise: `docs/status.schema.json` describes it and `docs/status.md` explains it. Text from outside is in
-//! it only escaped ([`crate::reason::escape`]); of addresses only those that the configuration names, and what a cause
+//! Its form is a contract: `docs/status.schema.json` defines it and `docs/status.md` explains it. Text from peers and servers
+//! is escaped ([`crate::reason::escape`]). It contains no addresses but those in the configuration and those that a cause
 //! quotes.
 
-mod make;
+mod from_snapshot;
 mod sentence;
 mod time;
 
-pub use time::{elapsed, words};
+pub use crate::duration::words;
+pub use time::elapsed;
+
+use crate::reason::Reason;
 
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-/// Version of the document's form: another one when a field is taken away or changes its meaning.
+/// Version of the document's form. It changes when a field is removed or changes its meaning.
 pub const VERSION: u32 = 1;
 
-/// A word from a closed list, or text made safe.
-pub type Text = Cow<'static, str>;
+/// A keyword of a closed list, or escaped text.
+pub type SafeText = Cow<'static, str>;
 
-/// Everything there is to know at one moment. Times are RFC 3339 in UTC.
+/// The whole state at one moment. Times are RFC 3339 in UTC.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Document {
     /// [`VERSION`].
     pub version: u32,
-    /// The moment.
+    /// When the snapshot was taken.
     pub at: String,
-    /// Which telltail says it.
-    pub telltail: Text,
-    /// What `/healthz` answers.
+    /// The version of telltail.
+    pub telltail: SafeText,
+    /// Whether `/healthz` answers 200.
     pub ready: bool,
     /// The verdict in one sentence, for a person.
     pub verdict: String,
-    /// Whence the verdict.
+    /// How readiness was decided.
     pub readiness: ReadinessJson,
-    /// What `/startupz` answers.
+    /// The startup gate.
     pub startup_gate: GateJson,
     /// The local tailscaled.
     pub node: NodeJson,
@@ -43,58 +46,58 @@ pub struct Document {
     pub targets: Vec<TargetJson>,
     /// The configuration in force.
     pub config: ConfigJson,
-    /// Worst lateness of a round in the last minute.
+    /// Longest delay of a round in the last minute.
     pub lag_ms: f64,
 }
 
-/// Whence the verdict.
+/// How readiness was decided.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ReadinessJson {
     /// The mode in force.
-    pub mode: Text,
+    pub mode: SafeText,
     /// The checks that block: `node` or targets.
     pub blocking: Vec<String>,
-    /// Is telltail shutting down, and hence not ready in any mode?
+    /// Whether telltail is shutting down and hence not ready in any mode.
     pub draining: bool,
     /// What each mode would answer.
-    pub by_mode: BTreeMap<Text, bool>,
+    pub by_mode: BTreeMap<SafeText, bool>,
 }
 
 /// The startup gate.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GateJson {
-    /// What it waits for.
-    pub waits_for: Text,
-    /// What `/startupz` answers.
+    /// Its condition.
+    pub waits_for: SafeText,
+    /// Whether `/startupz` answers 200.
     pub open: bool,
-    /// Why it opened; none while it is shut.
-    pub cause: Option<Text>,
+    /// Why it opened; none while it is closed.
+    pub cause: Option<SafeText>,
 }
 
 /// The local tailscaled.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NodeJson {
-    /// Its check, after rise and fall: unknown, up or down.
-    pub state: Text,
-    /// When that state was entered.
+    /// The state of its check, after rise and fall: unknown, up or down.
+    pub state: SafeText,
+    /// When it entered that state.
     pub since: String,
-    /// What tailscaled says of itself, or `unreachable`.
-    pub tailscaled: Text,
-    /// Why nothing can be dialled; none while the node is fine.
+    /// tailscaled's backend state, or `unreachable`.
+    pub tailscaled: SafeText,
+    /// Why no target can be dialled; none while the node works.
     pub failure: Option<FailureJson>,
-    /// tailscaled's version; like what follows none while it is unreachable.
+    /// tailscaled's version; like the next fields, none while it is unreachable.
     pub tailscaled_version: Option<String>,
     /// `userspace` or `tun`.
-    pub mode: Option<Text>,
-    /// The host name the node gave itself.
+    pub mode: Option<SafeText>,
+    /// The node's host name.
     pub hostname: Option<String>,
-    /// Is it connected to its control plane?
+    /// Whether it is connected to the control plane.
     pub online: Option<bool>,
-    /// When its key expires; none where it never does.
+    /// When its key expires; none if it never does.
     pub key_expiry: Option<String>,
     /// Its home DERP region.
     pub home_region: Option<RegionJson>,
-    /// What tailscaled warns of.
+    /// tailscaled's health warnings.
     pub warnings: Vec<WarningJson>,
     /// The last changes of `state`, newest first.
     pub transitions: Vec<TransitionJson>,
@@ -105,18 +108,18 @@ pub struct NodeJson {
 pub struct RegionJson {
     /// Its short name.
     pub code: String,
-    /// Its number; none while it is not known.
+    /// Its number; none while it is unknown.
     pub id: Option<u32>,
 }
 
-/// A condition that tailscaled warns of.
+/// A health warning of tailscaled.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct WarningJson {
     /// Its code.
     pub code: String,
-    /// How bad tailscaled thinks it is.
-    pub severity: Text,
-    /// Does tailscaled say that connections suffer?
+    /// Its severity according to tailscaled.
+    pub severity: SafeText,
+    /// Whether it affects connections, according to tailscaled.
     pub impacts_connectivity: bool,
 }
 
@@ -125,23 +128,23 @@ pub struct WarningJson {
 pub struct TargetJson {
     /// Its name.
     pub name: String,
-    /// What it speaks.
-    pub kind: Text,
+    /// Its protocol.
+    pub kind: SafeText,
     /// Its host, as configured.
     pub host: String,
     /// Its port.
     pub port: u16,
-    /// Does readiness depend on it?
+    /// Whether readiness depends on it.
     pub required: bool,
     /// How far a probe goes.
-    pub depth: Text,
-    /// The way of the connect stage as it now is.
+    pub depth: SafeText,
+    /// How the connect stage now reaches it.
     pub via: String,
-    /// Is the worker's own way not tested, because tailscaled runs in userspace mode and no proxy is named?
+    /// Whether probes dial through LocalAPI in userspace mode, which no worker does ([`crate::config::Via::tests_worker_path`]).
     pub worker_way_untested: bool,
-    /// After rise and fall: unknown, up or down.
-    pub state: Text,
-    /// When that state was entered.
+    /// Its state, after rise and fall: unknown, up or down.
+    pub state: SafeText,
+    /// When it entered that state.
     pub since: String,
     /// Why the last probe failed; none if it succeeded.
     pub failure: Option<FailureJson>,
@@ -151,9 +154,9 @@ pub struct TargetJson {
     pub last_success: Option<String>,
     /// Time from the last probe to the next, without jitter.
     pub interval_seconds: f64,
-    /// Over which path packets reach it.
+    /// The path that packets take to it.
     pub path: PathJson,
-    /// The node that carries it.
+    /// Its peer.
     pub peer: PeerJson,
     /// The last changes of `state`, newest first.
     pub transitions: Vec<TransitionJson>,
@@ -161,19 +164,19 @@ pub struct TargetJson {
     pub path_changes: Vec<PathChangeJson>,
 }
 
-/// Why something failed, whose fault that is, and what to do.
+/// Why a check failed, who is at fault, and what to do.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FailureJson {
-    /// The code.
-    pub reason: Text,
-    /// Whose fault it is.
-    pub scope: Text,
-    /// The evidence: what was seen. Text of a peer or server, escaped.
+    /// The reason's slug.
+    pub reason: SafeText,
+    /// Who is at fault.
+    pub scope: SafeText,
+    /// The evidence. It may quote a peer or server, escaped.
     pub cause: String,
     /// What happened.
-    pub sentence: Text,
+    pub sentence: SafeText,
     /// What to do next.
-    pub next_step: Text,
+    pub next_step: SafeText,
 }
 
 /// One probe.
@@ -181,8 +184,8 @@ pub struct FailureJson {
 pub struct ProbeJson {
     /// When it ended.
     pub at: String,
-    /// What was proven; none if it failed.
-    pub detail: Option<Text>,
+    /// What it proved; none if it failed.
+    pub detail: Option<SafeText>,
     /// How long its stages took.
     pub stages: StagesJson,
 }
@@ -196,33 +199,33 @@ pub struct StagesJson {
     pub protocol_ms: Option<f64>,
 }
 
-/// Over which path packets reach a target.
+/// The path that packets take to a target.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PathJson {
     /// direct, peer_relay, derp, idle or unknown.
-    pub kind: Text,
-    /// When it was taken.
+    pub kind: SafeText,
+    /// Since when.
     pub since: String,
     /// The DERP region; none unless the path is DERP.
     pub region: Option<RegionJson>,
-    /// What the target expects.
-    pub expect: Text,
-    /// Does the path break that?
+    /// The path that the configuration expects.
+    pub expect: SafeText,
+    /// Whether the path breaks that expectation.
     pub unexpected: bool,
-    /// Round trip of a disco ping; none after two misses.
+    /// Round trip of a disco ping; none after two lost pings.
     pub rtt_ms: Option<f64>,
 }
 
-/// The node that carries a target.
+/// A target's peer in the netmap.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PeerJson {
-    /// Was it ever seen in the netmap?
+    /// Whether it was ever in the netmap.
     pub seen: bool,
-    /// When its key expires; none where it never does.
+    /// When its key expires; none if it never does.
     pub key_expiry: Option<String>,
-    /// How often another node, or another address, came to carry the target.
+    /// How often the target's peer, or its address, changed.
     pub changes: u64,
-    /// When that last happened.
+    /// The last such change.
     pub last_change: Option<String>,
 }
 
@@ -231,21 +234,21 @@ pub struct PeerJson {
 pub struct TransitionJson {
     /// When.
     pub at: String,
-    /// The state left behind.
-    pub from: Text,
-    /// The state entered.
-    pub to: Text,
-    /// How long `from` had lasted.
+    /// The old state.
+    pub from: SafeText,
+    /// The new state.
+    pub to: SafeText,
+    /// How long `from` lasted.
     pub lasted_seconds: f64,
-    /// Why the probe that decided failed; none if it succeeded.
-    pub reason: Option<Text>,
-    /// Whose fault that was.
-    pub scope: Option<Text>,
+    /// Why the deciding probe failed; none if it succeeded.
+    pub reason: Option<SafeText>,
+    /// Who was at fault.
+    pub scope: Option<SafeText>,
     /// The evidence, escaped.
     pub cause: Option<String>,
     /// The path at that moment; none for the node.
-    pub path: Option<Text>,
-    /// How long the stages of the probe that decided took; none for the node.
+    pub path: Option<SafeText>,
+    /// Stage timings of the deciding probe; none for the node.
     pub stages: Option<StagesJson>,
 }
 
@@ -254,10 +257,10 @@ pub struct TransitionJson {
 pub struct PathChangeJson {
     /// When.
     pub at: String,
-    /// The path left behind.
-    pub from: Text,
-    /// The path taken.
-    pub to: Text,
+    /// The old path.
+    pub from: SafeText,
+    /// The new path.
+    pub to: SafeText,
     /// Its DERP region; none unless `to` is derp.
     pub region: Option<RegionJson>,
 }
@@ -267,16 +270,28 @@ pub struct PathChangeJson {
 pub struct ConfigJson {
     /// Its hash.
     pub hash: String,
-    /// When it was last attempted to read another.
+    /// When telltail last tried to apply a configuration.
     pub last_reload: String,
-    /// What was wrong with that; empty if it is in force.
+    /// Why that was rejected; empty if it is in force.
     pub problems: Vec<String>,
 }
 
 impl Document {
-    /// As `/api/v1/status` answers it.
+    /// The body of `/api/v1/status`.
     pub fn json(&self) -> String {
-        // Nothing in it can fail to be written: no map has keys that are not text, and what is no number becomes null.
+        // Serializing cannot fail: all keys are strings, and NaN becomes null.
         serde_json::to_string(self).unwrap_or_default()
     }
+}
+
+impl FailureJson {
+    /// Whether tailscaled itself is at fault, which fails every target at once.
+    pub fn is_node_fault(&self) -> bool {
+        reason_of(&self.reason).is_some_and(Reason::is_node_fault)
+    }
+}
+
+/// The reason with this slug; none for a reason that only a newer agent knows.
+pub fn reason_of(slug: &str) -> Option<Reason> {
+    Reason::ALL.iter().copied().find(|reason| reason.slug() == slug)
 }

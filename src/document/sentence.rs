@@ -1,12 +1,12 @@
-//! The verdict in one sentence.
+//! The verdict as a sentence.
 
 use super::{Document, FailureJson, TargetJson};
 use crate::health::NODE_CHECK;
 
-/// What a person reads first. A fault of the node is said once, whatever it takes down.
+/// A fault of the node is named once, however many targets it takes down.
 pub(super) fn verdict(document: &Document) -> String {
     if document.readiness.draining {
-        return "Not ready: telltail was told to stop.".to_owned();
+        return "Not ready: telltail is shutting down.".to_owned();
     }
     let node_is_at_fault = document.node.state != "up" || blocks(document, NODE_CHECK);
     let trouble = if node_is_at_fault { Some(node(document)) } else { targets(document) };
@@ -24,20 +24,21 @@ fn blocks(document: &Document, check: &str) -> bool {
 fn node(document: &Document) -> String {
     match (&document.node.failure, &*document.node.state) {
         (Some(failure), _) => {
-            format!("this pod's tailscaled is at fault ({}), without which no target can be reached", failure.reason)
+            format!("this pod's tailscaled is at fault ({}), and no target can be reached without it", failure.reason)
         }
         (None, "unknown") => "tailscaled has not answered yet".to_owned(),
-        (None, _) => "tailscaled has only just come back".to_owned(),
+        (None, _) => "tailscaled has just come back".to_owned(),
     }
 }
 
 /// The targets that are not up: those that block, else those that are down, or required and not known to be up.
 fn targets(document: &Document) -> Option<String> {
-    let of =
-        |counts: &dyn Fn(&TargetJson) -> bool| document.targets.iter().filter(|one| counts(one)).collect::<Vec<_>>();
-    let blocking = of(&|target| blocks(document, &target.name));
+    let select = |wanted: &dyn Fn(&TargetJson) -> bool| {
+        document.targets.iter().filter(|target| wanted(target)).collect::<Vec<_>>()
+    };
+    let blocking = select(&|target| blocks(document, &target.name));
     let troubled = if blocking.is_empty() {
-        of(&|one| one.state == "down" || one.required && one.state == "unknown")
+        select(&|target| target.state == "down" || target.required && target.state == "unknown")
     } else {
         blocking
     };
@@ -49,18 +50,18 @@ fn targets(document: &Document) -> Option<String> {
     }
     let reason = |target: &TargetJson| target.failure.as_ref().map(|failure| failure.reason.clone());
     let same = troubled.iter().all(|target| reason(target) == reason(first));
-    let why = first.failure.as_ref().filter(|_| same).map(whose).unwrap_or_default();
+    let why = first.failure.as_ref().filter(|_| same).map(fault_clause).unwrap_or_default();
     let optional = if first.required { "" } else { "optional " };
     Some(format!("{optional}{} {are} down{why}", listed(&names)))
 }
 
-fn whose(failure: &FailureJson) -> String {
-    let whose = match &*failure.scope {
+fn fault_clause(failure: &FailureJson) -> String {
+    let part = match &*failure.scope {
         "pod" => "this pod",
         "path" => "the path",
         _ => "the service",
     };
-    format!(", and the fault is with {whose} ({})", failure.reason)
+    format!(", and the fault is with {part} ({})", failure.reason)
 }
 
 fn fine(document: &Document) -> String {
@@ -71,13 +72,13 @@ fn fine(document: &Document) -> String {
     }
 }
 
-/// At most three names, for the sentence shall stay short.
+/// At most three names, to keep the sentence short.
 fn listed(names: &[&str]) -> String {
     match names {
-        [one] => (*one).to_owned(),
-        [one, two] => format!("{one} and {two}"),
-        [one, two, three] => format!("{one}, {two} and {three}"),
-        [one, two, rest @ ..] => format!("{one}, {two} and {} more", rest.len()),
+        [a] => (*a).to_owned(),
+        [a, b] => format!("{a} and {b}"),
+        [a, b, c] => format!("{a}, {b} and {c}"),
+        [a, b, rest @ ..] => format!("{a}, {b} and {} more", rest.len()),
         [] => String::new(),
     }
 }
@@ -94,7 +95,7 @@ mod tests {
     use tokio::time::Instant;
 
     #[test]
-    fn what_was_not_probed_yet_is_not_called_up_where_nothing_blocks() {
+    fn a_target_that_was_not_probed_is_not_called_up_in_observe_mode() {
         let variables = [("TELLTAIL_TARGETS", "tcp://db:1"), ("TELLTAIL_READINESS", "observe")];
         let environment: Environment = variables.into_iter().collect();
         let config = load(&environment, None).expect("a configuration").config;

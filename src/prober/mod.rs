@@ -15,14 +15,15 @@ pub use backend::Backend;
 pub use tailnet::Tailnet;
 
 use crate::config::{Config, Source, needs_restart};
+use crate::duration::ms_f64;
 use crate::metrics::Metrics;
 use crate::node::Node;
 use crate::probe::ProbeResult;
 use crate::probe::resolve::{Interest, resolve};
-use crate::report::Reporter;
 use crate::schedule::Schedule;
 use crate::state::{Change, NodeReading, State, TurnRecord};
 use crate::tailscale::Status;
+use crate::transition_log::TransitionLog;
 use entry::{Entry, TurnState};
 use node_reader::{HomeRegion, StatusReading, read_node};
 use std::collections::VecDeque;
@@ -53,7 +54,7 @@ pub struct Prober<B> {
     /// When the node is read at the latest, for targets that are down are seldom due.
     next_round: Instant,
     lags: VecDeque<(Instant, Duration)>,
-    reporter: Reporter,
+    log: TransitionLog,
 }
 
 /// What a task of the loop brings.
@@ -96,7 +97,7 @@ impl<B: Backend> Prober<B> {
             round_began: now,
             next_round: first,
             lags: VecDeque::new(),
-            reporter: Reporter::new(now),
+            log: TransitionLog::new(now),
             config,
         };
         let none_kept = vec![None; prober.config.targets.len()];
@@ -257,7 +258,7 @@ impl<B: Backend> Prober<B> {
     }
 
     fn report(&mut self, changes: &[Change], now: Instant) {
-        self.reporter.report(changes, &self.state.snapshot(now), now);
+        self.log.record(changes, &self.state.snapshot(now), now);
     }
 
     /// Reads the configuration anew and puts it in force if it has changed, or reads it in any case if `asked`.
@@ -265,13 +266,13 @@ impl<B: Backend> Prober<B> {
         match self.source.changed(asked) {
             None => {}
             Some(Err(problems)) => {
-                self.reporter.reload_refused(&problems);
+                self.log.reload_refused(&problems);
                 self.state.refuse_reload(problems, SystemTime::now());
             }
             Some(Ok(config)) => {
                 let needs_restart = needs_restart(&self.config, &config);
                 let config = Arc::new(self.config.reloaded(config));
-                self.reporter.reloaded(&self.config, &config, &needs_restart);
+                self.log.reloaded(&self.config, &config, &needs_restart);
                 let kept = self.state.reconfigure(Arc::clone(&config), Instant::now(), SystemTime::now());
                 self.config = config;
                 self.fill_entries(&kept, Instant::now());
@@ -312,7 +313,7 @@ fn shortest_interval(config: &Config) -> Duration {
 }
 
 fn log_probe(target: &str, result: &ProbeResult) {
-    let milliseconds = |took: Option<Duration>| took.map(|took| took.as_secs_f64() * 1000.0);
+    let milliseconds = |took: Option<Duration>| took.map(ms_f64);
     tracing::debug!(
         target,
         outcome = ?result.outcome,

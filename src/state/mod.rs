@@ -94,6 +94,12 @@ impl Snapshot {
         self.verdict(self.config.readiness)
     }
 
+    /// Targets whose probes do not take the worker's own path; none while tailscaled's mode is not known.
+    pub fn worker_path_untested(&self) -> impl Iterator<Item = &TargetView> {
+        let tun = self.node.facts.as_ref().is_none_or(|facts| facts.tun);
+        self.targets.iter().filter(move |view| !view.target.via.tests_worker_path(tun))
+    }
+
     fn required_up(&self) -> bool {
         self.required().all(|view| view.track.state() == TrackState::Up)
     }

@@ -13,8 +13,8 @@ use telltail::config::Source;
 use telltail::health::TrackState;
 use telltail::node::{Facts, Node, NodeState};
 use telltail::reason::{Failure, Reason};
-use telltail::report::Reporter;
 use telltail::state::{NodeReading, State};
+use telltail::transition_log::TransitionLog;
 use tokio::time::Instant;
 
 #[tokio::test]
@@ -67,12 +67,12 @@ async fn a_tailscaled_that_is_starting_is_told_quietly_and_one_that_never_comes_
     let config = Source::new(environment, None).load().expect("a configuration").config;
     let begun = Instant::now();
     let state = State::new(Arc::new(config), begun, SystemTime::now());
-    let mut reporter = Reporter::new(begun);
+    let mut transition_log = TransitionLog::new(begun);
     let mut look = |second: u64, node: Node| {
         let now = begun + Duration::from_secs(second);
         let reading = NodeReading { at: SystemTime::now(), node, lag: Duration::ZERO };
         let changes = state.record_node(reading, now);
-        reporter.report(&changes, &state.snapshot(now), now);
+        transition_log.record(&changes, &state.snapshot(now), now);
         state.snapshot(now).node_track.state()
     };
     let logged_out = || Node::unreachable(Failure::new(Reason::NodeNeedsLogin, "tailscaled is in state NeedsLogin"));

@@ -100,7 +100,7 @@ async fn another_node_under_the_name_is_counted_and_is_no_outage() {
     let page = agent.probes("db", 3).await;
     assert_eq!((changes(&page), page.get("telltail_peer_changes_total", &[("target", "cache")])), (2.0, 0.0));
     assert_eq!(page.sum("telltail_probes_total", &[("result", "failure")]), 0.0);
-    let said = agent.log.saying("Another node carries the target");
+    let said = agent.log.saying("The target's peer changed");
     assert_eq!(said.len(), 2, "{said:#?}");
     assert_eq!((&said[0]["before"], &said[0]["after"]), (&"100.64.0.2".into(), &"100.64.0.20".into()));
 }

@@ -114,7 +114,7 @@ async fn a_bad_file_keeps_the_old_configuration_and_is_told() {
     agent.until("missing", |page| !reloaded(page)).await;
     file.write(BOTH);
     agent.until("back", reloaded).await;
-    let said = agent.log.saying("The new configuration is refused");
+    let said = agent.log.saying("New configuration rejected");
     assert!(said.len() > bad.len(), "{said:#?}");
     assert!(said.iter().any(|line| line["problem"].as_str().is_some_and(|problem| problem.contains("interval"))));
     assert!(!format!("{said:?}").contains("secret"));
@@ -129,7 +129,7 @@ async fn what_needs_a_restart_is_named_and_the_rest_is_in_force() {
     agent.ready().await;
     file.write(&format!("startup_gate: targets\nlog: debug\nlisten: 127.0.0.1:1\nreadiness: observe\n{BOTH}"));
     agent.until("reloaded", |page| page.is("telltail_readiness_info", &[("mode", "observe")])).await;
-    let said = agent.log.saying("These settings have changed too, but need a restart");
+    let said = agent.log.saying("Other settings changed, too; they take effect after a restart");
     assert_eq!(said.len(), 1);
     assert_eq!(said[0]["settings"], r#"["listen", "startup_gate", "log"]"#);
 

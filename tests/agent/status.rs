@@ -138,7 +138,7 @@ async fn from_unknown_over_up_and_derp_to_draining_the_document_is_as_its_schema
     let document = schema.until(&agent, "draining", |document| document["readiness"]["draining"] == true).await;
     assert_eq!(
         (&document["ready"], &document["verdict"]),
-        (&json!(false), &json!("Not ready: telltail was told to stop."))
+        (&json!(false), &json!("Not ready: telltail is shutting down."))
     );
     agent.signals.send(Signal::Shutdown).await.expect("an agent");
     agent.ended().await;
@@ -168,7 +168,7 @@ async fn an_outage_and_a_fault_of_the_node_are_told_with_their_evidence_and_outl
     rig.tailscaled.set_backend_state(BackendState::Stopped);
     let document = schema.until(&agent, "node down", |document| document["node"]["state"] == "down").await;
     let verdict =
-        "Not ready: this pod's tailscaled is at fault (node_stopped), without which no target can be reached.";
+        "Not ready: this pod's tailscaled is at fault (node_stopped), and no target can be reached without it.";
     assert_eq!(document["verdict"], verdict);
     assert_eq!(document["node"]["transitions"][0]["reason"], "node_stopped");
     let document = schema.until(&agent, "cache down", |document| state(document, 0) == "down").await;

@@ -321,7 +321,7 @@ async fn status_shows_and_wait_waits_for_what_the_running_agent_knows() {
         said.starts_with("Not ready: db is down, and the fault is with the service (connect_refused).\n"),
         "{said}"
     );
-    assert!(said.contains("  evidence: ") && said.contains("  next: See whether the service runs"), "{said}");
+    assert!(said.contains("  evidence: ") && said.contains("  next: Check whether the service runs"), "{said}");
     let (code, _, said) = ask(&["wait", "--timeout", "700ms", "--target", "db"]).await;
     assert_eq!(code, Some(1));
     assert!(said.contains("waited 700ms in vain: db is down: connect_refused: "), "{said}");

@@ -136,7 +136,7 @@ test("a page in every state", { timeout: 170_000 }, async (t) => {
     await waitForStatus(origin, "down", ({ targets: [db] }) => db.state === "down");
     await look(origin, "down", [
       /Not ready: stackeye-db-prd is down, and the fault is with the service \(connect_refused\)\./, /healthz answers 503/,
-      /local: ready/, /Evidence\s+dial failure: .*refused/, /Next step\s+See whether the service runs/, /connect\s+failed/, /protocol\s+not tried/,
+      /local: ready/, /Evidence\s+dial failure: .*refused/, /Next step\s+Check whether the service runs/, /connect\s+failed/, /protocol\s+not tried/,
       /stackeye-db-prd is\s+down after .* up because of connect_refused, fault of the service/,
     ]);
     const { context, page } = await open(origin, {});
@@ -150,7 +150,7 @@ test("a page in every state", { timeout: 170_000 }, async (t) => {
     await pod.order("start");
     await pod.order("state Stopped");
     await waitForStatus(origin, "stopped", ({ node, targets }) => node.state === "down" && targets.every(({ state }) => state === "down"));
-    await look(origin, "node", [/this pod's tailscaled is at fault \(node_stopped\), without which no target can be reached\./, /State\s+stopped/]);
+    await look(origin, "node", [/this pod's tailscaled is at fault \(node_stopped\), and no target can be reached without it\./, /State\s+stopped/]);
     const { context, page } = await open(origin, {});
     assert.equal(await page.locator(".failure").count(), 1);
     assert.equal(await page.locator(".failure code", { hasText: "tailscale down" }).count(), 1, "a command is code");
@@ -177,7 +177,7 @@ test("a page in every state", { timeout: 170_000 }, async (t) => {
     const { context, page } = await open(origin, VIEWS.light);
     telltail.kill("SIGTERM");
     await waitForStatus(origin, "draining", ({ readiness }) => readiness.draining);
-    await look(origin, "draining", [/Not ready: telltail was told to stop\./]);
+    await look(origin, "draining", [/Not ready: telltail is shutting down\./]);
     telltail.kill("SIGTERM");
     await page.locator("text=telltail does not answer any more").waitFor({ timeout: 30_000 });
     await page.screenshot({ path: path.join(SCREENSHOTS, "gone-light.png") });

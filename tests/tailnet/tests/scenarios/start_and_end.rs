@@ -92,7 +92,7 @@ async fn says_which_way(agent: &Agent<'_>, page: &Page, mode: Mode) {
     assert_eq!(page.metric("telltail_node_info", &info), Some(1.0), "{}", page.text());
     let verbose = agent.get("/healthz?verbose").await.body;
     assert_eq!(verbose.contains("is not tested until via="), untested, "{verbose}");
-    assert_eq!(agent.log().contains("the worker's own way is not tested"), untested);
+    assert_eq!(agent.log().contains("the worker's own path is not tested"), untested);
 }
 
 /// SIGTERM: not ready at once, still answering while it drains, then gone.

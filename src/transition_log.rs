@@ -1,8 +1,9 @@
-//! What the log says: one line per change, with reason, scope and cause, and in an outage one reminder in half an hour.
+//! The log at info and warn: one line per state transition, with reason, scope and cause, and a reminder every half hour while
+//! something stays down.
 
-use crate::config::{Config, Target, Via};
-use crate::expiry::Expiries;
+use crate::config::{Config, Target};
 use crate::health::TrackState;
+use crate::key_expiry_log::KeyExpiryLog;
 use crate::reason::{Failure, escape};
 use crate::state::{Change, PathChange, PeerChange, Snapshot, StateChange};
 use crate::tailscale::is_at_least;
@@ -11,42 +12,40 @@ use std::time::SystemTime;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-/// Remembers what was said already.
+/// Logs transitions, and the warnings that are logged once.
 #[derive(Debug)]
-pub struct Reporter {
+pub struct TransitionLog {
     started: Instant,
-    reminded: Instant,
+    last_reminder: Instant,
     gate_open: bool,
-    never_up_said: bool,
-    way_untested_said: bool,
-    version_untested_said: bool,
-    expiries: Expiries,
+    never_up_logged: bool,
+    untested_path_logged: bool,
+    untested_version_logged: bool,
+    key_expiries: KeyExpiryLog,
 }
 
-/// The oldest tailscaled that the tests run with (docs/compatibility.md).
+/// The oldest tailscaled that telltail is tested with (docs/compatibility.md).
 pub const OLDEST_TESTED: (u32, u32) = (1, 80);
-/// A tailscaled that starts logs in within this time; the sidecar image's
-/// entrypoint gives up after it.
-const STARTS_WITHIN: Duration = Duration::from_secs(60);
-/// Time between two reminders of an outage.
-const REMIND_EVERY: Duration = Duration::from_secs(30 * 60);
+/// containerboot exits if tailscaled has not logged in by then.
+const LOGIN_TIMEOUT: Duration = Duration::from_secs(60);
+const REMINDER_INTERVAL: Duration = Duration::from_secs(30 * 60);
 
-impl Reporter {
-    /// A reporter that has said nothing.
+impl TransitionLog {
+    /// Nothing was logged yet.
     pub fn new(now: Instant) -> Self {
         Self {
             started: now,
-            reminded: now,
+            last_reminder: now,
             gate_open: false,
-            never_up_said: false,
-            way_untested_said: false,
-            version_untested_said: false,
-            expiries: Expiries::default(),
+            never_up_logged: false,
+            untested_path_logged: false,
+            untested_version_logged: false,
+            key_expiries: KeyExpiryLog::default(),
         }
     }
 
-    /// Says what a round changed.
-    pub fn report(&mut self, changes: &[Change], snapshot: &Snapshot, now: Instant) {
+    /// Logs what a round changed.
+    pub fn record(&mut self, changes: &[Change], snapshot: &Snapshot, now: Instant) {
         for change in changes {
             match change {
                 Change::Node(change) => node(change, snapshot),
@@ -57,7 +56,7 @@ impl Reporter {
                 }
             }
             if matches!(change, Change::Node(_) | Change::Target(..)) {
-                self.reminded = now;
+                self.last_reminder = now;
             }
         }
         if let Some(release) = snapshot.gate.filter(|_| !self.gate_open) {
@@ -65,14 +64,14 @@ impl Reporter {
             let after = seconds(now.duration_since(self.started));
             info!(cause = release.slug(), after_seconds = after, "Startup gate opened");
         }
-        self.say_never_up(snapshot, now);
-        self.say_untested_way(snapshot);
-        self.say_untested_version(snapshot);
-        self.expiries.report(snapshot, SystemTime::now());
+        self.log_never_up(snapshot, now);
+        self.log_untested_path(snapshot);
+        self.log_untested_version(snapshot);
+        self.key_expiries.record(snapshot, SystemTime::now());
         self.remind(snapshot, now);
     }
 
-    /// Says that a new configuration is in force.
+    /// Logs that a new configuration is in force.
     pub fn reloaded(&self, old: &Config, new: &Config, needs_restart: &[&str]) {
         let names = |config: &Config| config.targets.iter().map(|target| target.name.clone()).collect::<Vec<_>>();
         let (before, after) = (names(old), names(new));
@@ -80,55 +79,55 @@ impl Reporter {
         let removed: Vec<_> = before.iter().filter(|name| !after.contains(name)).collect();
         info!(hash = new.hash, ?added, ?removed, "Configuration reloaded");
         if !needs_restart.is_empty() {
-            warn!(settings = ?needs_restart, "These settings have changed too, but need a restart");
+            warn!(settings = ?needs_restart, "Other settings changed, too; they take effect after a restart");
         }
     }
 
-    /// Says that a new configuration was refused.
+    /// Logs why a new configuration was rejected.
     pub fn reload_refused(&self, problems: &str) {
         for problem in problems.lines() {
-            warn!(problem = escape(problem), "The new configuration is refused, the old one stays in force");
+            warn!(problem = escape(problem), "New configuration rejected; the old one stays in force");
         }
     }
 
-    fn say_never_up(&mut self, snapshot: &Snapshot, now: Instant) {
+    fn log_never_up(&mut self, snapshot: &Snapshot, now: Instant) {
         if let Some(fault) = &snapshot.node.fault
             && !snapshot.was_running
-            && !self.never_up_said
-            && now.duration_since(self.started) >= STARTS_WITHIN
+            && !self.never_up_logged
+            && now.duration_since(self.started) >= LOGIN_TIMEOUT
         {
-            (self.never_up_said, self.reminded) = (true, now);
+            (self.never_up_logged, self.last_reminder) = (true, now);
             node_down(fault, snapshot);
         }
     }
 
-    fn say_untested_way(&mut self, snapshot: &Snapshot) {
-        if !self.way_untested_said && snapshot.way_untested().next().is_some() {
-            self.way_untested_said = true;
-            let targets: Vec<_> = snapshot.way_untested().map(|view| view.target.name.as_str()).collect();
+    fn log_untested_path(&mut self, snapshot: &Snapshot) {
+        if !self.untested_path_logged && snapshot.worker_path_untested().next().is_some() {
+            self.untested_path_logged = true;
+            let targets: Vec<_> = snapshot.worker_path_untested().map(|view| view.target.name.as_str()).collect();
             warn!(
                 ?targets,
-                "tailscaled runs in userspace mode and the targets name no proxy: the worker's own way is not tested. \
-                 Name the proxy that the worker uses with via=socks5://HOST:PORT"
+                "tailscaled runs in userspace mode and the targets name no proxy: the worker's own path is not tested. \
+                 Name the worker's proxy with via=socks5://HOST:PORT"
             );
         }
     }
 
-    fn say_untested_version(&mut self, snapshot: &Snapshot) {
+    fn log_untested_version(&mut self, snapshot: &Snapshot) {
         if let Some(facts) = &snapshot.node.facts
-            && !self.version_untested_said
+            && !self.untested_version_logged
             && !is_at_least(&facts.version, OLDEST_TESTED)
         {
-            self.version_untested_said = true;
-            warn!(version = escape(&facts.version), "telltail was not tested with a tailscaled this old");
+            self.untested_version_logged = true;
+            warn!(version = escape(&facts.version), "telltail is not tested with a tailscaled this old");
         }
     }
 
     fn remind(&mut self, snapshot: &Snapshot, now: Instant) {
-        if now.duration_since(self.reminded) < REMIND_EVERY {
+        if now.duration_since(self.last_reminder) < REMINDER_INTERVAL {
             return;
         }
-        self.reminded = now;
+        self.last_reminder = now;
         let down = |state| state == TrackState::Down;
         let targets: Vec<_> = snapshot.targets.iter().filter(|view| down(view.track.state())).collect();
         if !targets.is_empty() || down(snapshot.node_track.state()) {
@@ -203,13 +202,4 @@ fn slug(failure: &Failure) -> &'static str {
 
 fn seconds(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 10.0).round() / 10.0
-}
-
-impl Snapshot {
-    /// Targets of which it is not known whether the worker itself could reach them: in userspace mode the worker needs a
-    /// proxy, and these name none.
-    pub fn way_untested(&self) -> impl Iterator<Item = &crate::state::TargetView> {
-        let userspace = self.node.facts.as_ref().is_some_and(|facts| !facts.tun);
-        self.targets.iter().filter(move |view| userspace && !matches!(view.target.via, Via::Socks5(_)))
-    }
 }

@@ -1,15 +1,16 @@
-//! From a snapshot to the document.
+//! The document of a snapshot.
 
 use super::{
     ConfigJson, Document, FailureJson, GateJson, NodeJson, PathChangeJson, PathJson, PeerJson, ProbeJson,
-    ReadinessJson, RegionJson, StagesJson, TargetJson, Text, TransitionJson, VERSION, WarningJson, sentence,
+    ReadinessJson, RegionJson, SafeText, StagesJson, TargetJson, TransitionJson, VERSION, WarningJson, sentence,
 };
 use crate::config::Mode;
-use crate::path;
+use crate::duration::ms_f64;
+use crate::path::DerpRegion;
 use crate::probe::{ProbeResult, Timings};
-use crate::reason;
-use crate::reason::escape;
+use crate::reason::{Failure, escape};
 use crate::state::{PathChange, Snapshot, StateChange, TargetView};
+use crate::tailscale::Warning;
 use humantime::format_rfc3339_millis;
 use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
@@ -17,10 +18,10 @@ use tokio::time::Instant;
 impl Document {
     /// What the snapshot says; it was taken at `wall`.
     pub fn of(snapshot: &Snapshot, wall: SystemTime) -> Self {
-        let clock = Clock { now: snapshot.at, wall };
+        let clock = WallClock { now: snapshot.at, wall };
         let config = &snapshot.config;
         let verdict = snapshot.readiness();
-        let by_mode = Mode::ALL.map(|mode| (Text::from(mode.slug()), snapshot.verdict(mode).ready));
+        let by_mode = Mode::ALL.map(|mode| (SafeText::from(mode.slug()), snapshot.verdict(mode).ready));
         let mut document = Self {
             version: VERSION,
             at: time(wall),
@@ -45,42 +46,37 @@ impl Document {
                 last_reload: time(snapshot.reload.at),
                 problems: snapshot.reload.problem.iter().flat_map(|text| text.lines()).map(escape).collect(),
             },
-            lag_ms: ms(snapshot.lag),
+            lag_ms: ms_f64(snapshot.lag),
         };
         document.verdict = sentence::verdict(&document);
         document
     }
 }
 
-/// Turns the loop's moments into dates.
+/// Turns the loop's monotonic times into dates.
 #[derive(Clone, Copy)]
-struct Clock {
+struct WallClock {
     now: Instant,
     wall: SystemTime,
 }
 
-impl Clock {
-    fn date(self, moment: Instant) -> String {
-        let ago = self.now.saturating_duration_since(moment);
+impl WallClock {
+    fn date(self, at: Instant) -> String {
+        let ago = self.now.saturating_duration_since(at);
         time(self.wall.checked_sub(ago).unwrap_or(SystemTime::UNIX_EPOCH))
     }
 }
 
-fn time(moment: SystemTime) -> String {
-    format_rfc3339_millis(moment).to_string()
-}
-
-/// In milliseconds, to the microsecond.
-fn ms(duration: Duration) -> f64 {
-    (duration.as_secs_f64() * 1_000_000.0).round() / 1000.0
+fn time(at: SystemTime) -> String {
+    format_rfc3339_millis(at).to_string()
 }
 
 /// In seconds, to the millisecond.
 fn seconds(duration: Duration) -> f64 {
-    ms(duration).round() / 1000.0
+    ms_f64(duration).round() / 1000.0
 }
 
-fn node(snapshot: &Snapshot, clock: Clock) -> NodeJson {
+fn node(snapshot: &Snapshot, clock: WallClock) -> NodeJson {
     let node = &snapshot.node;
     let facts = node.facts.as_ref();
     let home = facts.filter(|facts| !facts.home_region.is_empty());
@@ -96,11 +92,11 @@ fn node(snapshot: &Snapshot, clock: Clock) -> NodeJson {
         key_expiry: facts.and_then(|facts| facts.key_expiry).map(time),
         home_region: home.map(|facts| RegionJson { code: escape(&facts.home_region), id: facts.home_region_id }),
         warnings: snapshot.warnings.iter().map(warning).collect(),
-        transitions: snapshot.node_history.state_changes().map(|turn| transition(turn, None)).collect(),
+        transitions: snapshot.node_history.state_changes().map(|change| transition(change, None)).collect(),
     }
 }
 
-fn warning(warning: &crate::tailscale::Warning) -> WarningJson {
+fn warning(warning: &Warning) -> WarningJson {
     WarningJson {
         code: warning.code.clone(),
         severity: warning.severity.slug().into(),
@@ -108,7 +104,7 @@ fn warning(warning: &crate::tailscale::Warning) -> WarningJson {
     }
 }
 
-fn target(view: &TargetView, snapshot: &Snapshot, clock: Clock) -> TargetJson {
+fn target(view: &TargetView, snapshot: &Snapshot, clock: WallClock) -> TargetJson {
     let target = &view.target;
     let via = snapshot.node.facts.as_ref().map_or(target.via, |facts| target.via.in_mode(facts.tun));
     TargetJson {
@@ -119,7 +115,7 @@ fn target(view: &TargetView, snapshot: &Snapshot, clock: Clock) -> TargetJson {
         required: target.required,
         depth: target.depth.slug().into(),
         via: via.to_string(),
-        worker_way_untested: snapshot.way_untested().any(|other| other.target.name == target.name),
+        worker_way_untested: snapshot.worker_path_untested().any(|other| other.target.name == target.name),
         state: view.track.state().slug().into(),
         since: clock.date(view.track.since()),
         failure: view.failure().map(failure),
@@ -132,7 +128,7 @@ fn target(view: &TargetView, snapshot: &Snapshot, clock: Clock) -> TargetJson {
             region: view.path.region().map(region),
             expect: target.expect.slug().into(),
             unexpected: view.path_is_unexpected(),
-            rtt_ms: view.round_trip.get().map(ms),
+            rtt_ms: view.round_trip.get().map(ms_f64),
         },
         peer: PeerJson {
             seen: view.peer.is_some(),
@@ -140,12 +136,16 @@ fn target(view: &TargetView, snapshot: &Snapshot, clock: Clock) -> TargetJson {
             changes: view.peer_changes,
             last_change: view.history.peer_changed_at.map(time),
         },
-        transitions: view.history.state_changes().map(|turn| transition(turn, Some(stages(turn.timings)))).collect(),
+        transitions: view
+            .history
+            .state_changes()
+            .map(|change| transition(change, Some(stages(change.timings))))
+            .collect(),
         path_changes: view.history.path_changes().map(path_change).collect(),
     }
 }
 
-fn failure(failure: &reason::Failure) -> FailureJson {
+fn failure(failure: &Failure) -> FailureJson {
     let reason = failure.reason;
     FailureJson {
         reason: reason.slug().into(),
@@ -166,27 +166,27 @@ fn probe(probed: &ProbeResult) -> ProbeJson {
 
 fn stages(timings: Timings) -> StagesJson {
     StagesJson {
-        resolve_ms: timings.resolve.map(ms),
-        connect_ms: timings.connect.map(ms),
-        protocol_ms: timings.protocol.map(ms),
+        resolve_ms: timings.resolve.map(ms_f64),
+        connect_ms: timings.connect.map(ms_f64),
+        protocol_ms: timings.protocol.map(ms_f64),
     }
 }
 
-fn region(region: &path::DerpRegion) -> RegionJson {
+fn region(region: &DerpRegion) -> RegionJson {
     RegionJson { code: escape(&region.code), id: Some(region.id) }
 }
 
-fn transition(turn: &StateChange, stages: Option<StagesJson>) -> TransitionJson {
-    let failure = turn.failure.as_ref();
+fn transition(change: &StateChange, stages: Option<StagesJson>) -> TransitionJson {
+    let failure = change.failure.as_ref();
     TransitionJson {
-        at: time(turn.at),
-        from: turn.from.slug().into(),
-        to: turn.to.slug().into(),
-        lasted_seconds: seconds(turn.lasted),
+        at: time(change.at),
+        from: change.from.slug().into(),
+        to: change.to.slug().into(),
+        lasted_seconds: seconds(change.lasted),
         reason: failure.map(|failure| failure.reason.slug().into()),
         scope: failure.map(|failure| failure.reason.scope().slug().into()),
         cause: failure.map(|failure| failure.cause.clone()),
-        path: turn.path.map(|path| path.slug().into()),
+        path: change.path.map(|path| path.slug().into()),
         stages,
     }
 }
@@ -197,5 +197,32 @@ fn path_change(change: &PathChange) -> PathChangeJson {
         from: change.from.slug().into(),
         to: change.to.slug().into(),
         region: change.region.as_ref().map(region),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Environment, load};
+    use crate::node::{Facts, Node, NodeState};
+    use crate::state::{NodeReading, State};
+    use std::sync::Arc;
+
+    #[test]
+    fn in_userspace_mode_only_a_proxy_tests_the_workers_path() {
+        let targets = "tcp://auto:1,tcp://localapi:1?via=localapi,tcp://kernel:1?via=tcp,\
+                       tcp://proxy:1?via=socks5://127.0.0.1:1055";
+        let environment: Environment = [("TELLTAIL_TARGETS", targets)].into_iter().collect();
+        let config = load(&environment, None).expect("a configuration").config;
+        let (now, wall) = (Instant::now(), SystemTime::now());
+        let state = State::new(Arc::new(config), now, wall);
+        let untested = |tun| {
+            let node = Node { state: NodeState::Running, fault: None, facts: Some(Facts { tun, ..Facts::default() }) };
+            state.record_node(NodeReading { at: wall, node, lag: Duration::ZERO }, now);
+            let targets = Document::of(&state.snapshot(now), wall).targets.into_iter();
+            targets.filter(|target| target.worker_way_untested).map(|target| target.name).collect::<Vec<_>>()
+        };
+        assert_eq!(untested(false), ["auto", "localapi", "kernel"]);
+        assert_eq!(untested(true), Vec::<String>::new());
     }
 }
