@@ -157,6 +157,15 @@ impl Via {
             Self::LocalApi | Self::Tcp | Self::Socks5(_) => self,
         }
     }
+
+    /// Whether a probe takes the path that the worker's own connections take: the kernel's, or its SOCKS5 proxy's. No
+    /// worker goes through LocalAPI.
+    pub const fn tests_worker_path(self, tun: bool) -> bool {
+        match self {
+            Self::Socks5(_) | Self::Tcp => true,
+            Self::Auto | Self::LocalApi => tun,
+        }
+    }
 }
 
 impl std::fmt::Display for Via {
