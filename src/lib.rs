@@ -11,14 +11,14 @@
 //! * [`tailscale`], [`http`]: the few LocalAPI calls that are made, over a small HTTP client
 //! * [`probe`]: resolve, connect, protocol
 //! * [`node`], [`path`], [`health`], [`diagnose`]: decisions, without I/O and clock
-//! * [`reason`], [`advice`], [`command_hint`]: the closed lists of what can be found, and the command to type then
-//! * [`doctor`]: the ladder, climbed once for every target, and what else a person should know
+//! * [`reason`], [`advisory`], [`command_hint`]: the closed lists of failures and advisories, and the command to run next
+//! * [`doctor`]: every check for every target, once, and advisories
 //! * [`state`]: the one truth and its snapshot
 //! * [`report`], [`expiry`], [`metrics`], [`admin`]: what log, Prometheus and the kubelet are told
 //! * [`document`]: the snapshot as `/api/v1/status`, the status page and `telltail status` show it
 
 pub mod admin;
-pub mod advice;
+pub mod advisory;
 pub mod agent;
 pub mod cli;
 pub mod command_hint;

@@ -35,7 +35,7 @@ pub enum AppliesTo {
 }
 
 macro_rules! reasons {
-    ($($variant:ident $slug:literal $scope:ident $applies_to:ident: $sentence:literal, $step:literal, $at:ident $words:literal;)*) => {
+    ($($variant:ident $slug:literal $scope:ident $applies_to:ident: $sentence:literal, $step:literal, $run_in:ident $template:literal;)*) => {
         /// Why a probe failed. A slug begins with its stage: `node` (what tailscaled says of itself, before any stage),
         /// `resolve`, `connect` or `protocol`.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -74,7 +74,7 @@ macro_rules! reasons {
 
             /// The next command to type.
             pub const fn command_hint(self) -> CommandHint {
-                match self { $(Self::$variant => CommandHint { at: RunIn::$at, words: $words },)* }
+                match self { $(Self::$variant => CommandHint { run_in: RunIn::$run_in, template: $template },)* }
             }
         }
     };

@@ -1,6 +1,6 @@
-//! The single questions, and how long each may take.
+//! Single requests to tailscaled, resolvers and services, and how long each may take.
 
-use super::{Names, Place};
+use super::{DoctorEnv, NameAnswers};
 use crate::config::{Host, Target};
 use crate::diagnose::{PingEvidence, Timings, refine_timeout};
 use crate::node::Node;
@@ -15,19 +15,19 @@ use futures_util::future::join_all;
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// Longest time for what is only good to know.
-const ASIDE: Duration = Duration::from_secs(2);
-/// Longest time for all names that the search list makes of one; a server that is silent takes a second for each.
-const NAMES: Duration = Duration::from_secs(3);
+/// Longest time for a request that only adds advisories.
+const OPTIONAL_TIMEOUT: Duration = Duration::from_secs(2);
+/// Longest time for all names that the search list makes of one; a server that does not answer takes a second for each.
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(3);
 
-pub(super) async fn aside<T>(question: impl Future<Output = Result<T, Failure>>) -> Option<T> {
-    timeout(ASIDE, question).await.ok()?.ok()
+pub(super) async fn optional<T>(request: impl Future<Output = Result<T, Failure>>) -> Option<T> {
+    timeout(OPTIONAL_TIMEOUT, request).await.ok()?.ok()
 }
 
-/// The news begin with all warnings there are.
+/// The first message of the IPN bus has every warning.
 pub(super) async fn warnings(dialer: &Dialer) -> Option<Vec<Warning>> {
     let first = async { dialer.watch(MASK).await?.next().await };
-    aside(first).await??.health
+    optional(first).await??.health
 }
 
 pub(super) async fn probe_all(
@@ -39,7 +39,7 @@ pub(super) async fn probe_all(
 ) -> Vec<Probe> {
     join_all(targets.iter().map(async |target| {
         let first = probe(target, node, status, dialer, dns).await;
-        // A path that is just changing is silent for some seconds, and would be taken for a policy that drops.
+        // A path that is changing drops packets for some seconds, which looks like a policy that drops them.
         match &first.outcome {
             Err(failure) if failure.reason.is_timeout() => probe(target, node, status, dialer, dns).await,
             _ => first,
@@ -48,20 +48,26 @@ pub(super) async fn probe_all(
     .await
 }
 
-/// One probe; while the node is at fault nothing is dialled.
+/// One probe. While the node is at fault nothing is dialled.
 async fn probe(target: &Target, node: &Node, status: Option<&Status>, dialer: &Dialer, dns: &MagicDns) -> Probe {
     match (node.fault.clone(), status) {
         (None, Some(status)) => probe::run(target, &mut None, ProbeContext { status, dialer, dns }).await,
         (fault, _) => {
-            // A node that is not at fault has told its status.
+            // A node without a fault has a status.
             let fault = fault.unwrap_or_else(|| Failure::new(Reason::NodeLocalapiInvalid, "no status"));
             Probe { outcome: Err(fault), timings: Timings::default(), elapsed: Duration::ZERO }
         }
     }
 }
 
-/// One probe, and its silence named by what the layers below answer.
-pub async fn probed(target: &Target, node: &Node, status: Option<&Status>, dialer: &Dialer, dns: &MagicDns) -> Probe {
+/// One probe; pings of the layers below TCP refine a timeout.
+pub async fn probe_target(
+    target: &Target,
+    node: &Node,
+    status: Option<&Status>,
+    dialer: &Dialer,
+    dns: &MagicDns,
+) -> Probe {
     let mut probe = probe(target, node, status, dialer, dns).await;
     if let Err(failure) = &probe.outcome
         && failure.reason.is_timeout()
@@ -73,8 +79,8 @@ pub async fn probed(target: &Target, node: &Node, status: Option<&Status>, diale
     probe
 }
 
-/// The path to the target's machine, and what the layers below TCP say of it.
-pub(super) async fn look_at(
+/// The path to the target's peer, and pings of the layers below TCP.
+pub(super) async fn probe_path_and_ping(
     target: &Target,
     status: Option<&Status>,
     dialer: &Dialer,
@@ -83,12 +89,17 @@ pub(super) async fn look_at(
         return Default::default();
     };
     let below = evidence::gather(resolved.address, &resolved.peer.addresses, dialer);
-    let (look, below) = tokio::join!(probe_path(&resolved, true, true, dialer), below);
-    (look, Some(below))
+    let (path, below) = tokio::join!(probe_path(&resolved, true, true, dialer), below);
+    (path, Some(below))
 }
 
-/// What the target's name stands for outside of the netmap.
-pub(super) async fn names(target: &Target, status: Option<&Status>, place: &Place, dns: &MagicDns) -> Option<Names> {
+/// What resolvers other than the netmap answer for the target's name.
+pub(super) async fn look_up_name(
+    target: &Target,
+    status: Option<&Status>,
+    env: &DoctorEnv,
+    dns: &MagicDns,
+) -> Option<NameAnswers> {
     let Host::Name(host) = &target.host else { return None };
     let status = status?;
     let resolved = resolve(status, &target.host).ok();
@@ -98,10 +109,11 @@ pub(super) async fn names(target: &Target, status: Option<&Status>, place: &Plac
         Some(dns.addresses(name, v6).await.map_err(|failure| failure.cause))
     };
     let pod = async {
-        let resolver = place.resolver.as_ref()?;
-        let silent = |_| Answer { name: host.clone(), addresses: Err("no answer from the pod's resolver".to_owned()) };
-        Some(timeout(NAMES, resolver.look_up(host, v6)).await.unwrap_or_else(silent))
+        let resolver = env.resolver.as_ref()?;
+        let no_answer =
+            |_| Answer { name: host.clone(), addresses: Err("no answer from the pod's resolver".to_owned()) };
+        Some(timeout(LOOKUP_TIMEOUT, resolver.look_up(host, v6)).await.unwrap_or_else(no_answer))
     };
     let (magic_dns, pod) = tokio::join!(magic_dns, pod);
-    Some(Names { magic_dns, pod })
+    Some(NameAnswers { magic_dns, pod })
 }
