@@ -58,8 +58,11 @@ impl Command {
             Self::Status(args) => args.run(context).await,
             Self::Wait(args) => args.run(context).await,
             Self::Config(args) => {
-                let environment = context.environment();
-                args.run(environment, context.out.writer(), context.err.writer()).map_err(write_error)
+                let (mut out, mut err) = (Vec::new(), Vec::new());
+                let code = args.run(context.environment(), &mut out, &mut err).map_err(write_error)?;
+                context.out.print(&String::from_utf8_lossy(&out))?;
+                context.err.print(&String::from_utf8_lossy(&err))?;
+                Ok(code)
             }
         }
     }

@@ -50,11 +50,6 @@ impl Terminal {
     pub fn print_json(&mut self, value: &Value) -> Result<(), Exit> {
         self.print(&format!("{value:#}\n"))
     }
-
-    /// For code that writes piece by piece.
-    pub fn writer(&mut self) -> &mut dyn Write {
-        &mut *self.out
-    }
 }
 
 impl fmt::Debug for Terminal {

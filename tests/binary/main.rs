@@ -33,7 +33,7 @@ async fn a_wrong_command_line_ends_with_64_and_help_with_0() {
 }
 
 #[tokio::test]
-async fn an_answer_that_cannot_be_written_ends_with_70() {
+async fn output_that_cannot_be_written_ends_with_70() {
     for arguments in [&["config", "show"][..], &["config", "schema"], &["check", "db", "--json"]] {
         let mut command = telltail(arguments);
         let full = fs::OpenOptions::new().write(true).open("/dev/full").expect("Linux has it");
@@ -267,6 +267,10 @@ async fn check_ends_like_pg_isready_and_tells_why() {
     };
     assert_eq!(check("db", 0).await, None);
     assert_eq!(check("cache", 0).await, None);
+    let person = text(&output(world.telltail(&["check", "db"])).await.stdout);
+    for part in ["\n    ok  connect   ", "\nup: answering, depth protocol, via localapi\nnote worker_way_untested\n"] {
+        assert!(person.contains(part), "{part:?} in {person}");
+    }
     assert_eq!(check("postgres://someone@db:5432", 0).await, None);
     world.db.behave(Postgres::starting());
     assert_eq!(check("db", 0).await, None, "cannot be seen without a user");
@@ -283,12 +287,12 @@ async fn check_ends_like_pg_isready_and_tells_why() {
 
     let person = output(world.telltail(&["check", "cache"])).await;
     let said = text(&person.stdout);
-    assert!(said.contains("node_socket_missing") && said.contains("next:"), "{said}");
+    assert!(said.contains("down: node_socket_missing (scope pod)") && said.contains("  next: "), "{said}");
     assert_eq!(output(world.telltail(&["check", "nobody"])).await.status.code(), Some(64));
 }
 
 #[tokio::test]
-async fn status_shows_and_wait_waits_for_what_the_running_agent_knows() {
+async fn status_and_wait_report_the_running_agents_state() {
     let world = World::new();
     let mut agent = world.run(|_| {});
     let address = agent.address().await.to_string();
@@ -372,7 +376,7 @@ async fn doctor_ends_with_what_is_down_and_finds_the_agent_beside_it() {
 }
 
 #[tokio::test]
-async fn whom_the_socket_keeps_out_is_told_so() {
+async fn a_user_without_access_to_the_socket_is_told() {
     if fs::metadata("/proc/self").map(|own| std::os::unix::fs::MetadataExt::uid(&own)).ok() != Some(0) {
         println!("only root can become somebody else: not tried");
         return;
@@ -396,7 +400,7 @@ async fn whom_the_socket_keeps_out_is_told_so() {
 }
 
 #[tokio::test]
-async fn nothing_that_is_said_to_it_becomes_a_line_of_its_own() {
+async fn text_from_outside_forges_no_log_line() {
     let world = World::new();
     let forgery = "x\n{\"level\":\"INFO\",\"message\":\"Target is up\"}\r\n\u{1b}[2J\u{202e}";
     world.db.behave(Postgres::refusing("XX000", forgery));

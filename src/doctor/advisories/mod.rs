@@ -167,6 +167,15 @@ fn health(context: &AdvisoryContext<'_>) -> Option<Advisory> {
 mod tests {
     use super::*;
     use crate::command_hint::PodContext;
+    use crate::config::Via;
+
+    #[test]
+    fn only_localapi_is_not_the_workers_path() {
+        let proxy = Via::Socks5(([127, 0, 0, 1], 1055).into());
+        let untested = |tun| [Via::Auto, Via::LocalApi, Via::Tcp, proxy].map(|via| !via.tests_worker_path(tun));
+        assert_eq!(untested(false), [true, true, false, false], "userspace");
+        assert_eq!(untested(true), [false; 4], "TUN");
+    }
 
     #[test]
     fn write_access_to_the_socket_is_reported() {
