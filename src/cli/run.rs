@@ -90,7 +90,7 @@ impl Signals {
         })
     }
 
-    /// Ends when nobody listens any more.
+    /// Ends when the receiver is gone.
     async fn forward(mut self, to: mpsc::Sender<Signal>) {
         loop {
             let signal = tokio::select! {
