@@ -9,7 +9,7 @@ use std::time::Duration;
 use tailscaled_sim::services::{Postgres, Server, Valkey};
 use tailscaled_sim::{Peer, Tailscaled};
 use telltail::agent::{self, MAGIC_DNS, RuntimeEnv, Signal};
-use telltail::cli::health::health;
+use telltail::cli::AgentClient;
 use telltail::config::{Environment, Source};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -90,7 +90,7 @@ async fn watch(agent: SocketAddr) -> Result<(), Box<dyn Error>> {
     let begun = Instant::now();
     let mut before = None;
     loop {
-        let (ready, page) = health(agent).await?;
+        let (ready, page) = AgentClient::from(agent).healthz().await?;
         if before != Some(ready) {
             before = Some(ready);
             say(&format!("{:>4} s  /healthz {}\n{page}\n", begun.elapsed().as_secs(), if ready { 200 } else { 503 }))?;

@@ -1,56 +1,56 @@
-//! The next command to type: what, where, and how one gets there from outside of the pod.
+//! The command to run next: what, where, and how to get there from outside of the pod.
 
 use std::path::{Path, PathBuf};
 
-/// Where a command is typed.
+/// Where a command is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RunIn {
     /// In the tailscale container, as the user that it runs as.
     Sidecar,
-    /// In telltail's own container, which holds nothing but telltail.
+    /// In telltail's own container, which has no other program.
     Agent,
     /// On the target's machine.
     Machine,
-    /// The log of the tailscale container; the words are not used.
+    /// Not at all: it is the log of the tailscale container that is read, and the template is not used.
     Log,
 }
 
-/// A command with its gaps: `{name}`, `{host}`, `{fqdn}`, `{address}`, `{port}`, `{url}`, `{socket}` and `{ask}`, which is
-/// how the target's service is asked on its own machine.
+/// A command with placeholders: `{name}`, `{host}`, `{fqdn}`, `{address}`, `{port}`, `{url}`, `{socket}` and `{ask}`, a
+/// command that checks the target's service on its own machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CommandHint {
-    /// Where it is typed.
-    pub at: RunIn,
-    /// Its words.
-    pub words: &'static str,
+    /// Where it is run.
+    pub run_in: RunIn,
+    /// The command line with placeholders.
+    pub template: &'static str,
 }
 
-/// A command that can be typed as it is.
+/// A command without placeholders.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShellCommand {
-    /// The machine on which it is typed; none for the one from which the pod is looked at.
+    /// The machine on which it is run; none for the one from which a person looks at the pod.
     pub on: Option<String>,
-    /// Its words.
+    /// The command line.
     pub line: String,
 }
 
 /// What a command is about; empty where it is about no target.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Subject {
+pub struct CommandSubject {
     /// The target's name.
     pub name: String,
     /// Its host as configured.
     pub host: String,
-    /// Its full name in the tailnet, or its host where that is not known.
+    /// Its full name in the tailnet; its host where that is unknown.
     pub fqdn: String,
-    /// Its address in the tailnet, or its host where that is not known.
+    /// Its address in the tailnet; its host where that is unknown.
     pub address: String,
     /// Its port.
     pub port: u16,
     /// Its URL.
     pub url: String,
-    /// How its service is asked on its own machine.
-    pub ask: String,
+    /// The command that checks its service on its own machine.
+    pub local_check: String,
 }
 
 /// Where telltail runs, as far as commands depend on it.
@@ -58,42 +58,42 @@ pub struct Subject {
 pub struct PodContext {
     /// The pod's name; none outside of Kubernetes.
     pub pod: Option<String>,
-    /// The pod's namespace; none where nobody tells.
+    /// The pod's namespace; none where it is unknown.
     pub namespace: Option<String>,
     /// tailscaled's socket as configured.
     pub socket: Option<PathBuf>,
 }
 
-/// Where the `tailscale` program looks for tailscaled if it is not told.
+/// Where the `tailscale` program looks for tailscaled by default.
 const CLI_SOCKET: &str = "/var/run/tailscale/tailscaled.sock";
-/// Lines of a log in which the cause of a failed start is, and that fit on a screen.
-const LINES: u8 = 50;
+/// Enough log lines to contain the cause of a failed start, few enough for a screen.
+const LOG_LINES: u8 = 50;
 
 impl CommandHint {
-    /// The command as it is typed.
-    pub fn command(self, subject: &Subject, pod: &PodContext) -> ShellCommand {
-        let words = self.filled(subject, pod);
-        match self.at {
-            RunIn::Machine => ShellCommand { on: Some(subject.host.clone()), line: words },
-            RunIn::Sidecar => ShellCommand { on: None, line: pod.inside("tailscale", &words) },
+    /// The command with its placeholders filled.
+    pub fn command(self, subject: &CommandSubject, pod: &PodContext) -> ShellCommand {
+        let line = self.fill(subject, pod);
+        match self.run_in {
+            RunIn::Machine => ShellCommand { on: Some(subject.host.clone()), line },
+            RunIn::Sidecar => ShellCommand { on: None, line: pod.exec("tailscale", &line) },
             RunIn::Agent => {
                 let program = if pod.pod.is_some() { "/telltail" } else { "telltail" };
-                ShellCommand { on: None, line: pod.inside("telltail", &format!("{program} {words}")) }
+                ShellCommand { on: None, line: pod.exec("telltail", &format!("{program} {line}")) }
             }
             RunIn::Log => ShellCommand { on: None, line: pod.log() },
         }
     }
 
-    fn filled(self, subject: &Subject, pod: &PodContext) -> String {
+    fn fill(self, subject: &CommandSubject, pod: &PodContext) -> String {
         let socket = pod.socket.as_deref().unwrap_or(Path::new(CLI_SOCKET)).display().to_string();
-        // Where tailscaled's socket is on the target's machine, nobody here knows.
-        let words = match self.words.strip_prefix("tailscale ").filter(|_| self.at == RunIn::Sidecar) {
+        // The path of the socket on the target's machine is unknown here.
+        let line = match self.template.strip_prefix("tailscale ").filter(|_| self.run_in == RunIn::Sidecar) {
             Some(rest) if socket != CLI_SOCKET => format!("tailscale --socket={socket} {rest}"),
-            _ => self.words.to_owned(),
+            _ => self.template.to_owned(),
         };
         let port = subject.port.to_string();
         [
-            ("{ask}", &subject.ask),
+            ("{ask}", &subject.local_check),
             ("{name}", &subject.name),
             ("{host}", &subject.host),
             ("{fqdn}", &subject.fqdn),
@@ -103,12 +103,12 @@ impl CommandHint {
             ("{socket}", &socket),
         ]
         .into_iter()
-        .fold(words, |words, (gap, value)| words.replace(gap, value))
+        .fold(line, |line, (placeholder, value)| line.replace(placeholder, value))
     }
 }
 
 impl PodContext {
-    /// Reads the variables that Kubernetes sets, or its downward API by the names that charts give.
+    /// Reads the variables that Kubernetes sets, and those that our manifests set from the downward API.
     pub fn of(variable: impl Fn(&str) -> Option<String>, socket: Option<PathBuf>) -> Self {
         let variable = |name| variable(name).filter(|value| !value.is_empty());
         let pod =
@@ -117,17 +117,17 @@ impl PodContext {
         Self { pod, namespace, socket }
     }
 
-    fn inside(&self, container: &str, words: &str) -> String {
+    fn exec(&self, container: &str, line: &str) -> String {
         match &self.pod {
-            Some(pod) => format!("kubectl exec{} {pod} -c {container} -- {words}", self.in_namespace()),
-            None => words.to_owned(),
+            Some(pod) => format!("kubectl exec{} {pod} -c {container} -- {line}", self.in_namespace()),
+            None => line.to_owned(),
         }
     }
 
     fn log(&self) -> String {
         match &self.pod {
-            Some(pod) => format!("kubectl logs{} {pod} -c tailscale --tail={LINES}", self.in_namespace()),
-            None => format!("journalctl -u tailscaled -n {LINES}"),
+            Some(pod) => format!("kubectl logs{} {pod} -c tailscale --tail={LOG_LINES}", self.in_namespace()),
+            None => format!("journalctl -u tailscaled -n {LOG_LINES}"),
         }
     }
 
@@ -137,8 +137,8 @@ impl PodContext {
 }
 
 impl ShellCommand {
-    /// What stands before the command: where it is typed.
-    pub fn place(&self) -> String {
+    /// ` on MACHINE`; empty where no machine is named.
+    pub fn host_suffix(&self) -> String {
         self.on.as_ref().map(|machine| format!(" on {machine}")).unwrap_or_default()
     }
 }
@@ -152,9 +152,10 @@ mod tests {
         PodContext::of(value, socket.map(PathBuf::from))
     }
 
-    fn line(at: RunIn, words: &'static str, pod: &PodContext) -> String {
-        let subject = Subject { name: "db".into(), host: "stackeye-db".into(), port: 5432, ..Subject::default() };
-        CommandHint { at, words }.command(&subject, pod).line
+    fn line(run_in: RunIn, template: &'static str, pod: &PodContext) -> String {
+        let subject =
+            CommandSubject { name: "db".into(), host: "stackeye-db".into(), port: 5432, ..CommandSubject::default() };
+        CommandHint { run_in, template }.command(&subject, pod).line
     }
 
     #[test]
@@ -170,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn outside_of_kubernetes_it_is_typed_where_telltail_runs() {
+    fn outside_of_kubernetes_it_is_run_beside_telltail() {
         let pod = context(&[("HOSTNAME", "laptop")], Some("/tmp/tailscaled.sock"));
         assert_eq!(line(RunIn::Sidecar, "tailscale status", &pod), "tailscale --socket=/tmp/tailscaled.sock status");
         assert_eq!(line(RunIn::Sidecar, "getent hosts {host}", &pod), "getent hosts stackeye-db");

@@ -49,7 +49,7 @@ pub enum AppliesTo {
 }
 
 macro_rules! reasons {
-    ($([$stage:ident] $($variant:ident $slug:literal $scope:ident $applies_to:ident: $sentence:literal, $step:literal, $at:ident $words:literal;)*)*) => {
+    ($([$stage:ident] $($variant:ident $slug:literal $scope:ident $applies_to:ident: $sentence:literal, $step:literal, $run_in:ident $template:literal;)*)*) => {
         /// Why a probe failed.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum Reason {
@@ -92,7 +92,7 @@ macro_rules! reasons {
 
             /// The next command to type.
             pub const fn command_hint(self) -> CommandHint {
-                match self { $($(Self::$variant => CommandHint { at: RunIn::$at, words: $words },)*)* }
+                match self { $($(Self::$variant => CommandHint { run_in: RunIn::$run_in, template: $template },)*)* }
             }
         }
     };

@@ -9,7 +9,7 @@ use golden::check;
 use prometheus::proto::{MetricFamily, MetricType};
 use serde_json::Value;
 use std::fmt::Write;
-use telltail::advice::Advice;
+use telltail::advisory::AdvisoryCode;
 use telltail::command_hint::{CommandHint, RunIn};
 use telltail::diagnose::Check;
 use telltail::reason::{AppliesTo, Reason};
@@ -50,21 +50,21 @@ fn docs_troubleshooting_has_a_section_for_every_code() {
         page += &section(reason.slug(), &facts, reason.sentence(), reason.next_step(), reason.command_hint());
     }
     page += "## Advice\n\n";
-    for advice in Advice::ALL {
+    for code in AdvisoryCode::ALL {
         let facts = "No failure: it changes no exit code.";
-        page += &section(advice.slug(), facts, advice.sentence(), advice.next_step(), advice.command_hint());
+        page += &section(code.slug(), facts, code.sentence(), code.next_step(), code.command_hint());
     }
     check("docs/troubleshooting.md", page.trim_end());
 }
 
-fn section(slug: &str, facts: &str, sentence: &str, step: &str, next: CommandHint) -> String {
-    let command = match next.at {
-        RunIn::Sidecar => format!("In the tailscale container: `{}`", gaps(next.words)),
-        RunIn::Agent => format!("In the telltail container: `/telltail {}`", gaps(next.words)),
-        RunIn::Machine if next.words == "{ask}" => {
+fn section(slug: &str, facts: &str, sentence: &str, step: &str, hint: CommandHint) -> String {
+    let command = match hint.run_in {
+        RunIn::Sidecar => format!("In the tailscale container: `{}`", gaps(hint.template)),
+        RunIn::Agent => format!("In the telltail container: `/telltail {}`", gaps(hint.template)),
+        RunIn::Machine if hint.template == "{ask}" => {
             "On the target's machine: `pg_isready -h localhost -p PORT` or `valkey-cli -p PORT ping`".to_owned()
         }
-        RunIn::Machine => format!("On the target's machine: `{}`", gaps(next.words)),
+        RunIn::Machine => format!("On the target's machine: `{}`", gaps(hint.template)),
         RunIn::Log => "The log of the tailscale container: `kubectl logs POD -c tailscale --tail=50`".to_owned(),
     };
     format!("### {slug}\n\n{facts}\n\n{sentence}\n\n{step}\n\n{command}\n\n")
@@ -83,7 +83,7 @@ fn gaps(words: &str) -> String {
 #[test]
 fn the_codes_that_pages_name_are_there() {
     let codes: Vec<_> =
-        Reason::ALL.iter().map(|one| one.slug()).chain(Advice::ALL.iter().map(|one| one.slug())).collect();
+        Reason::ALL.iter().map(|one| one.slug()).chain(AdvisoryCode::ALL.iter().map(|one| one.slug())).collect();
     let page =
         std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/troubleshooting.md")).expect("a page");
     for link in page.split("](#").skip(1).filter_map(|rest| rest.split_once(')')) {

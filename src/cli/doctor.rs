@@ -1,62 +1,90 @@
-//! `telltail doctor`: whose fault it is, now.
+//! `telltail doctor`: every check for every target, now.
 
-use super::{EXIT_INTERNAL, ask};
+use super::config::VARIABLES;
+use super::{AgentClient, CommandContext, EXIT_INTERNAL, Exit, FileArgument, doctor_text};
 use crate::agent::MAGIC_DNS;
 use crate::command_hint::PodContext;
 use crate::config::Config;
-use crate::doctor::{Agent, Place, Report, bundle, examine};
+use crate::doctor::{DoctorEnv, DoctorReport, RunningAgent, bundle, examine};
 use crate::probe::resolver::Resolver;
 use crate::tailscale::SOCKETS;
 use std::fs;
 use std::io::{self, Write};
-use std::net::SocketAddr;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-/// It could not run.
-pub const EXIT_NOT_RUN: u8 = 3;
+/// Find out whose fault it is: run every check, from tailscaled's socket to each service's answer
+///
+/// Needs no running agent. Exit status: 0 all targets are up, 1 a required one is down, 2 only optional ones are, 3 the
+/// doctor could not run.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = VARIABLES)]
+pub struct DoctorArgs {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    /// Write a bundle for a ticket to FILE, or to stdout if it is `-`, with sensitive data redacted
+    #[arg(long, value_name = "FILE", conflicts_with = "json")]
+    bundle: Option<PathBuf>,
+    #[command(flatten)]
+    file: FileArgument,
+}
 
-/// Where the pod's own resolver is described.
+/// The doctor could not run.
+const EXIT_NOT_RUN: u8 = 3;
+
+/// The configuration of the pod's resolver.
 const RESOLV_CONF: &str = "/etc/resolv.conf";
 
-/// What the doctor finds; `agent` is where one may be running.
-pub async fn doctor(config: &Config, agent: SocketAddr) -> Report {
-    let running = running(agent).await;
-    examine(config, &place(config), running).await
+impl DoctorArgs {
+    /// Runs every check and prints the report.
+    pub async fn run(self, context: &mut CommandContext) -> Result<u8, Exit> {
+        let config = context.load(self.file).map_err(|exit| Exit { code: EXIT_NOT_RUN, ..exit })?;
+        let agent = running_agent(AgentClient::new(config.listen)).await;
+        let report = examine(&config, &environment(&config, context), agent).await;
+        match self.bundle {
+            Some(file) if file == Path::new("-") => context.out.print_json(&bundle(&report, &config))?,
+            Some(file) => write_bundle(&report, &config, &file)?,
+            None if self.json => context.out.print_json(&report.json())?,
+            None => {
+                let text = doctor_text::render(&report, context.out.palette());
+                context.out.print(&text)?;
+            }
+        }
+        Ok(report.exit_code())
+    }
 }
 
-fn place(config: &Config) -> Place {
-    let owner = |path: &Path| fs::metadata(path).ok().map(|socket| socket.uid());
-    let usual = || SOCKETS.iter().map(PathBuf::from).find(|path| path.exists());
-    let socket = config.socket.clone().or_else(usual);
-    Place {
+fn environment(config: &Config, context: &CommandContext) -> DoctorEnv {
+    let owner = |path: &Path| fs::metadata(path).ok().map(|metadata| metadata.uid());
+    let existing = || SOCKETS.iter().map(PathBuf::from).find(|path| path.exists());
+    let socket = config.socket.clone().or_else(existing);
+    DoctorEnv {
         magic_dns: MAGIC_DNS,
         resolver: Resolver::read(Path::new(RESOLV_CONF)),
-        // The folder belongs to whoever looks.
+        // The folder belongs to this process's user.
         uid: owner(Path::new("/proc/self")).unwrap_or_default(),
         socket_owner: socket.as_deref().and_then(owner),
-        home: PodContext::of(|name| std::env::var(name).ok(), socket),
+        pod: PodContext::of(|name| context.variable(name), socket),
     }
 }
 
-/// The pages of an agent that runs beside this.
-async fn running(agent: SocketAddr) -> Option<Agent> {
-    let (_, document) = ask::status(agent).await.ok()?;
-    let metrics = ask::ask(agent, "/metrics").await.map(|(_, page)| page).unwrap_or_default();
-    Some(Agent { document, metrics })
+/// What an agent that runs beside this reports; none where no compatible one answers.
+async fn running_agent(agent: AgentClient) -> Option<RunningAgent> {
+    let (_, document) = agent.status().await.ok()?;
+    let metrics = agent.metrics().await.unwrap_or_default();
+    Some(RunningAgent { document, metrics })
 }
 
-/// Writes the bundle to a file, which only its owner can read, or to `out` where the file is `-`.
-pub fn write_bundle(report: &Report, config: &Config, file: &Path, out: &mut dyn Write) -> Result<(), (u8, String)> {
+/// Writes the bundle to a file that only its owner can read.
+fn write_bundle(report: &DoctorReport, config: &Config, file: &Path) -> Result<(), Exit> {
     let text = format!("{:#}\n", bundle(report, config));
-    let failed =
-        |error: io::Error| (EXIT_INTERNAL, format!("{}: {error}; `--bundle -` writes to stdout", file.display()));
-    if file == Path::new("-") {
-        return out.write_all(text.as_bytes()).map_err(failed);
-    }
-    let options = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(file);
-    // A file that was there keeps its mode.
-    let written = options.and_then(|mut file| {
+    let failed = |error: io::Error| {
+        Exit::new(EXIT_INTERNAL, format!("{}: {error}; `--bundle -` writes to stdout", file.display()))
+    };
+    let opened = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(file);
+    // An existing file keeps its mode when it is opened.
+    let written = opened.and_then(|mut file| {
         file.set_permissions(fs::Permissions::from_mode(0o600))?;
         file.write_all(text.as_bytes())
     });

@@ -1,12 +1,12 @@
-//! `telltail run`: prepares what the agent is given.
+//! `telltail run`: the agent, until a signal ends it.
 
-use super::{EXIT_CONFIG, EXIT_INTERNAL, EXIT_START};
+use super::config::VARIABLES;
+use super::{CommandContext, EXIT_CONFIG, EXIT_INTERNAL, EXIT_START, Exit, FileArgument};
 use crate::admin;
 use crate::agent::{self, MAGIC_DNS, RuntimeEnv, Signal};
-use crate::config::{Config, Environment, LogFormat, Source};
+use crate::config::{Config, LogFormat, Source};
 use std::io;
-use std::path::PathBuf;
-use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
+use tokio::signal::unix::{Signal as SignalStream, SignalKind, signal};
 use tokio::sync::mpsc;
 use tracing::{error, warn};
 use tracing_subscriber::filter::Targets;
@@ -14,56 +14,70 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt};
 
-/// hickory warns of each stray packet in the packet's own words, which whoever sends them could flood the log with.
+/// Probe the targets and serve /healthz and /metrics until a signal ends it
+///
+/// SIGTERM and SIGINT drain and end it, a second one ends it at once; SIGHUP reloads the configuration.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_help = VARIABLES)]
+pub struct RunArgs {
+    #[command(flatten)]
+    file: FileArgument,
+}
+
+/// hickory logs every stray packet with its content, so anybody who sends packets could flood the log.
 const SILENCED: &str = "hickory_net=off,hickory_proto=off,hickory_resolver=off";
 
-/// Why the agent is not running (any more): the exit code and a sentence.
-pub type Exit = (u8, String);
+impl RunArgs {
+    /// Runs the agent until a signal ends it.
+    pub async fn run(self, context: &mut CommandContext) -> Result<u8, Exit> {
+        let mut source = Source::new(context.environment(), self.file.path);
+        let loaded = source.load().map_err(|problems| Exit::new(EXIT_CONFIG, problems))?;
+        let config = loaded.config;
+        start_log(&config).map_err(|problem| Exit::new(EXIT_CONFIG, problem))?;
+        for warning in &loaded.warnings {
+            warn!("{warning}");
+        }
+        let signals = Signals::register().map_err(|error| Exit::new(EXIT_START, format!("signals: {error}")))?;
+        let listener = admin::bind(config.listen).map_err(|error| {
+            error!(problem = %error, "Cannot start");
+            Exit::new(EXIT_START, format!("cannot listen: {error}; name another address with TELLTAIL_LISTEN"))
+        })?;
+        let runtime = RuntimeEnv { pod_uid: pod_uid(context), magic_dns: MAGIC_DNS };
+        let (sender, receiver) = mpsc::channel(8);
+        tokio::select! {
+            ended = agent::run(config, source, runtime, listener, receiver) => ended.map(|()| 0).map_err(|failure| {
+                error!(problem = %failure, "Agent failed");
+                Exit::new(EXIT_INTERNAL, failure.to_string())
+            }),
+            () = signals.forward(sender) => Ok(0),
+        }
+    }
+}
 
-/// Runs the agent until a signal ends it.
-pub async fn run(environment: Environment, file: Option<PathBuf>, pod_uid: String) -> Result<(), Exit> {
-    let mut source = Source::new(environment, file);
-    let loaded = source.load().map_err(|problems| (EXIT_CONFIG, problems))?;
-    let config = loaded.config;
-    start_log(&config).map_err(|problem| (EXIT_CONFIG, problem))?;
-    for warning in &loaded.warnings {
-        warn!("{warning}");
-    }
-    let signals = Signals::register().map_err(|error| (EXIT_START, format!("signals: {error}")))?;
-    let listener = admin::bind(config.listen).map_err(|error| {
-        error!(problem = %error, "Cannot start");
-        (EXIT_START, format!("cannot listen: {error}; name another address with TELLTAIL_LISTEN"))
-    })?;
-    let place = RuntimeEnv { pod_uid, magic_dns: MAGIC_DNS };
-    let (sender, receiver) = mpsc::channel(8);
-    tokio::select! {
-        ended = agent::run(config, source, place, listener, receiver) => ended.map_err(|broken| {
-            error!(problem = %broken, "Broken");
-            (EXIT_INTERNAL, broken.to_string())
-        }),
-        () = signals.forward(sender) => Ok(()),
-    }
+/// The downward API's `POD_UID`, else the host name, which in a pod is the pod's name.
+fn pod_uid(context: &CommandContext) -> String {
+    let named = ["POD_UID", "HOSTNAME"].into_iter().find_map(|name| context.variable(name));
+    named.unwrap_or_else(|| std::process::id().to_string())
 }
 
 fn start_log(config: &Config) -> Result<(), String> {
     let levels = format!("{SILENCED},{}", config.log);
     let levels: Targets = levels.parse().map_err(|error| format!("TELLTAIL_LOG: {error}"))?;
-    // Without the module's name, which would be called `target` as a line's own target is.
+    // The module's name would be a second `target` beside the probed one, and readers of JSON take the last.
     let lines = fmt::layer().with_ansi(false).with_target(false);
     let lines = match config.log_format {
-        // The module's name would be a second `target` beside the probed one, and readers of JSON take the last.
-        LogFormat::Json => lines.with_target(false).json().flatten_event(true).boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
         LogFormat::Text => lines.boxed(),
     };
     tracing_subscriber::registry().with(lines.with_filter(levels)).try_init().map_err(|error| error.to_string())
 }
 
 struct Signals {
-    hangup: Stream,
-    interrupt: Stream,
-    terminate: Stream,
+    hangup: SignalStream,
+    interrupt: SignalStream,
+    terminate: SignalStream,
     /// SIGUSR1 and SIGUSR2 mean nothing here, but would end a process that does not catch them.
-    _ignored: [Stream; 2],
+    _ignored: [SignalStream; 2],
 }
 
 impl Signals {
@@ -76,7 +90,7 @@ impl Signals {
         })
     }
 
-    /// Ends when nobody listens any more.
+    /// Ends when the receiver is gone.
     async fn forward(mut self, to: mpsc::Sender<Signal>) {
         loop {
             let signal = tokio::select! {

@@ -1,61 +1,61 @@
 //! `telltail wait`: for scripts and init containers.
 
-use super::run::Exit;
-use super::{EXIT_INTERNAL, EXIT_USAGE, ask};
+use super::config::VARIABLES;
+use super::{CommandContext, EXIT_USAGE, Exit, FileArgument};
 use crate::document::Document;
-use std::io::Write;
-use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
-/// For what and how long.
+/// Wait until the running agent is ready, or one target is up
+///
+/// Exit status: 0 ready or up, 1 timed out, 64 the agent has no target of that name.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Patience {
-    /// Longest time to wait, like 90s or 2m
+#[command(after_help = VARIABLES)]
+pub struct WaitArgs {
+    /// Longest time to wait, such as 90s or 2m
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = humantime::parse_duration)]
     timeout: Duration,
-    /// Wait for this target to be up instead of for readiness
+    /// Wait until this target is up, instead of for readiness
     #[arg(long, value_name = "NAME")]
     target: Option<String>,
+    #[command(flatten)]
+    file: FileArgument,
 }
 
-/// Time between two questions: nobody notices half a second, and the agent answers from memory.
-const EVERY: Duration = Duration::from_millis(500);
+/// Time between two requests: short for a script, and cheap for an agent that answers from memory.
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Asks the agent at `agent` until it is as wished: 0, or 1 with a sentence if it was not in time. No agent that answers
-/// is waited for as well: it may still be starting.
-pub async fn run(agent: SocketAddr, patience: Patience, out: &mut dyn Write) -> Result<u8, Exit> {
-    let too_long = || (EXIT_USAGE, "--timeout is longer than any clock goes".to_owned());
-    let deadline = Instant::now().checked_add(patience.timeout).ok_or_else(too_long)?;
-    loop {
-        let seen = match ask::status(agent).await {
-            Ok((_, document)) => look(&document, patience.target.as_deref())?,
-            Err(problem) => Err(format!("{agent}: {problem}")),
-        };
-        let now = Instant::now();
-        match seen {
-            Ok(sentence) => {
-                writeln!(out, "{sentence}").map_err(|error| (EXIT_INTERNAL, error.to_string()))?;
+impl WaitArgs {
+    /// Polls the agent until the condition is met. An agent that does not answer may still be starting.
+    pub async fn run(self, context: &mut CommandContext) -> Result<u8, Exit> {
+        let agent = context.agent(self.file)?;
+        let deadline = Instant::now().checked_add(self.timeout);
+        let deadline = deadline.ok_or_else(|| Exit::new(EXIT_USAGE, "--timeout is out of range"))?;
+        loop {
+            let (met, message) = match agent.status().await {
+                Ok((_, document)) => condition(&document, self.target.as_deref())?,
+                Err(error) => (false, error),
+            };
+            if met {
+                context.out.print(&format!("{message}\n"))?;
                 return Ok(0);
             }
-            Err(sentence) if now >= deadline => {
-                let waited = humantime::format_duration(patience.timeout);
-                return Err((1, format!("waited {waited} in vain: {sentence}")));
+            let now = Instant::now();
+            if now >= deadline {
+                let timeout = humantime::format_duration(self.timeout);
+                return Err(Exit::new(1, format!("timed out after {timeout}: {message}")));
             }
-            Err(_) => sleep(EVERY.min(deadline - now)).await,
+            sleep(POLL_INTERVAL.min(deadline - now)).await;
         }
     }
 }
 
-/// As wished, or not yet: with the sentence that says so.
-fn look(document: &Document, target: Option<&str>) -> Result<Result<String, String>, Exit> {
-    let verdict = document.verdict.clone();
-    let Some(name) = target else {
-        return Ok(if document.ready { Ok(verdict) } else { Err(verdict) });
-    };
+/// Whether the agent is ready or the target is up, and a message that says so.
+fn condition(document: &Document, target: Option<&str>) -> Result<(bool, String), Exit> {
+    let Some(name) = target else { return Ok((document.ready, document.verdict.clone())) };
     let target = document.targets.iter().find(|target| target.name == name);
-    let target = target.ok_or_else(|| (EXIT_USAGE, format!("the agent knows no target {name}")))?;
-    let sentence = format!("{name} is {}", target.state);
-    let why = target.failure.as_ref().map(|failure| format!("{sentence}: {}: {}", failure.reason, failure.cause));
-    Ok(if target.state == "up" { Ok(sentence) } else { Err(why.unwrap_or(sentence)) })
+    let target = target.ok_or_else(|| Exit::new(EXIT_USAGE, format!("the agent has no target {name}")))?;
+    let why = target.failure.as_ref().filter(|_| target.state != "up");
+    let why = why.map_or_else(String::new, |failure| format!(": {}: {}", failure.reason, failure.cause));
+    Ok((target.state == "up", format!("{name} is {}{why}", target.state)))
 }

@@ -75,7 +75,7 @@ slug_enum! {
         /// Yes.
         Passed = "ok",
         /// No, and those below it do.
-        Failed = "broken",
+        Failed = "failed",
         /// Nobody asked, or nobody could tell.
         NotTried = "not_tried",
     }

@@ -1,13 +1,13 @@
-//! One file with everything that belongs to a ticket. It is put together from what is known to hold no secret, not taken
-//! from what tailscaled says; then names and addresses that others need not see are replaced.
+//! One file with everything for a ticket. It is built from data that holds no secrets, never copied from tailscaled's
+//! answers; then sensitive names and addresses are redacted.
 
-use super::Report;
+use super::DoctorReport;
 use super::redact::Redactor;
 use crate::config::{Config, show};
 use serde_json::{Value, json};
 
-/// The bundle, for a configuration and what was found with it.
-pub fn bundle(report: &Report, config: &Config) -> Value {
+/// The bundle of a configuration and its report.
+pub fn bundle(report: &DoctorReport, config: &Config) -> Value {
     let bundle = json!({
         "bundle": 1,
         "telltail": { "version": env!("CARGO_PKG_VERSION"), "revision": option_env!("TELLTAIL_REVISION") },

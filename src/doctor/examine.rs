@@ -1,10 +1,10 @@
-//! Gathering the evidence: everything that the doctor asks anybody.
+//! Runs every check and gathers the evidence.
 
-use super::advise::{Context, advise};
-use super::ask::{aside, look_at, names as names_of, probe_all, resolution, warnings};
-use super::{Agent, Examined, Names, Report};
+use super::advisories::{AdvisoryContext, advisories};
+use super::queries::{look_up_name, optional, probe_all, probe_path_and_ping, resolution, warnings};
+use super::{DoctorReport, NameAnswers, RunningAgent, TargetReport};
 use crate::command_hint::PodContext;
-use crate::config::{Config, Target};
+use crate::config::{Config, Target, first_label};
 use crate::diagnose::{Evidence, PingEvidence, diagnose};
 use crate::node::Node;
 use crate::peer::TargetPeer;
@@ -19,57 +19,59 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-/// What the doctor is told of the place it runs in.
+/// The environment that the doctor runs in.
 #[derive(Clone, Debug)]
-pub struct Place {
+pub struct DoctorEnv {
     /// Where MagicDNS answers in TUN mode.
     pub magic_dns: SocketAddr,
-    /// The pod's own resolver; none where nobody knows it.
+    /// The pod's own resolver; none without a readable resolv.conf.
     pub resolver: Option<Resolver>,
     /// The user that telltail runs as.
     pub uid: u32,
-    /// Who owns tailscaled's socket; none where it is not there.
+    /// Who owns tailscaled's socket; none where it does not exist.
     pub socket_owner: Option<u32>,
-    /// For the commands.
-    pub home: PodContext,
+    /// For the next commands.
+    pub pod: PodContext,
 }
 
-/// Climbs the ladder for every target, side by side.
-pub async fn examine(config: &Config, place: &Place, agent: Option<Agent>) -> Report {
+/// Runs every check for every target, all targets concurrently.
+pub async fn examine(config: &Config, env: &DoctorEnv, agent: Option<RunningAgent>) -> DoctorReport {
     let mut local = LocalApi::new(config.socket.clone(), Arc::new(|_, _| {}));
     let interest = Interest::of(config.targets.iter().map(|target| &**target));
     let hosts: Vec<_> = config.targets.iter().map(|target| target.host.to_string()).collect();
-    let keep = |peer: &Peer| interest.wants(peer) || says_more(peer, &hosts);
+    let keep = |peer: &Peer| interest.wants(peer) || is_relevant(peer, &hosts);
     let at = SystemTime::now();
     let (node, status) = match local.status(true, &keep).await {
         Ok(status) => (Node::of(&status, at), Some(status)),
         Err(failure) => (Node::unreachable(failure), None),
     };
-    let dns = MagicDns::new(place.magic_dns);
+    let dns = MagicDns::new(env.magic_dns);
     let dialer = local.dialer().clone();
-    let context = ProbeContext { tun: status.as_ref().is_some_and(|status| status.tun), dialer: &dialer, dns: &dns };
+    let tun = status.as_ref().is_some_and(|status| status.tun);
     let resolve = |target: &Arc<Target>| resolution(target, &node, status.as_ref());
     let resolutions: Vec<_> = config.targets.iter().map(resolve).collect();
-    let probes = probe_all(&config.targets, &resolutions, context);
+    let probes = probe_all(&config.targets, &resolutions, ProbeContext { tun, dialer: &dialer, dns: &dns });
     let names = config.targets.iter().zip(&resolutions);
-    let names = join_all(names.map(|(target, resolution)| names_of(target, resolution, status.as_ref(), place, &dns)));
+    let names = names.map(|(target, resolution)| look_up_name(target, resolution, status.as_ref(), env, &dns));
+    let names = join_all(names);
     let (probes, names, warnings) = tokio::join!(probes, names, warnings(&dialer));
-    // The probes have woken the paths, which the first status could not know.
+    // The probes have activated the paths, which the first status could not know.
     let fresh = if node.is_fine() { local.status(true, &keep).await.ok() } else { None };
-    let looks = join_all(config.targets.iter().map(|target| look_at(target, fresh.as_ref(), &dialer))).await;
-    let prefs = if status.is_some() { aside(local.prefs()).await } else { None };
+    let paths =
+        join_all(config.targets.iter().map(|target| probe_path_and_ping(target, fresh.as_ref(), &dialer))).await;
+    let prefs = if status.is_some() { optional(local.prefs()).await } else { None };
 
     let mut targets = Vec::new();
-    let found = resolutions.iter().zip(probes).zip(names).zip(looks);
-    for (target, (((resolution, probe), names), (look, below))) in config.targets.iter().zip(found) {
-        let found = Found { peer: resolution.peer().cloned(), probe, below, look, names };
-        targets.push(examined(target, &node, context.tun, found, at));
+    let evidence = resolutions.iter().zip(probes).zip(names).zip(paths);
+    for (target, (((resolution, probe), names), (path, pings))) in config.targets.iter().zip(evidence) {
+        let evidence = TargetEvidence { peer: resolution.peer().cloned(), probe, pings, path, names };
+        targets.push(target_report(target, &node, tun, evidence, at));
     }
     let context =
-        Context { place, status: fresh.as_ref().or(status.as_ref()), prefs, warnings: warnings.as_deref(), at };
-    let advice = advise(&node, &targets, &context);
+        AdvisoryContext { env, status: fresh.as_ref().or(status.as_ref()), prefs, warnings: warnings.as_deref(), at };
+    let advisories = advisories(&node, &targets, &context);
     let status = status.unwrap_or_default();
-    Report {
+    DoctorReport {
         at,
         node,
         addresses: status.own.addresses,
@@ -77,49 +79,54 @@ pub async fn examine(config: &Config, place: &Place, agent: Option<Agent>) -> Re
         prefs,
         warnings,
         targets,
-        advice,
-        home: place.home.clone(),
+        advisories,
+        pod: env.pod.clone(),
         agent,
     }
 }
 
-/// What was found of one target.
-struct Found {
+/// The evidence about one target.
+struct TargetEvidence {
     peer: Option<TargetPeer>,
     probe: ProbeResult,
-    below: Option<PingEvidence>,
-    look: PathProbe,
-    names: Option<Names>,
+    pings: Option<PingEvidence>,
+    path: PathProbe,
+    names: Option<NameAnswers>,
 }
 
-/// Peers that are no target's, but by which one can judge: of nearly the same name, reached directly, or routers.
-fn says_more(peer: &Peer, hosts: &[String]) -> bool {
-    let label = |name: &str| name.split('.').next().unwrap_or_default().to_owned();
-    let begins_alike = |host: &String| label(&peer.dns_name).starts_with(&label(host));
+/// Peers without a target that advisories need: with nearly the same name, reached directly, or subnet routers.
+fn is_relevant(peer: &Peer, hosts: &[String]) -> bool {
+    let begins_alike = |host: &String| first_label(&peer.dns_name).starts_with(first_label(host));
     let routes_a_net = peer.routes.iter().any(|route| !route.is_single());
     hosts.iter().any(begins_alike) || routes_a_net || (peer.active && !peer.cur_addr.is_empty())
 }
 
-fn examined(target: &Target, node: &Node, tun: bool, found: Found, at: SystemTime) -> Examined {
+fn target_report(
+    target: &Arc<Target>,
+    node: &Node,
+    tun: bool,
+    evidence: TargetEvidence,
+    at: SystemTime,
+) -> TargetReport {
     let via = target.via.in_mode(tun).to_string();
-    let Found { peer, probe, below, look, names } = found;
-    let round_trip = look.round_trip.measured();
+    let TargetEvidence { peer, probe, pings, path, names } = evidence;
+    let round_trip = path.round_trip.measured();
     let diagnosis = diagnose(&Evidence {
         node,
         peer: peer.as_ref(),
         outcome: probe.outcome.as_ref().map(|detail| detail.slug()),
         timings: probe.timings,
         via: &via,
-        path: look.sample.as_ref(),
+        path: path.sample.as_ref(),
         round_trip,
-        pings: below,
+        pings,
         wall: at,
     });
-    Examined {
-        target: target.clone(),
+    TargetReport {
+        target: Arc::clone(target),
         via,
         peer,
-        path: look.sample,
+        path: path.sample,
         round_trip,
         timings: probe.timings,
         names,

@@ -1,20 +1,20 @@
-//! The report for programs. Version 1: names stay, new ones may come.
+//! The report for programs. Within a version fields stay, and new ones may come.
 
-use super::print::broken;
-use super::{Examined, Report};
+use super::{DoctorReport, TargetReport};
 use crate::command_hint::ShellCommand;
+use crate::diagnose::Timings;
 use crate::path::Sample;
 use humantime::format_rfc3339_seconds;
 use serde_json::{Value, json};
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
-impl Report {
+impl DoctorReport {
     /// For programs.
     pub fn json(&self) -> Value {
         let facts = self.node.facts.as_ref();
         json!({
-            "version": 1,
+            "version": 2,
             "at": time(Some(self.at)),
             "exit_code": self.exit_code(),
             "verdict": self.verdict(),
@@ -29,42 +29,42 @@ impl Report {
                 "key_expiry": time(facts.and_then(|facts| facts.key_expiry)),
                 "accept_dns": self.prefs.map(|prefs| prefs.accept_dns),
                 "accept_routes": self.prefs.map(|prefs| prefs.accept_routes),
-                "warnings": self.warnings.as_ref().map(|warnings| warnings.iter().map(|one| json!({
-                    "code": one.code,
-                    "severity": one.severity.slug(),
-                    "impacts_connectivity": one.impacts_connectivity,
+                "warnings": self.warnings.as_ref().map(|warnings| warnings.iter().map(|warning| json!({
+                    "code": warning.code,
+                    "severity": warning.severity.slug(),
+                    "impacts_connectivity": warning.impacts_connectivity,
                 })).collect::<Vec<_>>()),
             },
             "targets": self.targets.iter().map(target).collect::<Vec<_>>(),
             "findings": self.findings().iter().map(|finding| {
                 let reason = finding.failure.reason;
-                let subject = finding.targets.first().map(|one| one.subject()).unwrap_or_default();
+                let subject = finding.targets.first().map(|target| target.subject()).unwrap_or_default();
                 json!({
                     "code": reason.slug(),
                     "scope": reason.scope().slug(),
-                    "targets": finding.targets.iter().map(|one| &one.target.name).collect::<Vec<_>>(),
+                    "targets": finding.targets.iter().map(|target| &target.target.name).collect::<Vec<_>>(),
                     "sentence": reason.sentence(),
                     "cause": finding.failure.cause,
                     "next_step": reason.next_step(),
-                    "next_command": command(&reason.command_hint().command(&subject, &self.home)),
+                    "next_command": command(&reason.command_hint().command(&subject, &self.pod)),
                 })
             }).collect::<Vec<_>>(),
-            "advice": self.advice.iter().map(|one| json!({
-                "code": one.advice.slug(),
-                "targets": one.targets,
-                "sentence": one.advice.sentence(),
-                "cause": one.cause,
-                "next_step": one.advice.next_step(),
-                "next_command": command(&one.advice.command_hint().command(&self.subject(&one.targets), &self.home)),
+            "advice": self.advisories.iter().map(|advisory| json!({
+                "code": advisory.code.slug(),
+                "targets": advisory.targets,
+                "sentence": advisory.code.sentence(),
+                "cause": advisory.cause,
+                "next_step": advisory.code.next_step(),
+                "next_command": command(&advisory.code.command_hint().command(&self.subject(&advisory.targets), &self.pod)),
             })).collect::<Vec<_>>(),
             "agent": self.agent.as_ref().map(|agent| &agent.document),
         })
     }
 }
 
-fn target(one: &Examined) -> Value {
-    let failure = one.diagnosis.verdict.as_ref().err();
-    let target = &one.target;
+fn target(report: &TargetReport) -> Value {
+    let failure = report.diagnosis.verdict.as_ref().err();
+    let target = &report.target;
     json!({
         "name": target.name,
         "kind": target.kind.slug(),
@@ -72,41 +72,46 @@ fn target(one: &Examined) -> Value {
         "port": target.port,
         "required": target.required,
         "up": failure.is_none(),
-        "detail": one.diagnosis.verdict.as_ref().ok(),
+        "detail": report.diagnosis.verdict.as_ref().ok(),
         "reason": failure.map(|failure| failure.reason.slug()),
         "scope": failure.map(|failure| failure.reason.scope().slug()),
         "cause": failure.map(|failure| &failure.cause),
-        "broken": broken(one).map(|check| check.slug()),
+        "failed_check": report.failed_check().map(|check| check.slug()),
         "depth": target.depth.slug(),
-        "via": one.via,
+        "via": report.via,
         "expect": target.expect.slug(),
-        "machine": one.peer.as_ref().map(|machine| json!({
-            "name": machine.name,
-            "address": machine.address,
-            "online": machine.online,
-            "key_expiry": time(machine.key_expiry),
+        "peer": report.peer.as_ref().map(|peer| json!({
+            "name": peer.name,
+            "address": peer.address,
+            "online": peer.online,
+            "key_expiry": time(peer.key_expiry),
         })),
-        "path": one.path.as_ref().map(path),
-        "region": one.path.as_ref().and_then(|path| match path {
+        "path": report.path.as_ref().map(path),
+        "region": report.path.as_ref().and_then(|path| match path {
             Sample::Derp(region) => Some(&region.code),
             Sample::Direct | Sample::PeerRelay | Sample::Idle | Sample::Silent | Sample::Gone => None,
         }),
-        "round_trip_ms": ms(one.round_trip),
-        "stages": {
-            "resolve_ms": ms(one.timings.resolve),
-            "connect_ms": ms(one.timings.connect),
-            "protocol_ms": ms(one.timings.protocol),
-        },
-        "names": one.names.as_ref().map(|names| json!({
-            "netmap": one.peer.as_ref().map(|machine| &machine.addresses),
+        "round_trip_ms": ms(report.round_trip),
+        "stages": stages_json(report.timings),
+        "names": report.names.as_ref().map(|names| json!({
+            "netmap": report.peer.as_ref().map(|peer| &peer.addresses),
             "magic_dns": names.magic_dns.as_ref().map(answer),
             "pod": names.pod.as_ref().map(|pod| json!({ "name": pod.name, "answer": answer(&pod.addresses) })),
         })),
-        "ladder": one.diagnosis.steps.iter().map(|step| json!({
+        "checks": report.diagnosis.steps.iter().map(|step| json!({
             "check": step.check.slug(),
             "state": step.state.slug(),
             "evidence": step.evidence,
         })).collect::<Vec<_>>(),
+    })
+}
+
+/// How long each stage of a probe took.
+pub(crate) fn stages_json(timings: Timings) -> Value {
+    json!({
+        "resolve_ms": ms(timings.resolve),
+        "connect_ms": ms(timings.connect),
+        "protocol_ms": ms(timings.protocol),
     })
 }
 
@@ -123,7 +128,7 @@ fn path(sample: &Sample) -> &'static str {
 fn answer(answer: &Result<Vec<IpAddr>, String>) -> Value {
     match answer {
         Ok(addresses) => json!(addresses),
-        Err(seen) => json!(crate::reason::escape(seen)),
+        Err(error) => json!(crate::reason::escape(error)),
     }
 }
 

@@ -1,160 +1,182 @@
-//! Whose fault it is, now: the ladder, climbed once for every target, and what else a person should know.
+//! Every check for every target, once, from the local tailscaled to the service's answer; and advisories.
 
-mod advise;
-mod agent;
-mod ask;
+mod advisories;
 mod bundle;
 mod examine;
 mod json;
-mod print;
+mod queries;
 mod redact;
+mod running_agent;
 
-pub use agent::Agent;
-pub use ask::probed;
 pub use bundle::bundle;
-pub use examine::{Place, examine};
+pub use examine::{DoctorEnv, examine};
+pub(crate) use json::stages_json;
+pub use queries::probe_target;
+pub use running_agent::RunningAgent;
 
-use crate::advice::Advisory;
-use crate::command_hint::{PodContext, Subject};
-use crate::config::Target;
-use crate::diagnose::{Diagnosis, Timings};
+use crate::advisory::Advisory;
+use crate::command_hint::{CommandSubject, PodContext};
+use crate::config::{Kind, Target, url};
+use crate::diagnose::{Check, Diagnosis, StepStatus, Timings};
 use crate::node::Node;
 use crate::path::Sample;
 use crate::peer::TargetPeer;
-use crate::reason::{Failure, Reason};
+use crate::reason::{AppliesTo, Failure, Reason};
 use crate::tailscale::{Prefs, Warning};
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-/// Everything that was found.
+/// The result of all checks.
 #[derive(Clone, Debug)]
-pub struct Report {
-    /// When.
+pub struct DoctorReport {
+    /// When the checks began.
     pub at: SystemTime,
     /// The local tailscaled.
     pub node: Node,
     /// This node's tailnet addresses.
     pub addresses: Vec<IpAddr>,
-    /// The tailnet's MagicDNS suffix; for those who must not repeat it.
+    /// The tailnet's MagicDNS suffix, which the bundle redacts.
     pub suffix: Option<String>,
-    /// What it was told to do; none where it did not say.
+    /// The node's preferences; none where tailscaled did not answer.
     pub prefs: Option<Prefs>,
-    /// What tailscaled warns of; none where it did not say.
+    /// tailscaled's health warnings; none where it did not answer.
     pub warnings: Option<Vec<Warning>>,
     /// In the configuration's order.
-    pub targets: Vec<Examined>,
-    /// What else was found.
-    pub advice: Vec<Advisory>,
-    /// For the commands.
-    pub home: PodContext,
-    /// What the running agent says; none where there is none.
-    pub agent: Option<Agent>,
+    pub targets: Vec<TargetReport>,
+    /// What a person should know in addition.
+    pub advisories: Vec<Advisory>,
+    /// For the next commands.
+    pub pod: PodContext,
+    /// What a running agent reports; none where no compatible one answers.
+    pub agent: Option<RunningAgent>,
 }
 
-/// One target, examined.
+/// The result of one target's checks.
 #[derive(Clone, Debug)]
-pub struct Examined {
+pub struct TargetReport {
     /// As configured.
-    pub target: Target,
+    pub target: Arc<Target>,
     /// The way of the connect stage.
     pub via: String,
-    /// Who it is in the netmap; none where nobody.
+    /// Its peer; none where the netmap has none.
     pub peer: Option<TargetPeer>,
-    /// The path, where it was looked for.
+    /// The path; none where it was not probed.
     pub path: Option<Sample>,
     /// Round trip of a disco ping.
     pub round_trip: Option<Duration>,
     /// How long the probe's stages took.
     pub timings: Timings,
-    /// What the name stands for elsewhere; none where there is no name, or nobody to ask.
-    pub names: Option<Names>,
-    /// The verdict and the ladder.
+    /// What resolvers answer for its name; none where the target is an address, or tailscaled does not answer.
+    pub names: Option<NameAnswers>,
+    /// The verdict and the checks.
     pub diagnosis: Diagnosis,
 }
 
-/// What a name stands for by those who could be asked.
+/// What each resolver answers for a target's name.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Names {
-    /// MagicDNS at 100.100.100.100; none in userspace mode, where nothing in the pod can ask it.
+pub struct NameAnswers {
+    /// MagicDNS at 100.100.100.100; none in userspace mode, where nothing in the pod can reach it.
     pub magic_dns: Option<Result<Vec<IpAddr>, String>>,
     /// The pod's own resolver; none without a readable resolv.conf.
     pub pod: Option<crate::probe::resolver::LookupResult>,
 }
 
-/// One thing that is wrong, with all targets that it takes down.
+/// One root cause, with all targets that are down because of it.
 #[derive(Clone, Debug)]
 pub struct Finding<'a> {
-    /// What, for the first target.
+    /// The failure of the first target.
     pub failure: &'a Failure,
-    /// Whom.
-    pub targets: Vec<&'a Examined>,
+    /// The targets, at least one.
+    pub targets: Vec<&'a TargetReport>,
 }
 
-impl Report {
-    /// 0 fine, 1 a required target is down, 2 only optional ones are.
+impl DoctorReport {
+    /// 0 all targets are up, 1 a required one is down, 2 only optional ones are.
     pub fn exit_code(&self) -> u8 {
-        let down: Vec<_> = self.targets.iter().filter(|one| one.diagnosis.verdict.is_err()).collect();
-        match (down.is_empty(), down.iter().any(|one| one.target.required)) {
-            (true, _) => 0,
-            (false, true) => 1,
-            (false, false) => 2,
+        match self.down() {
+            (0, _) => 0,
+            (_, 0) => 2,
+            (_, _) => 1,
         }
     }
 
-    /// What is wrong, each root once.
+    /// The verdict in a sentence.
+    pub fn verdict(&self) -> String {
+        let count = self.targets.len();
+        match self.down() {
+            (0, _) => format!("{count} of {count} targets up"),
+            (down, 0) => format!("{down} of {count} targets down, none of them required"),
+            (down, required) if required == down => format!("{down} of {count} targets down"),
+            (down, required) => format!("{down} of {count} targets down, {required} of them required"),
+        }
+    }
+
+    /// How many targets are down, and how many of those are required.
+    fn down(&self) -> (usize, usize) {
+        let down = self.targets.iter().filter(|target| target.diagnosis.verdict.is_err());
+        (down.clone().count(), down.filter(|target| target.target.required).count())
+    }
+
+    /// Every root cause, once.
     pub fn findings(&self) -> Vec<Finding<'_>> {
         let mut findings: Vec<(String, Finding<'_>)> = Vec::new();
-        for one in &self.targets {
-            let Err(failure) = &one.diagnosis.verdict else { continue };
-            let root = root(failure.reason, one);
+        for target in &self.targets {
+            let Err(failure) = &target.diagnosis.verdict else { continue };
+            let root = target.root_cause(failure.reason);
             match findings.iter_mut().find(|(other, _)| *other == root) {
-                Some((_, finding)) => finding.targets.push(one),
-                None => findings.push((root, Finding { failure, targets: vec![one] })),
+                Some((_, finding)) => finding.targets.push(target),
+                None => findings.push((root, Finding { failure, targets: vec![target] })),
             }
         }
         findings.into_iter().map(|(_, finding)| finding).collect()
     }
 
-    /// What an advice's command is about.
-    fn subject(&self, targets: &[String]) -> Subject {
-        let first = self.targets.iter().find(|one| targets.first() == Some(&one.target.name));
-        first.map(Examined::subject).unwrap_or_default()
+    /// What an advisory's command is about: the first of its targets.
+    pub fn subject(&self, targets: &[String]) -> CommandSubject {
+        let first = self.targets.iter().find(|target| targets.first() == Some(&target.target.name));
+        first.map(TargetReport::subject).unwrap_or_default()
     }
 }
 
-/// Two targets with the same root are down for one and the same thing.
-fn root(reason: Reason, one: &Examined) -> String {
-    use crate::diagnose::Check;
-    let about = match Check::failed_by(reason) {
-        Check::Socket | Check::Permission | Check::Backend | Check::OwnKey => String::new(),
-        Check::Name | Check::Netmap | Check::PeerKey | Check::Path | Check::Tunnel => one.target.host.to_string(),
-        Check::Tcp if reason.slug().starts_with("connect_socks") && reason != Reason::ConnectSocksFailed => {
-            one.via.clone()
-        }
-        Check::Tcp | Check::Protocol => one.target.name.clone(),
-    };
-    format!("{} {about}", reason.slug())
-}
-
-impl Examined {
+impl TargetReport {
     /// What a command for this target is about.
-    pub fn subject(&self) -> Subject {
+    pub fn subject(&self) -> CommandSubject {
         let target = &self.target;
         let host = target.host.to_string();
         let port = target.port;
-        let ask = match target.kind {
-            crate::config::Kind::Postgres => format!("pg_isready -h localhost -p {port}"),
-            crate::config::Kind::Valkey => format!("valkey-cli -p {port} ping"),
-            crate::config::Kind::Tcp => format!("ss -ltn sport = :{port}"),
+        let local_check = match target.kind {
+            Kind::Postgres => format!("pg_isready -h localhost -p {port}"),
+            Kind::Valkey => format!("valkey-cli -p {port} ping"),
+            Kind::Tcp => format!("ss -ltn sport = :{port}"),
         };
-        Subject {
+        CommandSubject {
             name: target.name.clone(),
             fqdn: self.peer.as_ref().map_or_else(|| host.clone(), |peer| peer.name.clone()),
             address: self.peer.as_ref().map_or_else(|| host.clone(), |peer| peer.address.to_string()),
             host,
             port,
-            url: crate::config::url(target),
-            ask,
+            url: url(target),
+            local_check,
         }
+    }
+
+    /// The first failed check; none while the target is up.
+    pub fn failed_check(&self) -> Option<Check> {
+        self.diagnosis.steps.iter().find(|step| step.state == StepStatus::Failed).map(|step| step.check)
+    }
+
+    /// Two targets with the same root cause share a finding.
+    fn root_cause(&self, reason: Reason) -> String {
+        let shared = match Check::failed_by(reason) {
+            Check::Socket | Check::Permission | Check::Backend | Check::OwnKey => String::new(),
+            Check::Name | Check::Netmap | Check::PeerKey | Check::Path | Check::Tunnel => self.target.host.to_string(),
+            // A proxy that is at fault itself fails for every target behind it.
+            Check::Tcp if reason.applies_to() == AppliesTo::Socks && reason != Reason::ConnectSocksFailed => {
+                self.via.clone()
+            }
+            Check::Tcp | Check::Protocol => self.target.name.clone(),
+        };
+        format!("{} {shared}", reason.slug())
     }
 }

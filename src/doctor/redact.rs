@@ -1,5 +1,5 @@
-//! What a ticket's readers need not see. Names of targets and machines, and addresses of the tailnet and of private
-//! networks stay: without them nobody could read the ladder, and nobody outside can use them.
+//! Redacts sensitive data in a bundle. Names of targets and machines, and addresses of the tailnet and of private networks
+//! stay: without them nobody could read the checks, and nobody outside can use them.
 
 use crate::config::url;
 use crate::config::{Config, Host};
@@ -7,36 +7,38 @@ use serde_json::Value;
 use std::collections::HashMap;
 use std::net::IpAddr;
 
-/// Replaces the same thing by the same word everywhere.
+/// Replaces equal text by the same placeholder everywhere.
 pub(super) struct Redactor {
-    /// Text and what stands for it, longest first.
-    words: Vec<(String, String)>,
-    /// Public addresses that were met.
+    /// Text and its placeholder, longest first.
+    replacements: Vec<(String, String)>,
+    /// Public addresses so far, with their numbers.
     addresses: HashMap<IpAddr, usize>,
 }
 
 impl Redactor {
-    /// Knows the tailnet's name, and the users and databases in the targets' URLs.
+    /// Redacts the tailnet's name, and the users and databases in the targets' URLs.
     pub fn new(config: &Config, suffix: Option<&str>) -> Self {
-        let mut words: Vec<_> = suffix.iter().map(|suffix| ((*suffix).to_owned(), "TAILNET".to_owned())).collect();
-        // A tailscaled that does not answer does not tell the tailnet's name; full names in the configuration do.
+        let mut replacements: Vec<_> =
+            suffix.iter().map(|suffix| ((*suffix).to_owned(), "TAILNET".to_owned())).collect();
+        // Without tailscaled's answer the tailnet's name is known only from full names in the configuration.
         let full = config.targets.iter().filter_map(|target| match &target.host {
             Host::Name(name) => name.split_once('.').map(|(_, suffix)| suffix),
             Host::Ip(_) => None,
         });
-        words.extend(full.map(|suffix| (suffix.to_owned(), "TAILNET".to_owned())));
+        replacements.extend(full.map(|suffix| (suffix.to_owned(), "TAILNET".to_owned())));
         for target in config.targets.iter().filter(|target| target.user.is_some() || target.database.is_some()) {
             let user = target.user.as_ref().map(|_| "USER".to_owned());
             let database = target.database.as_ref().map(|_| "DATABASE".to_owned());
             let redacted = url(&crate::config::Target { user, database, ..crate::config::Target::clone(target) });
-            words.push((url(target), redacted));
-            // As servers quote them in an error.
+            replacements.push((url(target), redacted));
+            // Servers quote them in errors.
             let quoted = [(&target.user, "USER"), (&target.database, "DATABASE")];
-            let quoted = quoted.into_iter().filter_map(|(name, word)| Some((name.as_ref()?, word)));
-            words.extend(quoted.map(|(name, word)| (format!("\"{name}\""), format!("\"{word}\""))));
+            let quoted = quoted.into_iter().filter_map(|(name, placeholder)| Some((name.as_ref()?, placeholder)));
+            replacements
+                .extend(quoted.map(|(name, placeholder)| (format!("\"{name}\""), format!("\"{placeholder}\""))));
         }
-        words.sort_by_key(|(text, _)| std::cmp::Reverse(text.len()));
-        Self { words, addresses: HashMap::new() }
+        replacements.sort_by_key(|(text, _)| std::cmp::Reverse(text.len()));
+        Self { replacements, addresses: HashMap::new() }
     }
 
     /// The value with every text redacted, keys included.
@@ -54,11 +56,12 @@ impl Redactor {
     }
 
     fn text(&mut self, text: &str) -> String {
-        let known = self.words.iter().fold(text.to_owned(), |text, (word, instead)| text.replace(word, instead));
-        let mut redacted = String::with_capacity(known.len());
-        let mut rest = known.as_str();
+        let replaced =
+            self.replacements.iter().fold(text.to_owned(), |text, (from, placeholder)| text.replace(from, placeholder));
+        let mut redacted = String::with_capacity(replaced.len());
+        let mut rest = replaced.as_str();
         while !rest.is_empty() {
-            let end = rest.find(|c| !is_of_address(c)).unwrap_or(rest.len());
+            let end = rest.find(|c| !is_address_char(c)).unwrap_or(rest.len());
             if end == 0 {
                 let next = rest.chars().next().map_or(rest.len(), char::len_utf8);
                 let (piece, later) = rest.split_at(next);
@@ -73,7 +76,7 @@ impl Redactor {
         redacted
     }
 
-    /// A run of the characters that addresses are made of, perhaps with a port or a dot behind.
+    /// A run of characters of an address, possibly followed by a port or a dot.
     fn piece(&mut self, piece: &str) -> String {
         let cut = [piece.len()].into_iter().chain(piece.rmatch_indices([':', '.']).map(|(at, _)| at));
         for end in cut {
@@ -91,11 +94,11 @@ impl Redactor {
     }
 }
 
-fn is_of_address(c: char) -> bool {
+fn is_address_char(c: char) -> bool {
     c.is_ascii_hexdigit() || c == '.' || c == ':'
 }
 
-/// Could somebody outside find this pod or its machines by it?
+/// Does it locate this pod or its machines from outside?
 fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => {
@@ -115,7 +118,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn the_same_thing_becomes_the_same_word_and_the_ladder_stays_readable() {
+    fn equal_text_gets_the_same_placeholder_and_the_checks_stay_readable() {
         let targets = "postgres://monitor@stackeye-db-prd:5432/customers";
         let environment: Environment = [("TELLTAIL_TARGETS", targets)].into_iter().collect();
         let config = load(&environment, None).expect("a configuration").config;
@@ -135,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn what_servers_quote_and_full_names_say_is_redacted_although_tailscaled_tells_nothing() {
+    fn quotes_of_servers_and_full_names_are_redacted_without_tailscaleds_answer() {
         let targets = "postgres://monitor@db.tail1234.ts.net:5432/customers";
         let environment: Environment = [("TELLTAIL_TARGETS", targets)].into_iter().collect();
         let config = load(&environment, None).expect("a configuration").config;

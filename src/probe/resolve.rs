@@ -1,7 +1,7 @@
 //! Whose address a target's name is. No I/O: the netmap in `status` decides.
 
 use super::path_probe::StatusPath;
-use crate::config::{Host, Target};
+use crate::config::{Host, Target, first_label};
 use crate::peer::TargetPeer;
 use crate::reason::{Failure, Reason};
 use crate::tailscale::{Peer, Status, is_tailnet_address};
@@ -167,10 +167,6 @@ fn preferred(addresses: &[IpAddr]) -> Option<IpAddr> {
 fn services(peer: &Peer) -> impl Iterator<Item = IpAddr> {
     let single = peer.routes.iter().filter(|route| route.is_single()).map(|route| route.address);
     single.filter(|address| is_tailnet_address(*address) && !peer.addresses.contains(address))
-}
-
-fn first_label(name: &str) -> &str {
-    name.split('.').next().unwrap_or(name)
 }
 
 #[cfg(test)]

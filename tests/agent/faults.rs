@@ -9,6 +9,8 @@ use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use telltail::cli::doctor_text::render;
+use telltail::cli::terminal::Palette;
 use tokio::time::{Instant, sleep};
 
 /// Rows at once. Most of a row is waiting.
@@ -131,9 +133,7 @@ async fn doctor_agrees(row: &Row, rig: &Rig) {
             assert!(codes("findings").iter().any(|code| code == reason), "{title}: {said:#}");
         }
     }
-    let mut page = Vec::new();
-    report.print(false, &mut page).expect("memory");
-    let page = String::from_utf8(page).expect("text");
+    let page = render(&report, Palette::PLAIN);
     assert!(page.lines().all(|line| line.bytes().all(|byte| (b' '..=b'~').contains(&byte))), "{title}: {page}");
     assert!(!page.contains("login.tailscale.com") && !said.to_string().contains("login.tailscale.com"), "{title}");
 }

@@ -11,7 +11,7 @@ use tailscaled_sim::{Mode, Peer, Tailscaled};
 use telltail::agent::{self, AgentError, RuntimeEnv, Signal};
 use telltail::command_hint::PodContext;
 use telltail::config::{Environment, Source};
-use telltail::doctor::{self, Report};
+use telltail::doctor::{self, DoctorReport};
 use telltail::probe::resolver::Resolver;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -130,12 +130,12 @@ impl Rig {
     }
 
     /// What the doctor finds here and now, as the agent with these settings is configured.
-    pub async fn doctor(&self, settings: &[(&str, &str)], resolver: Option<Resolver>) -> Report {
+    pub async fn doctor(&self, settings: &[(&str, &str)], resolver: Option<Resolver>) -> DoctorReport {
         let environment = self.environment(settings, None);
         let config = Source::new(environment, None).load().expect("a configuration that holds").config;
-        let home = PodContext { socket: config.socket.clone(), ..PodContext::default() };
+        let pod = PodContext { socket: config.socket.clone(), ..PodContext::default() };
         let (uid, socket_owner) = (65532, Some(65533));
-        let place = doctor::Place { magic_dns: self.dns.addr(), resolver, uid, socket_owner, home };
+        let place = doctor::DoctorEnv { magic_dns: self.dns.addr(), resolver, uid, socket_owner, pod };
         doctor::examine(&config, &place, None).await
     }
 

@@ -33,7 +33,7 @@ async fn a_wrong_command_line_ends_with_64_and_help_with_0() {
 }
 
 #[tokio::test]
-async fn an_answer_that_cannot_be_written_ends_with_70() {
+async fn output_that_cannot_be_written_ends_with_70() {
     for arguments in [&["config", "show"][..], &["config", "schema"], &["check", "db", "--json"]] {
         let mut command = telltail(arguments);
         let full = fs::OpenOptions::new().write(true).open("/dev/full").expect("Linux has it");
@@ -267,6 +267,10 @@ async fn check_ends_like_pg_isready_and_tells_why() {
     };
     assert_eq!(check("db", 0).await, None);
     assert_eq!(check("cache", 0).await, None);
+    let person = text(&output(world.telltail(&["check", "db"])).await.stdout);
+    for part in ["\n    ok  connect   ", "\nup: answering, depth protocol, via localapi\nnote worker_way_untested\n"] {
+        assert!(person.contains(part), "{part:?} in {person}");
+    }
     assert_eq!(check("postgres://someone@db:5432", 0).await, None);
     world.db.behave(Postgres::starting());
     assert_eq!(check("db", 0).await, None, "cannot be seen without a user");
@@ -283,12 +287,12 @@ async fn check_ends_like_pg_isready_and_tells_why() {
 
     let person = output(world.telltail(&["check", "cache"])).await;
     let said = text(&person.stdout);
-    assert!(said.contains("node_socket_missing") && said.contains("next:"), "{said}");
+    assert!(said.contains("down: node_socket_missing (scope pod)") && said.contains("  next: "), "{said}");
     assert_eq!(output(world.telltail(&["check", "nobody"])).await.status.code(), Some(64));
 }
 
 #[tokio::test]
-async fn status_shows_and_wait_waits_for_what_the_running_agent_knows() {
+async fn status_and_wait_report_the_running_agents_state() {
     let world = World::new();
     let mut agent = world.run(|_| {});
     let address = agent.address().await.to_string();
@@ -321,10 +325,10 @@ async fn status_shows_and_wait_waits_for_what_the_running_agent_knows() {
         said.starts_with("Not ready: db is down, and the fault is with the service (connect_refused).\n"),
         "{said}"
     );
-    assert!(said.contains("  evidence: ") && said.contains("  next: Check whether the service runs"), "{said}");
+    assert!(said.contains("  cause: ") && said.contains("  next: Check whether the service runs"), "{said}");
     let (code, _, said) = ask(&["wait", "--timeout", "700ms", "--target", "db"]).await;
     assert_eq!(code, Some(1));
-    assert!(said.contains("waited 700ms in vain: db is down: connect_refused: "), "{said}");
+    assert!(said.contains("timed out after 700ms: db is down: connect_refused: "), "{said}");
     assert_eq!(ask(&["wait", "--target", "cache"]).await.0, Some(0));
 
     agent.signal("TERM", 1);
@@ -346,7 +350,7 @@ async fn doctor_ends_with_what_is_down_and_finds_the_agent_beside_it() {
     };
     let (code, said, warned) = doctor(&[], &[]).await;
     assert!(code == Some(0) && said.starts_with("OK  2 of 2 targets up") && warned.is_empty(), "{said}{warned}");
-    assert!(said.contains("none answers here"), "{said}");
+    assert!(said.contains("no compatible agent found"), "{said}");
     let mut agent = world.run(|_| {});
     agent.until("/healthz", 200).await;
     let address = agent.address().await.to_string();
@@ -355,9 +359,9 @@ async fn doctor_ends_with_what_is_down_and_finds_the_agent_beside_it() {
     let beside = [("TELLTAIL_LISTEN", address.as_str())];
     let (code, said, _) = doctor(&[], &beside).await;
     assert!(code == Some(1) && said.starts_with("DOWN  1 of 2 targets down"), "{said}");
-    assert!(said.contains("connect_refused (fault of the service): db"), "{said}");
-    assert!(said.contains("up -> down for connect_refused"), "what the agent remembers: {said}");
-    assert!(said.contains("next on db: ss -ltn sport = :5432"), "{said}");
+    assert!(said.contains("db: connect_refused (scope service)"), "{said}");
+    assert!(said.contains("up -> down: connect_refused"), "what the agent remembers: {said}");
+    assert!(said.contains("run on db: ss -ltn sport = :5432"), "{said}");
     let (code, json, _) = doctor(&["--json"], &beside).await;
     let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
     assert_eq!((code, &json["exit_code"], &json["agent"]["version"]), (Some(1), &1.into(), &1.into()), "{json}");
@@ -372,7 +376,7 @@ async fn doctor_ends_with_what_is_down_and_finds_the_agent_beside_it() {
 }
 
 #[tokio::test]
-async fn whom_the_socket_keeps_out_is_told_so() {
+async fn a_user_without_access_to_the_socket_is_told() {
     if fs::metadata("/proc/self").map(|own| std::os::unix::fs::MetadataExt::uid(&own)).ok() != Some(0) {
         println!("only root can become somebody else: not tried");
         return;
@@ -396,7 +400,7 @@ async fn whom_the_socket_keeps_out_is_told_so() {
 }
 
 #[tokio::test]
-async fn nothing_that_is_said_to_it_becomes_a_line_of_its_own() {
+async fn text_from_outside_forges_no_log_line() {
     let world = World::new();
     let forgery = "x\n{\"level\":\"INFO\",\"message\":\"Target is up\"}\r\n\u{1b}[2J\u{202e}";
     world.db.behave(Postgres::refusing("XX000", forgery));

@@ -22,7 +22,7 @@ async fn a_bundle_holds_what_a_ticket_needs_and_no_secret() {
     assert_eq!(bundle["doctor"]["targets"][0]["up"], true);
     assert!(bundle["metrics"].as_array().is_some_and(|lines| lines.iter().any(|line| line == "telltail_ready 1")));
     assert!(bundle["configuration"].as_array().is_some_and(|lines| lines.len() > 10));
-    assert_eq!(bundle["doctor"]["targets"][0]["machine"]["name"], "stackeye-db-prd.TAILNET");
+    assert_eq!(bundle["doctor"]["targets"][0]["peer"]["name"], "stackeye-db-prd.TAILNET");
     for secret in ["monitor", "customers", "lab.ts.net", "nodekey:", "privkey:", "http://", "https://"] {
         assert!(!output.stdout.contains(secret), "{secret} is in the bundle");
     }

@@ -1,5 +1,5 @@
-//! `telltail doctor` beside real tailscaleds: every rung is broken, and the doctor names it, ends with the right code, and
-//! the command that it gives works.
+//! `telltail doctor` beside real tailscaleds: every check is made to fail, and the doctor names it, ends with the right code, and
+//! the command that it prints works.
 
 #![expect(clippy::print_stdout, reason = "what a person would see shows in the output of a run")]
 
@@ -55,19 +55,19 @@ impl Said {
     /// The target is up.
     fn is_up(&self, target: &str) {
         let found = self.item("targets", "name", target);
-        assert_eq!((&found["up"], &found["broken"]), (&true.into(), &Value::Null), "{found:#}");
+        assert_eq!((&found["up"], &found["failed_check"]), (&true.into(), &Value::Null), "{found:#}");
     }
 
-    /// The target is down for this reason on this rung, all rungs below hold and none above was tried.
-    fn is_broken(&self, target: &str, reason: &str, rung: &str) {
+    /// The target is down for this reason at this check, all checks before it passed and none after it was tried.
+    fn failed_at(&self, target: &str, reason: &str, check: &str) {
         let found = self.item("targets", "name", target);
-        assert_eq!((&found["reason"], &found["broken"]), (&reason.into(), &rung.into()), "{found:#}");
-        let ladder = found["ladder"].as_array().expect("a ladder");
-        let at = ladder.iter().position(|step| step["rung"] == rung).expect("the rung");
-        assert_eq!(ladder.len(), 11);
-        for (place, step) in ladder.iter().enumerate() {
+        assert_eq!((&found["reason"], &found["failed_check"]), (&reason.into(), &check.into()), "{found:#}");
+        let checks = found["checks"].as_array().expect("checks");
+        let at = checks.iter().position(|step| step["check"] == check).expect("the check");
+        assert_eq!(checks.len(), 11);
+        for (place, step) in checks.iter().enumerate() {
             let tried = reason == "protocol_mtu" && place > at && step["state"] == "ok";
-            let known = match (rung, step["rung"].as_str()) {
+            let known = match (check, step["check"].as_str()) {
                 // Nobody carries the name, so nothing can be shown for it.
                 ("netmap", Some("name")) => step["state"] == "not_tried",
                 // The status of a node that does nothing still tells its key.
@@ -76,7 +76,7 @@ impl Said {
             };
             let want = match place.cmp(&at) {
                 std::cmp::Ordering::Less => "ok",
-                std::cmp::Ordering::Equal => "broken",
+                std::cmp::Ordering::Equal => "failed",
                 std::cmp::Ordering::Greater => "not_tried",
             };
             assert!(step["state"] == want || tried || known, "{target}, {reason}: {step}");

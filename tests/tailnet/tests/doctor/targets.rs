@@ -11,7 +11,7 @@ const LENGTH: u16 = 200;
 
 /// A machine per fault, all seen in one run, in both modes.
 #[tokio::test]
-async fn every_rung_beyond_the_own_node_is_named_and_its_command_works() {
+async fn every_check_beyond_the_own_node_is_named_and_its_command_works() {
     let tailnet = Tailnet::start().await;
     let (userspace, tun) = join!(node(&tailnet, "worker", Mode::Userspace), node(&tailnet, "worker-tun", Mode::Tun));
     let (db, refusing, denying, gone, expired, frozen, narrow, hung) = join!(
@@ -68,7 +68,7 @@ async fn are_named(worker: &Node, machines: &[&Node]) {
     let said = ask(worker, &targets).await;
     assert_eq!(said.code, 1);
     said.is_up(DB);
-    for (target, reason, rung) in [
+    for (target, reason, check) in [
         ("itself", "resolve_refused", "name"),
         ("db-gone", "resolve_not_in_netmap", "netmap"),
         ("db-expired", "resolve_peer_expired", "peer_key"),
@@ -81,7 +81,7 @@ async fn are_named(worker: &Node, machines: &[&Node]) {
         ("wrong", "protocol_garbage", "protocol"),
         ("db-hung", "protocol_timeout", "protocol"),
     ] {
-        said.is_broken(target, reason, rung);
+        said.failed_at(target, reason, check);
     }
     let here: Vec<_> = [worker].into_iter().chain(machines.iter().copied()).collect();
     let works = async |code, prints| next_works(&said, "findings", code, &here, prints).await;
@@ -110,7 +110,7 @@ async fn the_exit_code_knows_what_is_required() {
     eventually("answers", SOON, async || ask(&worker, POSTGRES).await.code == 0).await;
     let said = ask(&worker, &both).await;
     assert_eq!(said.code, 2);
-    said.is_broken("cache", "connect_refused", "tcp");
+    said.failed_at("cache", "connect_refused", "tcp");
     assert_eq!(ask(&worker, &format!("{POSTGRES},valkey://stackeye-db-prd:6379?name=cache")).await.code, 1);
     let output = worker.run_as(USER, &doctor(&worker, "", &[])).await;
     assert_eq!((output.code, output.stdout.as_str()), (3, ""), "{}", output.stderr);

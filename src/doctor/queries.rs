@@ -1,6 +1,6 @@
-//! The single questions, and how long each may take.
+//! Single requests to tailscaled, resolvers and services, and how long each may take.
 
-use super::{Names, Place};
+use super::{DoctorEnv, NameAnswers};
 use crate::config::{Host, Target};
 use crate::diagnose::{PingEvidence, refine_timeout};
 use crate::node::Node;
@@ -16,26 +16,26 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// Longest time for what is only good to know.
-const ASIDE: Duration = Duration::from_secs(2);
-/// Longest time for all names that the search list makes of one; a server that is silent takes a second for each.
-const NAMES: Duration = Duration::from_secs(3);
+/// Longest time for a request that only adds advisories.
+const OPTIONAL_TIMEOUT: Duration = Duration::from_secs(2);
+/// Longest time for all names that the search list makes of one; a server that does not answer takes a second for each.
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(3);
 
-pub(super) async fn aside<T>(question: impl Future<Output = Result<T, Failure>>) -> Option<T> {
-    timeout(ASIDE, question).await.ok()?.ok()
+pub(super) async fn optional<T>(request: impl Future<Output = Result<T, Failure>>) -> Option<T> {
+    timeout(OPTIONAL_TIMEOUT, request).await.ok()?.ok()
 }
 
-/// The first notification has all current warnings.
+/// The first message of the IPN bus has every warning.
 pub(super) async fn warnings(dialer: &Dialer) -> Option<Vec<Warning>> {
     let first = async { dialer.watch(MASK).await?.next().await };
-    aside(first).await??.health
+    optional(first).await??.health
 }
 
-/// What a target's name stands for, or the fault of the node by which nothing can be dialled.
+/// The target in the netmap, or the fault of the node that prevents dialling.
 pub(super) fn resolution(target: &Target, node: &Node, status: Option<&Status>) -> Resolution {
     match (node.fault.clone(), status) {
         (None, Some(status)) => resolve(status, &target.host),
-        // A node that is not at fault has told its status.
+        // A node without a fault has a status.
         (fault, _) => {
             Resolution::NotFound(fault.unwrap_or_else(|| Failure::new(Reason::NodeLocalapiInvalid, "no status")))
         }
@@ -49,7 +49,7 @@ pub(super) async fn probe_all(
 ) -> Vec<ProbeResult> {
     join_all(targets.iter().zip(resolutions).map(async |(target, resolution)| {
         let first = probe::run(target, resolution, &mut None, context).await;
-        // A path that is just changing is silent for some seconds, and would be taken for a policy that drops.
+        // A path that is changing drops packets for some seconds, which looks like a policy that drops them.
         match &first.outcome {
             Err(failure) if failure.reason.is_timeout() => probe::run(target, resolution, &mut None, context).await,
             _ => first,
@@ -58,8 +58,8 @@ pub(super) async fn probe_all(
     .await
 }
 
-/// One probe, and its timeout refined by pings.
-pub async fn probed(
+/// One probe; pings of the layers below TCP refine a timeout.
+pub async fn probe_target(
     target: &Target,
     node: &Node,
     status: Option<&Status>,
@@ -79,41 +79,41 @@ pub async fn probed(
     result
 }
 
-/// The path to the target's machine, and what the layers below TCP say of it.
-pub(super) async fn look_at(
+/// The path to the target's peer, and pings of the layers below TCP.
+pub(super) async fn probe_path_and_ping(
     target: &Target,
     status: Option<&Status>,
     dialer: &Dialer,
 ) -> (PathProbe, Option<PingEvidence>) {
     let resolution = status.map(|status| resolve(status, &target.host));
     let Some(Ok(resolved)) = resolution.as_ref().map(Resolution::dialable) else { return Default::default() };
-    let evidence = ping_evidence::gather(&resolved.peer, dialer);
-    let (path, evidence) = tokio::join!(probe_path(resolved, PingPolicy::Always, dialer), evidence);
-    (path, Some(evidence))
+    let pings = ping_evidence::gather(&resolved.peer, dialer);
+    let (path, pings) = tokio::join!(probe_path(resolved, PingPolicy::Always, dialer), pings);
+    (path, Some(pings))
 }
 
-/// What the target's name stands for outside of the netmap.
-pub(super) async fn names(
+/// What resolvers other than the netmap answer for the target's name.
+pub(super) async fn look_up_name(
     target: &Target,
     resolution: &Resolution,
     status: Option<&Status>,
-    place: &Place,
+    env: &DoctorEnv,
     dns: &MagicDns,
-) -> Option<Names> {
+) -> Option<NameAnswers> {
     let Host::Name(host) = &target.host else { return None };
     let status = status?;
     let resolved = resolution.dialable().ok();
     let v6 = resolved.is_some_and(|resolved| resolved.peer.address.is_ipv6());
     let magic_dns = async {
-        let name = resolved.filter(|_| status.tun)?.fqdn.as_ref()?;
-        Some(dns.addresses(name, v6).await.map_err(|failure| failure.cause))
+        let fqdn = resolved.filter(|_| status.tun)?.fqdn.as_ref()?;
+        Some(dns.addresses(fqdn, v6).await.map_err(|failure| failure.cause))
     };
     let pod = async {
-        let resolver = place.resolver.as_ref()?;
-        let silent =
+        let resolver = env.resolver.as_ref()?;
+        let no_answer =
             |_| LookupResult { name: host.clone(), addresses: Err("no answer from the pod's resolver".to_owned()) };
-        Some(timeout(NAMES, resolver.look_up(host, v6)).await.unwrap_or_else(silent))
+        Some(timeout(LOOKUP_TIMEOUT, resolver.look_up(host, v6)).await.unwrap_or_else(no_answer))
     };
     let (magic_dns, pod) = tokio::join!(magic_dns, pod);
-    Some(Names { magic_dns, pod })
+    Some(NameAnswers { magic_dns, pod })
 }

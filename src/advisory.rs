@@ -1,0 +1,113 @@
+//! What is no failure, but what a person should know: a closed list like [`crate::reason`]'s.
+
+use crate::command_hint::{CommandHint, RunIn};
+use crate::slug::slug_enum;
+
+macro_rules! advisories {
+    ($($variant:ident $slug:literal: $sentence:literal, $step:literal, $run_in:ident $template:literal;)*) => {
+        slug_enum! {
+            /// What the doctor reports in addition to failures, the most urgent first.
+            pub enum AdvisoryCode {
+                $(#[doc = $sentence] $variant = $slug,)*
+            }
+        }
+
+        impl AdvisoryCode {
+            /// What was found, for a person.
+            pub const fn sentence(self) -> &'static str {
+                match self { $(Self::$variant => $sentence,)* }
+            }
+
+            /// What to do next, for a person.
+            pub const fn next_step(self) -> &'static str {
+                match self { $(Self::$variant => $step,)* }
+            }
+
+            /// The command to run next.
+            pub const fn command_hint(self) -> CommandHint {
+                match self { $(Self::$variant => CommandHint { run_in: RunIn::$run_in, template: $template },)* }
+            }
+        }
+    };
+}
+
+advisories! {
+    NameShadowed "name_shadowed":
+        "The pod's resolver returns an address for this name that is not the target's: the worker connects to something else.",
+        "Give the worker the full MagicDNS name with a trailing dot, or rename the cluster's Service that has the same name.",
+        Sidecar "getent hosts {host}";
+    PeerRenamed "peer_renamed":
+        "The target's machine is offline, and a machine with nearly the same name is online: it may be the same one, which joined the tailnet again while the old entry kept the name.",
+        "If it is the same machine, remove the old entry in the admin console and rename the new one; if it is another one, such as a replica, ignore this.",
+        Sidecar "tailscale status";
+    UdpBlocked "udp_blocked":
+        "Every machine is reached through DERP relays: UDP is blocked on the way out of this pod, or into the network that the machines share.",
+        "If the command shows `UDP: false`, a NetworkPolicy or the cluster's NAT blocks it here; otherwise check the machines' network. Connections work, but slowly.",
+        Sidecar "tailscale netcheck";
+    PathOverDerp "path_over_derp":
+        "This machine is reached through a DERP relay instead of directly: connections work, but slowly.",
+        "Check that UDP passes between the two networks; if other machines are reached directly, check this machine's network.",
+        Sidecar "tailscale ping --c=3 --timeout=2s {host}";
+    ControlUnreachable "control_unreachable":
+        "tailscaled has no connection to the control plane: existing connections continue, but its netmap may be stale.",
+        "Check that the pod reaches the control plane over TCP 443, and that the admin console still lists this machine.",
+        Sidecar "tailscale netcheck";
+    OwnKeyExpires "own_key_expires":
+        "This node's own key expires soon.",
+        "Log the node in again, or tag it so that its key does not expire.",
+        Sidecar "tailscale status --peers=false --json";
+    PeerKeyExpires "peer_key_expires":
+        "The key of the target's machine expires soon.",
+        "Log that machine in again, or disable key expiry for it.",
+        Sidecar "tailscale status --json";
+    HealthWarning "health_warning":
+        "tailscaled reports a health warning.",
+        "Read the warning's full text at the end of its status.",
+        Sidecar "tailscale status";
+    NameNotResolved "name_not_resolved":
+        "The worker cannot resolve this name: the pod's resolver does not know it.",
+        "Enable accept-dns (TS_ACCEPT_DNS=true), let the worker's proxy resolve names (socks5h), or give the worker the address.",
+        Sidecar "cat /etc/resolv.conf";
+    WorkerWayUntested "worker_way_untested":
+        "In userspace mode a worker reaches the tailnet only through a proxy, and the target names none: the worker's path is not tested.",
+        "Set TS_SOCKS5_SERVER in the tailscale container, configure the worker to use it, and name it for the target with via=socks5://HOST:PORT.",
+        Sidecar "printenv TS_SOCKS5_SERVER";
+    RouteOverlapsTailnet "route_overlaps_tailnet":
+        "This node accepts a subnet route that covers tailnet addresses: packets to a machine that is gone reach the subnet router instead, and pings succeed.",
+        "Withdraw the route from its router, or disable accept-routes on this node.",
+        Sidecar "tailscale debug prefs";
+    SocketMayWrite "socket_may_write":
+        "telltail has more access to tailscaled's socket than it needs: it could log this node out.",
+        "Run telltail as a user of its own (65532) that is neither root nor tailscaled's user.",
+        Sidecar "ls -ln {socket}";
+    VersionUntested "version_untested":
+        "telltail was not tested with this version of tailscaled.",
+        "Use a version that docs/compatibility.md lists.",
+        Sidecar "tailscale version";
+}
+
+/// An advisory and what it is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Advisory {
+    /// Which one.
+    pub code: AdvisoryCode,
+    /// Names of the targets it is about; none where it is about the node.
+    pub targets: Vec<String>,
+    /// What was observed; escaped.
+    pub cause: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reason::Reason;
+    use std::collections::HashSet;
+
+    #[test]
+    fn a_slug_is_unique_among_reasons_too() {
+        let reasons = Reason::ALL.iter().map(|reason| reason.slug());
+        let slugs: Vec<_> = AdvisoryCode::ALL.iter().map(|code| code.slug()).chain(reasons).collect();
+        assert_eq!(slugs.iter().collect::<HashSet<_>>().len(), slugs.len());
+        assert!(slugs.iter().all(|slug| slug.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')));
+    }
+}
