@@ -26,10 +26,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let tailscaled = Tailscaled::start();
     let postgres = Server::start(Postgres::asking_for_password());
     let valkey = Server::start(Valkey::healthy());
-    for (name, ip, port, server) in [
-        ("db", "100.64.0.2", 5432, postgres.addr()),
-        ("cache", "100.64.0.3", 6379, valkey.addr()),
-    ] {
+    for (name, ip, port, server) in
+        [("db", "100.64.0.2", 5432, postgres.addr()), ("cache", "100.64.0.3", 6379, valkey.addr())]
+    {
         tailscaled.add_peer(Peer::new(name).ip(ip));
         tailscaled.forward(name, port, server);
     }
