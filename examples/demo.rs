@@ -1,6 +1,6 @@
 //! telltail on a simulated tailscaled, with a fake PostgreSQL and a fake Valkey: `cargo run --example demo`.
 //!
-//! Every minute PostgreSQL stops and starts again, and one sees `/healthz` turn. Ctrl-C ends it.
+//! Every minute PostgreSQL stops and starts again, and `/healthz` changes with it. Ctrl-C ends it.
 
 use std::error::Error;
 use std::io::{Write, stdout};
@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
-const TARGETS: &str = "postgres://stackeye-db-prd:5432,valkey://stackeye-valkey-prd:6379?required=false";
+const TARGETS: &str = "postgres://db:5432,valkey://cache:6379?required=false";
 /// When in each minute PostgreSQL stops, and when it starts again.
 const STOP: Duration = Duration::from_secs(6);
 const START: Duration = Duration::from_secs(20);
@@ -26,10 +26,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let tailscaled = Tailscaled::start();
     let postgres = Server::start(Postgres::asking_for_password());
     let valkey = Server::start(Valkey::healthy());
-    for (name, ip, port, server) in [
-        ("stackeye-db-prd", "100.64.0.2", 5432, postgres.addr()),
-        ("stackeye-valkey-prd", "100.64.0.3", 6379, valkey.addr()),
-    ] {
+    for (name, ip, port, server) in
+        [("db", "100.64.0.2", 5432, postgres.addr()), ("cache", "100.64.0.3", 6379, valkey.addr())]
+    {
         tailscaled.add_peer(Peer::new(name).ip(ip));
         tailscaled.forward(name, port, server);
     }
@@ -80,12 +79,12 @@ async fn break_and_heal(postgres: &Server<Postgres>) -> Result<(), Box<dyn Error
         say(">>> PostgreSQL stops\n")?;
         sleep(START - STOP).await;
         postgres.start_again();
-        say(">>> PostgreSQL starts again; telltail asks a target that is down every 30 s ± 20 %\n")?;
+        say(">>> PostgreSQL starts again; telltail probes a target that is down every 30 s ± 20 %\n")?;
         sleep(MINUTE - START).await;
     }
 }
 
-/// Prints `/healthz` whenever it has turned.
+/// Prints `/healthz` whenever readiness has changed.
 async fn watch(agent: SocketAddr) -> Result<(), Box<dyn Error>> {
     let begun = Instant::now();
     let mut before = None;

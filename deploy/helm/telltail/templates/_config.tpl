@@ -1,5 +1,5 @@
-{{/* telltail's configuration. The kubelet brings a change into running pods and telltail re-reads it, so nothing may
-     depend on this map's checksum: a switch to `observe` shall not restart a single worker. */}}
+{{/* telltail's configuration. The kubelet updates it in running pods and telltail reads it again, so nothing may depend on
+     the checksum of this ConfigMap: a switch to `observe` must not restart any worker. */}}
 {{- define "telltail.config" -}}
 {{- $ts := .Values.worker.tailscale -}}
 {{- if and $ts.enabled $ts.agent.enabled -}}

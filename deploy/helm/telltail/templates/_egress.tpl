@@ -1,4 +1,4 @@
-{{/* A Service for each target, which the Tailscale operator turns into a proxy to the node of that name. */}}
+{{/* A Service for each target, for which the Tailscale operator creates a proxy to the node of that name. */}}
 {{- define "telltail.egress" -}}
 {{- $ts := .Values.worker.tailscale -}}
 {{- if and $ts.enabled $ts.egress.enabled -}}
@@ -19,7 +19,7 @@ metadata:
     {{- end }}
 spec:
   type: ExternalName
-  # The operator writes its proxy's name here.
+  # The operator replaces this with the name of its proxy.
   externalName: placeholder
   ports: [{port: {{ .port }}, protocol: TCP}]
 {{- end }}

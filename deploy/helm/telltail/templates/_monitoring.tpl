@@ -1,5 +1,5 @@
-{{/* Once per cluster, not per worker: they look at every telltail that Prometheus scrapes. Read from files, never
-     templated: Prometheus and Grafana have braces of their own. */}}
+{{/* Once per cluster, not per worker: they cover every telltail that Prometheus scrapes. Read from files and not rendered as
+     templates: Prometheus and Grafana use braces of their own. */}}
 
 {{- define "telltail.prometheusRule" -}}
 apiVersion: monitoring.coreos.com/v1

@@ -12,7 +12,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{ .repository }}:{{ .tag }}{{ with .digest }}@{{ . }}{{ end }}
 {{- end }}
 
-{{/* Pod Security "restricted" and a read-only root, for the uid it is given. */}}
+{{/* Pod Security "restricted" and a read-only root, for the uid in the argument. */}}
 {{- define "telltail.restricted" -}}
 runAsUser: {{ . }}
 runAsGroup: {{ . }}

@@ -1,5 +1,5 @@
-{{/* What a pod with a Tailscale sidecar needs. Probes of the kubelet come from the node, which network policies do not
-     bind. */}}
+{{/* The traffic that a pod with a Tailscale sidecar needs. The kubelet's probes come from the node, to which network
+     policies do not apply. */}}
 {{- define "telltail.networkPolicy" -}}
 {{- $ts := .Values.worker.tailscale -}}
 {{- if and $ts.enabled $ts.networkPolicy.enabled -}}
@@ -18,19 +18,19 @@ spec:
     - from:
         - namespaceSelector:
             matchLabels: {kubernetes.io/metadata.name: {{ $ts.networkPolicy.monitoringNamespace }}}
-      # By number: some network plugins find no port names of init containers, which native sidecars are.
+      # By number: some network plugins do not find the port names of init containers, which native sidecars are.
       ports: [{port: 8245, protocol: TCP}]
     {{- else }} []
     {{- end }}
   egress:
-    # DNS, wherever it is: a cache on the node has no namespace.
+    # DNS at any address: a cache on the node has no namespace.
     - ports: [{port: 53, protocol: UDP}, {port: 53, protocol: TCP}]
-    # WireGuard to peers, whose ports are anybody's, and STUN. Without it every packet goes over a DERP relay.
+    # WireGuard to peers, on any port, and STUN. Without it every packet goes over a DERP relay.
     - ports: [{protocol: UDP}]
     # The control plane and the DERP relays.
     - ports: [{port: 443, protocol: TCP}]
     {{- if $ts.egress.enabled }}
-    # The operator's proxies: on the targets' ports, or, those of a ProxyGroup, on ports that the operator picks.
+    # The operator's proxies: on the targets' ports, or for a ProxyGroup on ports that the operator chooses.
     - to:
         - namespaceSelector:
             matchLabels: {kubernetes.io/metadata.name: tailscale}

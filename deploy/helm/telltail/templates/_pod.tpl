@@ -1,4 +1,4 @@
-{{/* What else the worker's pod needs. */}}
+{{/* Everything else that the worker's pod needs. */}}
 
 {{- define "telltail.volumes" -}}
 {{- $ts := .Values.worker.tailscale -}}
@@ -24,7 +24,7 @@
 {{- end }}
 {{- end }}
 
-{{/* By this label the PodMonitor and the NetworkPolicy find the pods. */}}
+{{/* The PodMonitor and the NetworkPolicy select the pods by this label. */}}
 {{- define "telltail.podLabels" -}}
 telltail.stackeye.io/release: {{ .Release.Name }}
 {{- end }}
@@ -38,8 +38,8 @@ prometheus.io/path: /metrics
 {{- end }}
 {{- end }}
 
-{{/* In TUN mode the pod asks the tailnet's DNS first. It says SERVFAIL to what is not the tailnet's, whereupon glibc and
-     musl ask the next one, the cluster's; the other way round the cluster's "no such name" would be the last word. */}}
+{{/* In TUN mode the pod asks the tailnet's DNS first. For names outside the tailnet it answers SERVFAIL, and glibc and musl
+     then ask the next server, the cluster's. In the other order the cluster's NXDOMAIN would be final. */}}
 {{- define "telltail.dns" -}}
 {{- $ts := .Values.worker.tailscale -}}
 {{- if and $ts.enabled (not $ts.userspace) -}}
@@ -51,14 +51,14 @@ dnsConfig:
     - {{ .Release.Namespace }}.svc.cluster.local
     - svc.cluster.local
     - cluster.local
-  # Nobody answers at the first address before tailscaled runs, and tailscaled itself asks for its control server then:
-  # with the default of 5 s a pod needs 11 s to start instead of 4.
+  # Nothing answers at the first address before tailscaled runs, and tailscaled itself resolves its control server then:
+  # with the default of 5 s a pod takes 11 s to start instead of 4.
   options: [{name: timeout, value: "1"}]
 {{- end }}
 {{- end }}
 
-{{/* Names are resolved by the proxy (socks5h): only tailscaled knows them. Not ALL_PROXY, which would send every other
-     connection of the worker through tailscaled as well. */}}
+{{/* The proxy resolves the names (socks5h): only tailscaled knows them. Not ALL_PROXY, which would send every other
+     connection of the worker through tailscaled too. */}}
 {{- define "telltail.workerEnv" -}}
 {{- $ts := .Values.worker.tailscale -}}
 {{- if and $ts.enabled $ts.socks5 -}}

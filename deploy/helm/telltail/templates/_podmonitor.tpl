@@ -11,7 +11,7 @@ metadata:
 spec:
   selector:
     matchLabels: {{- include "telltail.podLabels" . | nindent 6 }}
-  # Twice what so many targets need; a scrape with more is refused as a whole.
+  # Twice the series that this number of targets needs; Prometheus rejects a scrape with more as a whole.
   sampleLimit: {{ add 100 (mul 200 (len $ts.agent.config.targets)) }}
   podMetricsEndpoints:
     - port: telltail

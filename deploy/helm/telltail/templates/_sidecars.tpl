@@ -1,4 +1,4 @@
-{{/* The init containers of the worker's pod, in their order: each starts once the one before it has started. */}}
+{{/* The init containers of the worker's pod, in order: each starts once the one before it has started. */}}
 {{- define "telltail.sidecars" -}}
 {{- include "telltail.validate" . -}}
 {{- if .Values.worker.tailscale.enabled -}}
@@ -17,21 +17,21 @@
 {{- if $ts.tags }}{{ $args = append $args (printf "--advertise-tags=%s" (join "," $ts.tags)) }}{{ end -}}
 - name: tailscale
   image: {{ include "telltail.image" $ts.image }}
-  # A native sidecar: it starts before the worker and ends after it. It has no probes: its entrypoint ends by itself
-  # when tailscaled is not running, and a restart mends neither the network nor the control plane.
+  # A native sidecar: it starts before the worker and ends after it. It has no probes: its entrypoint exits when
+  # tailscaled is not running, and a restart repairs neither the network nor the control plane.
   restartPolicy: Always
   env:
     - name: TS_SOCKET
       value: /var/run/tailscale/tailscaled.sock
-    # State on the pod's own disk: the same node across restarts of the container, gone with the pod. The default in a
-    # cluster is one Secret that all replicas share, and with it one identity.
+    # State on the pod's own disk: the node stays the same when the container restarts, and goes with the pod. The default
+    # in a cluster is one Secret, which all replicas share, and with it one identity.
     - name: TS_KUBE_SECRET
       value: ""
-    # A folder of tailscaled's own below the volume: the volume is root's, and tailscaled, which is not root, gives up
-    # where it may not change its folder's mode.
+    # A folder of its own below the volume: root owns the volume, and tailscaled, which is not root, exits if it cannot
+    # change its folder's mode.
     - name: TS_STATE_DIR
       value: /var/lib/tailscale/state
-    # The key is used once: an expired one does not matter to a container that starts again.
+    # The key is used once: a container that restarts does not need a valid one.
     - name: TS_AUTH_ONCE
       value: "true"
     - name: TS_AUTHKEY
@@ -46,7 +46,7 @@
     - name: TS_SOCKS5_SERVER
       value: {{ . | quote }}
     {{- end }}
-    # Nothing on the tailnet has any business in a worker; without this an open policy would show it /metrics.
+    # Nothing on the tailnet connects to a worker; without --shields-up an open policy would expose /metrics to it.
     - name: TS_EXTRA_ARGS
       value: {{ join " " (concat $args $ts.extraArgs) | quote }}
   resources: {{- toYaml $ts.resources | nindent 4 }}
@@ -54,7 +54,7 @@
     {{- if $ts.userspace }}
     {{- include "telltail.restricted" 65533 | nindent 4 }}
     {{- else }}
-    # Root, for a capability of another user does not take effect; of root's capabilities only the one that makes the
+    # Root, because a capability has no effect for another user; of root's capabilities only the one that creates the
     # interface and its routes.
     runAsUser: 0
     runAsGroup: 0
@@ -90,13 +90,13 @@
     # Spreads the probes of many pods over the interval.
     - name: POD_UID
       valueFrom: {fieldRef: {fieldPath: metadata.uid}}
-    # For the commands that the doctor gives to type.
+    # For the commands that the doctor prints.
     - name: POD_NAMESPACE
       valueFrom: {fieldRef: {fieldPath: metadata.namespace}}
   ports:
     - {name: telltail, containerPort: 8245}
-  # The gate: the worker starts once this passes, at the latest after the release time (90 s), which is why the
-  # kubelet waits longer than that.
+  # The startup gate: the worker starts once this passes, at the latest after the release time (90 s), so the kubelet
+  # waits longer than that.
   startupProbe:
     httpGet: {path: /startupz, port: telltail}
     periodSeconds: 1
@@ -107,14 +107,14 @@
     periodSeconds: 5
     timeoutSeconds: 2
     failureThreshold: 2
-  # The process alone: a restart mends no network.
+  # Only the process: a restart does not repair the network.
   livenessProbe:
     httpGet: {path: /livez, port: telltail}
     periodSeconds: 10
     timeoutSeconds: 5
     failureThreshold: 6
   resources: {{- toYaml $agent.resources | nindent 4 }}
-  # Not tailscaled's uid, whose local API would then take orders from it, and not root's.
+  # Neither tailscaled's uid nor root's: tailscaled accepts changes from both.
   securityContext: {{- include "telltail.restricted" 65532 | nindent 4 }}
   volumeMounts:
     - {name: tailscale-socket, mountPath: /var/run/tailscale, readOnly: true}

@@ -1,4 +1,4 @@
-{{/* Refuses what would render and not work, each with what to do. Shapes and unknown keys are the schema's. */}}
+{{/* Refuses values that would render and not work, and says what to do. The schema checks types and unknown keys. */}}
 {{- define "telltail.validate" -}}
 {{- $ts := .Values.worker.tailscale -}}
 {{- if $ts.enabled -}}
@@ -18,7 +18,7 @@
 {{- define "telltail.validate.image" -}}
 {{- $key := index . 0 -}}{{- $tag := index . 1 -}}
 {{- if or (not $tag) (eq $tag "latest") -}}
-{{- fail (printf "%s is %q: name a release, such as v1.102.5, so that every pod runs the same and a change is one you made" $key $tag) -}}
+{{- fail (printf "%s is %q: name a release, such as v1.102.5, so that every pod runs the same version and only you change it" $key $tag) -}}
 {{- end -}}
 {{- end }}
 
