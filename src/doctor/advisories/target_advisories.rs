@@ -3,7 +3,7 @@
 use super::super::{NameAnswers, TargetReport};
 use super::{AdvisoryContext, about_target};
 use crate::advisory::{Advisory, AdvisoryCode};
-use crate::config::Via;
+use crate::config::{Via, first_label};
 use crate::duration::humanize;
 use crate::key_expiry_log::WARNED_BEFORE;
 use crate::tailscale::Peer;
