@@ -7,7 +7,8 @@ use tailscaled_sim::{Peer, Tailscaled};
 use telltail::agent::{self, MAGIC_DNS, RuntimeEnv, Signal};
 use telltail::cli::health::health;
 use telltail::config::{Environment, Source};
-use telltail_servers::{Flavour, Postgres, Redis, eventually};
+use telltail_servers::{Flavour, Postgres, Redis};
+use telltail_testkit::{MetricsPage, PATIENCE, eventually};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -47,18 +48,17 @@ async fn a_valkey_that_restarts_between_two_probes_counts_no_failure() {
 
     let scenario = async {
         let probes = async |result: &str| {
-            let page = page(address).await;
-            let series = format!("telltail_probes_total{{result=\"{result}\",target=\"stackeye-valkey-prd\"}} ");
-            let value = page.lines().find_map(|line| line.strip_prefix(&series)).unwrap_or_else(|| panic!("{page}"));
-            value.parse::<u32>().expect("a count")
+            let labels = [("result", result), ("target", "stackeye-valkey-prd")];
+            let page = MetricsPage::parse(page(address).await);
+            page.sample("telltail_probes_total", &labels).expect("made with the target").value
         };
-        eventually("ready", async || matches!(health(address).await, Ok((true, _)))).await;
+        eventually("ready", PATIENCE, async || matches!(health(address).await, Ok((true, _)))).await;
         let before = probes("success").await;
-        eventually("the next probe", async || probes("success").await > before).await;
+        eventually("the next probe", PATIENCE, async || probes("success").await > before).await;
         valkey.kill();
         valkey.start_again().await;
-        eventually("two more probes", async || probes("success").await >= before + 3).await;
-        assert_eq!(probes("failure").await, 0);
+        eventually("two more probes", PATIENCE, async || probes("success").await >= before + 3.0).await;
+        assert_eq!(probes("failure").await, 0.0);
         assert!(matches!(health(address).await, Ok((true, _))), "ready all the time");
         signals.send(Signal::Shutdown).await.expect("the agent runs");
     };

@@ -6,7 +6,8 @@ use std::{
 };
 
 use serde_json::Value;
-use telltail_tailnet::{Answer, Signal, Tailnet, eventually, eventually_some};
+use telltail_tailnet::{HttpResponse, Tailnet};
+use telltail_testkit::{Signal, eventually, eventually_some};
 use tokio::{
     task::{AbortHandle, JoinSet},
     time::{Instant, timeout},
@@ -114,7 +115,7 @@ impl Pod {
     }
 
     /// Asks a page of the pod, as the kubelet would.
-    pub async fn get(&self, port: u16, path: &str) -> Answer {
+    pub async fn get(&self, port: u16, path: &str) -> HttpResponse {
         let answer = self.kubelet.sandbox.probe(port, path, Duration::from_secs(5)).await;
         answer.unwrap_or_else(|error| panic!("{path}: {error}"))
     }

@@ -8,7 +8,8 @@ use std::{
     time::Duration,
 };
 
-use telltail_tailnet::{Process, Sandbox, Signal};
+use telltail_tailnet::{NodeProcess, Sandbox};
+use telltail_testkit::Signal;
 use tokio::{
     task::JoinSet,
     time::{Instant, sleep},
@@ -46,7 +47,7 @@ pub(super) struct Kubelet {
 #[derive(Debug)]
 pub(super) struct State {
     pub life: Life,
-    pub running: BTreeMap<usize, Arc<Process>>,
+    pub running: BTreeMap<usize, Arc<NodeProcess>>,
     pub timeline: Vec<(Duration, Event)>,
 }
 
@@ -111,7 +112,7 @@ impl Kubelet {
         }
     }
 
-    async fn launch(&self, index: usize) -> Process {
+    async fn launch(&self, index: usize) -> NodeProcess {
         let container = &self.containers[index];
         let image = self.images.get(container.repository());
         let image = image.unwrap_or_else(|| panic!("no program for the image {}", container.image));

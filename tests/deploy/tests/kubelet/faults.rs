@@ -4,7 +4,7 @@ use telltail_deploy::{
     Mode,
     kubelet::{Event, Pod},
 };
-use telltail_tailnet::eventually;
+use telltail_testkit::{MetricsPage, eventually};
 
 use crate::world::{KUBELET, SLACK, START, World, becomes_ready, exited, nothing_restarted, show, worker_is_served};
 
@@ -80,10 +80,9 @@ async fn a_killed_sidecar_is_restarted_alone() {
 async fn every_target_answers(pod: &Pod, since: Duration) {
     let after = pod.wall_clock(since).as_secs_f64();
     eventually("telltail reaches every target", START, async || {
-        let page = pod.get(8245, "/metrics").await.body;
-        let successes = page.lines().filter(|line| line.starts_with("telltail_probe_last_success_timestamp_seconds{"));
-        let times = successes.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok());
-        times.filter(|time| *time > after).count() == 2
+        let page = MetricsPage::parse(pod.get(8245, "/metrics").await.body);
+        let successes = page.samples("telltail_probe_last_success_timestamp_seconds", &[]);
+        successes.filter(|success| success.value > after).count() == 2
     })
     .await;
 }

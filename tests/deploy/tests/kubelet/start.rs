@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use telltail_deploy::{Mode, kubelet::Event};
-use telltail_tailnet::eventually;
+use telltail_testkit::eventually;
 
 use crate::world::{SLACK, START, World, nothing_restarted, show, starts_in_order, worker_is_served};
 

@@ -8,9 +8,9 @@ use serde_json::Value;
 use telltail_deploy::{
     Charts, Mode, Worker,
     kubelet::{Event, Files, Image, Pod},
-    tools::root,
 };
-use telltail_tailnet::{Mode as NodeMode, Node, Postgres, Tailnet, Valkey, Version, eventually, program, telltail};
+use telltail_tailnet::{Mode as NodeMode, Node, Postgres, Tailnet, Valkey, Version, program};
+use telltail_testkit::{eventually, repository, telltail};
 
 /// The lab's control server by name, as in production, where it is no address either.
 const CONTROL: &str = "controlplane.lab";
@@ -74,7 +74,7 @@ fn images() -> BTreeMap<String, Image> {
 }
 
 fn venv() -> PathBuf {
-    let venv = root().join("target/deploy/worker");
+    let venv = repository().join("target/deploy/worker");
     assert!(venv.join("bin/python").exists(), "{} is missing: run tests/deploy/install", venv.display());
     venv
 }

@@ -10,7 +10,7 @@ mod targets;
 
 use serde_json::Value;
 use std::time::Duration;
-use telltail_tailnet::{Mode, Node, Output, Tailnet, Version, doctor, typed};
+use telltail_tailnet::{Mode, Node, Output, Tailnet, Version, doctor, run_in_shell};
 
 const DB: &str = "stackeye-db-prd";
 const CACHE: &str = "stackeye-valkey-prd";
@@ -98,7 +98,7 @@ async fn next_works(said: &Said, list: &str, code: &str, machines: &[&Node], pri
     let line = next["line"].as_str().expect("a command");
     let on = next["on"].as_str();
     let machine = machines.iter().find(|node| on.is_none_or(|on| node.name() == on)).expect("the machine");
-    let output = typed(machine, line).await;
+    let output = run_in_shell(machine, line).await;
     println!("{code}: {line}  -> {} {}", output.code, output.stdout.lines().next().unwrap_or_default());
     assert!(![126, 127, 64].contains(&output.code), "{line}: {}{}", output.stdout, output.stderr);
     let said = format!("{}{}", output.stdout, output.stderr);

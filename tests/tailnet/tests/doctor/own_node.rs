@@ -4,7 +4,7 @@ use std::{fs, os::unix::fs::PermissionsExt};
 use tokio::join;
 
 use super::*;
-use telltail_tailnet::eventually;
+use telltail_testkit::eventually;
 
 const BOTH: &str = "postgres://stackeye-db-prd:5432,valkey://stackeye-valkey-prd:6379?required=false";
 

@@ -1,6 +1,7 @@
 //! What a silence is named after: packet size, policy, or a dead tunnel.
 
-use telltail_tailnet::{Mode, Tailnet, eventually_some};
+use telltail_tailnet::{Mode, Tailnet};
+use telltail_testkit::eventually_some;
 use tokio::time::sleep;
 
 use super::*;

@@ -1,14 +1,15 @@
 //! Whether telltail's verdict is what tailscaled itself says and does: its count of bytes by path, which is the judge,
 //! `tailscale status` and `tailscale ping`.
 
-use telltail_tailnet::{Bytes, Pong, eventually};
+use telltail_tailnet::{PathBytes, Pong};
+use telltail_testkit::eventually;
 
 use super::*;
 
 /// What had been counted when the time began over which is judged.
 pub struct Judge<'a> {
     watch: &'a Watch<'a>,
-    carried: Bytes,
+    carried: PathBytes,
     /// Bytes that the worker has had from the peer.
     answered: u64,
 }
@@ -48,7 +49,7 @@ impl Watch<'_> {
         println!("{}: idle, no bytes for {:.1} s, then ping {pong:?}", self.worker.name(), slept.as_secs_f64());
     }
 
-    async fn carried(&self) -> Bytes {
+    async fn carried(&self) -> PathBytes {
         match self.counts {
             Counts::Worker => self.worker.bytes().await,
             Counts::Peer => self.peer.bytes().await,

@@ -3,7 +3,8 @@
 use std::{net::Ipv4Addr, time::SystemTime};
 
 use super::*;
-use telltail_tailnet::{Dial, Mode, Tailnet, eventually, eventually_some};
+use telltail_tailnet::{Dial, Mode, Tailnet};
+use telltail_testkit::{eventually, eventually_some};
 
 /// Interval and timeout as shipped.
 const AS_SHIPPED: &[(&str, &str)] = &[];

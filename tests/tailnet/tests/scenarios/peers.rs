@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use telltail_tailnet::{Agent, Dial, Mode, Node, Tailnet, eventually};
+use telltail_tailnet::{Agent, Dial, Mode, Node, Tailnet};
+use telltail_testkit::eventually;
 use tokio::join;
 
 use crate::{CACHE, DB, SOON, becomes_ready, comes_back, goes_down, node, stays_up, watch};

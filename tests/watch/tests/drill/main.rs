@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use panels::Shown;
 use stage::{CACHE, DB, Nodes, PODS, Sent, Stage, now};
-use telltail_tailnet::{Region, eventually, eventually_some};
+use telltail_tailnet::Region;
+use telltail_testkit::{eventually, eventually_some};
 use tokio::time::{Instant, sleep};
 
 /// What the tailnet and its pods are in.

@@ -3,7 +3,8 @@
 use std::{fs, path::PathBuf, process::Command, time::Duration};
 
 use serde_json::{Value, json};
-use telltail_tailnet::{Agent, Mode, Node, Postgres, Process, Tailnet, Valkey, Version, eventually};
+use telltail_tailnet::{Agent, Mode, Node, NodeProcess, Postgres, Tailnet, Valkey, Version};
+use telltail_testkit::eventually;
 use telltail_watch::{faster::faster, prometheus::Api, read};
 use tokio::join;
 
@@ -40,8 +41,8 @@ pub struct Stage<'a> {
     pub prometheus: Api,
     pub alertmanager: Api,
     pub agents: Vec<Agent<'a>>,
-    webhook: Process,
-    _programs: Vec<Process>,
+    webhook: NodeProcess,
+    _programs: Vec<NodeProcess>,
     _valkey: Valkey,
 }
 

@@ -2,7 +2,9 @@
 
 use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command};
 
-use crate::{agent::telltail, lab::program, node::Node, process::Output};
+use telltail_testkit::telltail;
+
+use crate::{lab::program, node::Node, process::Output};
 
 /// Understands `exec [-n NAMESPACE] POD -c CONTAINER -- WORDS…` and `logs [-n NAMESPACE] POD -c CONTAINER --tail=LINES`. A
 /// node is its pod, and its containers differ in nothing but the programs.
@@ -29,8 +31,8 @@ case "$1" in
 esac
 "#;
 
-/// Types a line at a node's shell.
-pub async fn typed(node: &Node, line: &str) -> Output {
+/// Runs a line in a node's shell.
+pub async fn run_in_shell(node: &Node, line: &str) -> Output {
     let tools = node.folder().join("tools");
     fs::create_dir_all(&tools).expect("the tailnet's folder is writable");
     for (name, script) in [("kubectl", KUBECTL), ("tailscale", TAILSCALE)] {

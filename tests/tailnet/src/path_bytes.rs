@@ -2,14 +2,16 @@
 
 use std::ops::Sub;
 
+use telltail_testkit::{MetricsPage, Sample};
+
 use crate::node::Node;
 
-/// Bytes that a node's tailscaled has received from its peers, by path. Disco is not among them.
+/// PathBytes that a node's tailscaled has received from its peers, by path. Disco is not among them.
 ///
 /// Not what it has sent: where it doubts a path it sends over DERP as well, and that says nothing of what arrives.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the paths have these names everywhere")]
-pub struct Bytes {
+pub struct PathBytes {
     pub direct: u64,
     pub peer_relay: u64,
     pub derp: u64,
@@ -17,19 +19,20 @@ pub struct Bytes {
 
 impl Node {
     /// The node's count now, of all its peers.
-    pub async fn bytes(&self) -> Bytes {
-        let page = self.localapi("GET", "usermetrics").await.body;
-        let sum = |way: &str| {
-            let start = format!("tailscaled_inbound_bytes_total{{path=\"{way}");
-            let rows = page.lines().filter_map(|line| line.strip_prefix(&start));
-            rows.filter_map(|row| row.rsplit(' ').next()?.parse::<f64>().ok()).sum::<f64>() as u64
+    pub async fn bytes(&self) -> PathBytes {
+        let page = MetricsPage::parse(self.localapi("GET", "usermetrics").await.body);
+        let sum = |path: &str| {
+            // Direct paths are counted by address family, as `direct_ipv4` and `direct_ipv6`; peer relays alike.
+            let of_path = |sample: &&Sample| sample.label("path").is_some_and(|value| value.starts_with(path));
+            let rows = page.samples("tailscaled_inbound_bytes_total", &[]).filter(of_path);
+            rows.map(|row| row.value).sum::<f64>() as u64
         };
-        Bytes { direct: sum("direct"), peer_relay: sum("peer_relay"), derp: sum("derp") }
+        PathBytes { direct: sum("direct"), peer_relay: sum("peer_relay"), derp: sum("derp") }
     }
 }
 
-impl Bytes {
-    /// Bytes over all paths.
+impl PathBytes {
+    /// PathBytes over all paths.
     pub fn total(self) -> u64 {
         self.direct + self.peer_relay + self.derp
     }
@@ -43,7 +46,7 @@ impl Bytes {
     }
 }
 
-impl Sub for Bytes {
+impl Sub for PathBytes {
     type Output = Self;
 
     fn sub(self, before: Self) -> Self {
