@@ -70,7 +70,7 @@ async fn it_tells_of_the_state_and_of_health() {
         assert_eq!((health.len(), health[0].code.as_str()), (1, "no-derp-home"));
         tailscaled.unwarn("no-derp-home");
         assert_eq!(next(&mut bus).await, Event { health: Some(Vec::new()), ..NOTHING });
-        tailscaled.world(|world| world.key_expiry = Some(std::time::SystemTime::now()));
+        tailscaled.with_state(|world| world.key_expiry = Some(std::time::SystemTime::now()));
         assert_eq!(next(&mut bus).await, Event { wake: true, ..NOTHING });
         assert!(is_silent(&mut bus).await, "{version}");
     }

@@ -84,6 +84,14 @@ impl Redis {
         BufReader::new(TcpStream::connect(self.address).await.expect("the server listens"))
     }
 
+    /// A client that the server has accepted, unless it has no place for one.
+    pub async fn log_in(&self) -> Option<BufReader<TcpStream>> {
+        let mut client = self.tell("PING").await;
+        let mut answer = String::new();
+        client.read_line(&mut answer).await.ok()?;
+        (answer == "+PONG\r\n").then_some(client)
+    }
+
     /// Runs a command and gives the first line of the answer.
     pub async fn ask(&self, command: &str) -> String {
         let mut client = self.connect().await;

@@ -71,9 +71,10 @@ async fn page(agent: SocketAddr) -> String {
     let asked = async {
         let mut stream = TcpStream::connect(agent).await?;
         stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: telltail\r\nConnection: close\r\n\r\n").await?;
-        let mut page = String::new();
-        stream.read_to_string(&mut page).await?;
-        Ok::<_, std::io::Error>(page)
+        let mut response = String::new();
+        stream.read_to_string(&mut response).await?;
+        Ok::<_, std::io::Error>(response)
     };
-    tokio::time::timeout(Duration::from_secs(5), asked).await.expect("in time").expect("a page")
+    let response = tokio::time::timeout(Duration::from_secs(5), asked).await.expect("in time").expect("a response");
+    response.split_once("\r\n\r\n").expect("a head and a body").1.to_owned()
 }

@@ -1,7 +1,6 @@
 //! An agent in this process, on a simulated tailnet with a fake Postgres, Valkey, name server and SOCKS5 proxy.
 
 use crate::log::Log;
-use crate::page::Page;
 use crate::support::get;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -13,6 +12,7 @@ use telltail::command_hint::PodContext;
 use telltail::config::{Environment, Source};
 use telltail::doctor::{self, Report};
 use telltail::probe::resolver::Resolver;
+use telltail_testkit::MetricsPage;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -23,19 +23,19 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 /// Time between two looks at the agent's pages.
 const LOOK: Duration = Duration::from_millis(25);
 
-/// The world around an agent.
-pub struct Rig {
+/// What is around an agent.
+pub struct Harness {
     pub tailscaled: Tailscaled,
     pub db: Server<Postgres>,
     pub cache: Server<Valkey>,
     pub dns: Dns,
     pub proxy: Socks5,
-    way: Way,
+    setup: Setup,
 }
 
-/// How the tailnet is reached.
+/// How the targets are reached, and how far they are probed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
+pub enum Setup {
     /// Userspace mode, dialled through the LocalAPI.
     Userspace,
     /// The same, and Postgres is asked for a login.
@@ -53,52 +53,54 @@ const DB: (&str, u16) = ("db", 5432);
 const CACHE: (&str, u16) = ("cache", 6379);
 const SUFFIX: &str = "tail1234.ts.net";
 
-impl Rig {
+impl Harness {
     /// A tailnet in which all is well.
-    pub fn new(way: Way) -> Self {
-        Self::around(way, Tailscaled::start())
+    pub fn new(setup: Setup) -> Self {
+        Self::around(setup, Tailscaled::start())
     }
 
     /// The same around a tailscaled that is there already, or not yet.
-    pub fn around(way: Way, tailscaled: Tailscaled) -> Self {
+    pub fn around(setup: Setup, tailscaled: Tailscaled) -> Self {
         // In TUN mode the kernel dials the peers' addresses, so these are loopback's.
-        let ips = if way == Way::Tun { ["127.0.0.11", "127.0.0.12"] } else { ["100.64.0.2", "100.64.0.3"] };
-        let at = |ip: &str| match way {
-            Way::Tun => SocketAddr::new(ip.parse().unwrap(), 0),
-            Way::Userspace | Way::WithUser | Way::Shallow | Way::Proxy => SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+        let ips = if setup == Setup::Tun { ["127.0.0.11", "127.0.0.12"] } else { ["100.64.0.2", "100.64.0.3"] };
+        let at = |ip: &str| match setup {
+            Setup::Tun => SocketAddr::new(ip.parse().unwrap(), 0),
+            Setup::Userspace | Setup::WithUser | Setup::Shallow | Setup::Proxy => {
+                SocketAddr::from((Ipv4Addr::LOCALHOST, 0))
+            }
         };
-        let rig = Self {
+        let harness = Self {
             db: Server::start_on(Postgres::asking_for_password(), at(ips[0])),
             cache: Server::start_on(Valkey::healthy(), at(ips[1])),
             dns: Dns::start(),
             proxy: Socks5::start(),
             tailscaled,
-            way,
+            setup,
         };
-        for ((name, port), ip, server) in [(DB, ips[0], rig.db.addr()), (CACHE, ips[1], rig.cache.addr())] {
-            rig.tailscaled.add_peer(Peer::new(name).ip(ip));
-            rig.tailscaled.forward(name, port, server);
-            rig.proxy.route(ip, port, server);
-            rig.dns.set(&format!("{name}.{SUFFIX}"), &[ip.parse().unwrap()]);
+        for ((name, port), ip, server) in [(DB, ips[0], harness.db.addr()), (CACHE, ips[1], harness.cache.addr())] {
+            harness.tailscaled.add_peer(Peer::new(name).ip(ip));
+            harness.tailscaled.forward(name, port, server);
+            harness.proxy.route(ip, port, server);
+            harness.dns.set(&format!("{name}.{SUFFIX}"), &[ip.parse().unwrap()]);
         }
-        if way == Way::Tun {
-            rig.tailscaled.set_mode(Mode::Tun);
+        if setup == Setup::Tun {
+            harness.tailscaled.set_mode(Mode::Tun);
         }
-        rig
+        harness
     }
 
     /// The targets `db`, required, and `cache`, with these parameters.
     pub fn targets(&self, db: &str, cache: &str) -> String {
-        let (user, depth) = match self.way {
-            Way::WithUser => ("telltail@", "&depth=protocol"),
-            Way::Shallow => ("", "&depth=tcp"),
-            Way::Userspace | Way::Proxy | Way::Tun => ("", ""),
+        let (user, depth) = match self.setup {
+            Setup::WithUser => ("telltail@", "&depth=protocol"),
+            Setup::Shallow => ("", "&depth=tcp"),
+            Setup::Userspace | Setup::Proxy | Setup::Tun => ("", ""),
         };
-        let via = match self.way {
-            Way::Proxy => format!("&via=socks5://{}", self.proxy.addr()),
-            Way::Userspace | Way::WithUser | Way::Shallow | Way::Tun => String::new(),
+        let via = match self.setup {
+            Setup::Proxy => format!("&via=socks5://{}", self.proxy.addr()),
+            Setup::Userspace | Setup::WithUser | Setup::Shallow | Setup::Tun => String::new(),
         };
-        let port = |(_, port), server: SocketAddr| if self.way == Way::Tun { server.port() } else { port };
+        let port = |(_, port), server: SocketAddr| if self.setup == Setup::Tun { server.port() } else { port };
         format!(
             "postgres://{user}db:{}?name=db{depth}{via}{db} valkey://cache:{}?name=cache{depth}{via}{cache}",
             port(DB, self.db.addr()),
@@ -184,15 +186,17 @@ impl Agent {
     }
 
     /// The metrics as they are now.
-    pub async fn metrics(&self) -> Page {
+    pub async fn metrics(&self) -> MetricsPage {
         let (status, text) = self.get("/metrics").await;
         assert_eq!(status, 200);
         assert!(!text.contains("login.tailscale.com"), "the AuthURL is a secret");
-        Page::parse(&text)
+        let mut comments = text.lines().filter(|line| line.starts_with('#'));
+        assert!(comments.all(|line| line.starts_with("# HELP ") || line.starts_with("# TYPE ")), "{text}");
+        MetricsPage::parse(text)
     }
 
     /// Waits until the metrics are as wanted.
-    pub async fn until(&self, what: &str, mut wanted: impl FnMut(&Page) -> bool) -> Page {
+    pub async fn until(&self, what: &str, mut wanted: impl FnMut(&MetricsPage) -> bool) -> MetricsPage {
         let begun = Instant::now();
         loop {
             let page = self.metrics().await;
@@ -207,13 +211,13 @@ impl Agent {
     }
 
     /// Waits until `/healthz` answers 200.
-    pub async fn ready(&self) -> Page {
+    pub async fn ready(&self) -> MetricsPage {
         self.until("ready", |page| page.is("telltail_ready", &[])).await
     }
 
     /// Waits for so many more probes of a target than there are now.
-    pub async fn probes(&self, target: &str, more: u32) -> Page {
-        let probes = |page: &Page| page.sum("telltail_probes_total", &[("target", target)]);
+    pub async fn probes(&self, target: &str, more: u32) -> MetricsPage {
+        let probes = |page: &MetricsPage| page.sum("telltail_probes_total", &[("target", target)]);
         let wanted = probes(&self.metrics().await) + f64::from(more);
         self.until("more probes", |page| probes(page) >= wanted).await
     }

@@ -12,16 +12,16 @@ use crate::request::{Malformed, Request};
 const MAX_HEAD: usize = 1 << 20;
 
 #[derive(Debug)]
-pub(crate) struct Wire {
+pub(crate) struct HttpStream {
     pub(crate) stream: UnixStream,
     /// Read, but not yet used.
     pub(crate) early: BytesMut,
-    pub(crate) pace: Pace,
+    pub(crate) pace: WritePace,
 }
 
-/// How an answer gets onto the wire.
+/// How an answer gets onto the http.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Pace {
+pub(crate) enum WritePace {
     Free,
     /// This many more bytes, then nothing.
     Stall(usize),
@@ -33,15 +33,15 @@ pub(crate) enum Pace {
 
 /// The connection is of no more use.
 #[derive(Debug)]
-pub(crate) struct Gone;
+pub(crate) struct Disconnected;
 
-impl Wire {
+impl HttpStream {
     pub(crate) fn new(stream: UnixStream) -> Self {
-        Wire { stream, early: BytesMut::new(), pace: Pace::Free }
+        HttpStream { stream, early: BytesMut::new(), pace: WritePace::Free }
     }
 
-    /// The next request; `Err(Gone)` at the end of the connection.
-    pub(crate) async fn request(&mut self) -> Result<Result<Request, Malformed>, Gone> {
+    /// The next request; `Err(Disconnected)` at the end of the connection.
+    pub(crate) async fn request(&mut self) -> Result<Result<Request, Malformed>, Disconnected> {
         loop {
             if let Some(end) = self.early.windows(4).position(|bytes| bytes == b"\r\n\r\n") {
                 let head = self.early.split_to(end + 4);
@@ -54,7 +54,7 @@ impl Wire {
         }
     }
 
-    pub(crate) async fn skip(&mut self, length: usize) -> Result<(), Gone> {
+    pub(crate) async fn skip(&mut self, length: usize) -> Result<(), Disconnected> {
         while self.early.len() < length {
             self.read().await?;
         }
@@ -62,24 +62,24 @@ impl Wire {
         Ok(())
     }
 
-    pub(crate) async fn send(&mut self, bytes: &[u8]) -> Result<(), Gone> {
+    pub(crate) async fn send(&mut self, bytes: &[u8]) -> Result<(), Disconnected> {
         match self.pace {
-            Pace::Free => self.stream.write_all(bytes).await.map_err(|_| Gone),
-            Pace::Stall(left) | Pace::Close(left) => {
+            WritePace::Free => self.stream.write_all(bytes).await.map_err(|_| Disconnected),
+            WritePace::Stall(left) | WritePace::Close(left) => {
                 let part = &bytes[..left.min(bytes.len())];
-                self.stream.write_all(part).await.map_err(|_| Gone)?;
+                self.stream.write_all(part).await.map_err(|_| Disconnected)?;
                 let left = left - part.len();
-                let stalls = matches!(self.pace, Pace::Stall(_));
-                self.pace = if stalls { Pace::Stall(left) } else { Pace::Close(left) };
+                let stalls = matches!(self.pace, WritePace::Stall(_));
+                self.pace = if stalls { WritePace::Stall(left) } else { WritePace::Close(left) };
                 match (left, stalls) {
                     (0, true) => Err(self.left().await),
-                    (0, false) => Err(Gone),
+                    (0, false) => Err(Disconnected),
                     (_, _) => Ok(()),
                 }
             }
-            Pace::Drip(interval) => {
+            WritePace::Drip(interval) => {
                 for byte in bytes {
-                    self.stream.write_all(&[*byte]).await.map_err(|_| Gone)?;
+                    self.stream.write_all(&[*byte]).await.map_err(|_| Disconnected)?;
                     tokio::time::sleep(interval).await;
                 }
                 Ok(())
@@ -88,10 +88,10 @@ impl Wire {
     }
 
     /// Waits until the client is gone; what it sends meanwhile is kept.
-    pub(crate) async fn left(&mut self) -> Gone {
+    pub(crate) async fn left(&mut self) -> Disconnected {
         loop {
             if self.read().await.is_err() {
-                return Gone;
+                return Disconnected;
             }
         }
     }
@@ -101,9 +101,9 @@ impl Wire {
         std::mem::take(&mut self.early).freeze()
     }
 
-    async fn read(&mut self) -> Result<(), Gone> {
+    async fn read(&mut self) -> Result<(), Disconnected> {
         match self.stream.read_buf(&mut self.early).await {
-            Ok(0) | Err(_) => Err(Gone),
+            Ok(0) | Err(_) => Err(Disconnected),
             Ok(_) => Ok(()),
         }
     }

@@ -1,15 +1,15 @@
-//! What the bus says of a change, `ipn.Notify`: a function of the world before and after.
+//! What the bus says of a change, `ipn.Notify`: a function of the state before and after.
 
 use std::collections::BTreeMap;
 
 use crate::health::health;
 use crate::json::{Fields, Json};
 use crate::netmap;
-use crate::{BackendState, Version, World};
+use crate::{BackendState, SimState, Version};
 
 /// A line of the bus.
 #[derive(Clone, Debug)]
-pub(crate) struct Line {
+pub(crate) struct NotifyLine {
     /// For those who asked for peers' changes, if it is about them; the others get an empty notice.
     pub(crate) for_peers: bool,
     pub(crate) text: String,
@@ -42,7 +42,7 @@ const FIELDS: [(&str, bool); 14] = [
     ("Health", false),
 ];
 
-fn notify(version: Version, parts: Vec<(&'static str, Json)>) -> Line {
+fn notify(version: Version, parts: Vec<(&'static str, Json)>) -> NotifyLine {
     let mut parts: BTreeMap<_, _> = parts.into_iter().collect();
     let mut fields = Fields::default().set("Version", version.long());
     let mut for_peers = false;
@@ -51,44 +51,44 @@ fn notify(version: Version, parts: Vec<(&'static str, Json)>) -> Line {
         for_peers |= value.is_some() && name.starts_with("Peer");
         fields = fields.set_if(always || value.is_some(), name, value.unwrap_or(Json::Null));
     }
-    Line { for_peers, text: Json::from(fields).line() }
+    NotifyLine { for_peers, text: Json::from(fields).line() }
 }
 
 /// What those are told who did not ask for what there was to tell.
-pub(crate) fn empty(version: Version) -> Line {
+pub(crate) fn empty(version: Version) -> NotifyLine {
     notify(version, Vec::new())
 }
 
 /// The last line to a reader who was too slow.
-pub(crate) fn fell_behind(version: Version) -> Line {
+pub(crate) fn fell_behind(version: Version) -> NotifyLine {
     notify(version, vec![("ErrMessage", "IPN bus consumer fell behind; closing watch".into())])
 }
 
 /// The first line, if the mask asks for one.
-pub(crate) fn first(world: &World, mask: u64, session: u64) -> Option<Line> {
+pub(crate) fn first(sim: &SimState, mask: u64, session: u64) -> Option<NotifyLine> {
     let mut parts = Vec::new();
     let asked = |bits| mask & bits != 0;
     if asked(INITIAL_STATE) {
         parts.push(("SessionID", format!("{session:016x}").into()));
-        parts.push(("State", state(&world.state).into()));
-        if world.state == BackendState::NeedsLogin && !world.auth_url.is_empty() {
-            parts.push(("BrowseToURL", world.auth_url.as_str().into()));
+        parts.push(("State", state(&sim.state).into()));
+        if sim.state == BackendState::NeedsLogin && !sim.auth_url.is_empty() {
+            parts.push(("BrowseToURL", sim.auth_url.as_str().into()));
         }
     }
     if asked(INITIAL_PREFS) {
-        parts.push(("Prefs", prefs(world)));
+        parts.push(("Prefs", prefs(sim)));
     }
-    if asked(INITIAL_NETMAP) && world.netmap {
-        parts.push(("NetMap", netmap::netmap(world)));
+    if asked(INITIAL_NETMAP) && sim.netmap {
+        parts.push(("NetMap", netmap::netmap(sim)));
     }
     if asked(INITIAL_HEALTH) {
-        parts.push(("Health", health(world)));
+        parts.push(("Health", health(sim)));
     }
-    asked(INITIAL_BITS).then(|| notify(world.version, parts))
+    asked(INITIAL_BITS).then(|| notify(sim.version, parts))
 }
 
 /// What is told of a change, in the order in which a `tailscale down` was seen to tell it.
-pub(crate) fn between(before: &World, after: &World) -> Vec<Line> {
+pub(crate) fn between(before: &SimState, after: &SimState) -> Vec<NotifyLine> {
     let version = after.version;
     let line = |name: &'static str, value: Json| notify(version, vec![(name, value)]);
     let mut lines = Vec::new();
@@ -108,13 +108,13 @@ pub(crate) fn between(before: &World, after: &World) -> Vec<Line> {
 }
 
 /// Before 1.100: the whole map, whatever changed and whoever asked.
-fn whole_map(before: &World, after: &World) -> Vec<Line> {
-    let text = |world: &World| if world.netmap { netmap::netmap(world).line() } else { String::new() };
+fn whole_map(before: &SimState, after: &SimState) -> Vec<NotifyLine> {
+    let text = |sim: &SimState| if sim.netmap { netmap::netmap(sim).line() } else { String::new() };
     let changed = text(before) != text(after);
     if changed { vec![notify(after.version, vec![("NetMap", netmap::netmap(after))])] } else { Vec::new() }
 }
 
-fn map_changes(before: &World, after: &World) -> Vec<Line> {
+fn map_changes(before: &SimState, after: &SimState) -> Vec<NotifyLine> {
     let version = after.version;
     let (mut patched, mut changed) = (Vec::new(), Vec::new());
     for (name, peer) in &after.peers {
@@ -157,7 +157,7 @@ fn state(state: &BackendState) -> i64 {
     }
 }
 
-fn prefs(world: &World) -> Json {
-    let running = world.state != BackendState::Stopped;
-    Fields::default().set("Hostname", world.host_name.as_str()).set("WantRunning", running).into()
+fn prefs(sim: &SimState) -> Json {
+    let running = sim.state != BackendState::Stopped;
+    Fields::default().set("Hostname", sim.host_name.as_str()).set("WantRunning", running).into()
 }

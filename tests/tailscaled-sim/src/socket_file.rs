@@ -9,7 +9,7 @@ use tokio::net::UnixListener;
 
 /// What is at the socket's path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum SocketFile {
     /// Nothing.
     Nothing,
     /// A file that is no socket.
@@ -55,13 +55,13 @@ impl Socket {
         fs::set_permissions(&self.path, fs::Permissions::from_mode(mode))
     }
 
-    pub(crate) fn place(&self, what: Place) -> io::Result<()> {
+    pub(crate) fn place(&self, what: SocketFile) -> io::Result<()> {
         self.clear()?;
         match what {
-            Place::Nothing => Ok(()),
-            Place::File => fs::write(&self.path, "not a socket"),
-            Place::Folder => fs::create_dir(&self.path),
-            Place::DanglingLink => symlink("nowhere", &self.path),
+            SocketFile::Nothing => Ok(()),
+            SocketFile::File => fs::write(&self.path, "not a socket"),
+            SocketFile::Folder => fs::create_dir(&self.path),
+            SocketFile::DanglingLink => symlink("nowhere", &self.path),
         }
     }
 

@@ -1,41 +1,44 @@
 //! The ways to a target: LocalAPI, the kernel, a SOCKS5 proxy; and what is said of them.
 
-use crate::rig::{Rig, Way};
+use crate::harness::{Harness, Setup};
 use tailscaled_sim::Mode;
 use tailscaled_sim::services::{DnsConduct, Socks5Conduct, Socks5Request};
 
 #[tokio::test]
 async fn in_tun_mode_magic_dns_is_asked_one_question_a_probe_and_the_kernel_dials() {
-    let rig = Rig::new(Way::Tun);
-    let agent = rig.agent(&[]).await;
+    let harness = Harness::new(Setup::Tun);
+    let agent = harness.agent(&[]).await;
     agent.ready().await;
     let page = agent.probes("db", 3).await;
-    assert_eq!(page.label("telltail_target_info", &[("target", "db")], "via").as_deref(), Some("tcp"));
+    assert_eq!(
+        page.sample("telltail_target_info", &[("target", "db")]).and_then(|sample| sample.label("via")),
+        Some("tcp")
+    );
     assert!(page.is("telltail_node_info", &[("mode", "tun")]));
-    let questions = rig.dns.questions();
+    let questions = harness.dns.questions();
     let of = |name: &str| questions.iter().filter(|question| *question == name).count() as f64;
     assert_eq!(of("db.tail1234.ts.net") + of("cache.tail1234.ts.net"), questions.len() as f64, "{questions:?}");
     let probes = agent.metrics().await.sum("telltail_probes_total", &[("target", "db")]);
     assert!(of("db.tail1234.ts.net") <= probes + 1.0, "{questions:?}");
-    let dials = rig.tailscaled.requests().into_iter().filter(|request| request.path.ends_with("dial"));
+    let dials = harness.tailscaled.requests().into_iter().filter(|request| request.path.ends_with("dial"));
     assert_eq!(dials.count(), 0);
     let (_, healthz) = agent.get("/healthz?verbose").await;
     assert!(!healthz.contains("not tested"), "{healthz}");
     assert_eq!(agent.log.saying("tailscaled runs in userspace mode").len(), 0);
-    rig.nothing_unexpected();
+    harness.nothing_unexpected();
 }
 
 #[tokio::test]
 async fn the_mode_is_read_in_every_round() {
-    let rig = Rig::new(Way::Tun);
-    for (name, port) in [("db", rig.db.addr().port()), ("cache", rig.cache.addr().port())] {
-        let server = if name == "db" { rig.db.addr() } else { rig.cache.addr() };
-        rig.tailscaled.forward(name, port, server);
+    let harness = Harness::new(Setup::Tun);
+    for (name, port) in [("db", harness.db.addr().port()), ("cache", harness.cache.addr().port())] {
+        let server = if name == "db" { harness.db.addr() } else { harness.cache.addr() };
+        harness.tailscaled.forward(name, port, server);
     }
-    let agent = rig.agent(&[]).await;
+    let agent = harness.agent(&[]).await;
     agent.ready().await;
-    rig.tailscaled.set_mode(Mode::Userspace);
-    rig.dns.behave(DnsConduct::Code(2));
+    harness.tailscaled.set_mode(Mode::Userspace);
+    harness.dns.behave(DnsConduct::Code(2));
     let via = [("target", "db"), ("via", "localapi")];
     agent.until("userspace", |page| page.is("telltail_target_info", &via)).await;
     let page = agent.probes("db", 2).await;
@@ -47,21 +50,24 @@ async fn the_mode_is_read_in_every_round() {
 
 #[tokio::test]
 async fn a_named_proxy_is_asked_for_the_peers_address_and_nothing_else_is_dialled() {
-    let rig = Rig::new(Way::Proxy);
-    let agent = rig.agent(&[]).await;
+    let harness = Harness::new(Setup::Proxy);
+    let agent = harness.agent(&[]).await;
     let page = agent.ready().await;
     let request = |host: &str, port| Socks5Request { host: host.to_owned(), port };
-    let asked = rig.proxy.requests();
+    let asked = harness.proxy.requests();
     assert!(asked.contains(&request("100.64.0.2", 5432)) && asked.contains(&request("100.64.0.3", 6379)), "{asked:?}");
     assert!(asked.iter().all(|one| *one == asked[0] || *one == asked[1]), "{asked:?}");
-    let dials = rig.tailscaled.requests().into_iter().filter(|request| request.path.ends_with("dial"));
+    let dials = harness.tailscaled.requests().into_iter().filter(|request| request.path.ends_with("dial"));
     assert_eq!(dials.count(), 0);
-    let via = format!("socks5://{}", rig.proxy.addr());
-    assert_eq!(page.label("telltail_target_info", &[("target", "db")], "via"), Some(via));
+    let via = format!("socks5://{}", harness.proxy.addr());
+    assert_eq!(
+        page.sample("telltail_target_info", &[("target", "db")]).and_then(|sample| sample.label("via")),
+        Some(&*via)
+    );
     assert!(!agent.get("/healthz?verbose").await.1.contains("not tested"));
 
     // tailscaled itself is fine, and the worker's way is not: that is what the proxy is named for.
-    rig.proxy.stop();
+    harness.proxy.stop();
     let down = [("target", "db"), ("reason", "connect_socks_unreachable"), ("scope", "pod")];
     agent.until("a dead proxy", |page| page.is("telltail_target_failing_info", &down)).await;
 }
@@ -69,26 +75,26 @@ async fn a_named_proxy_is_asked_for_the_peers_address_and_nothing_else_is_dialle
 /// The proxy of a real tailscaled answers every failure with the same code.
 #[tokio::test]
 async fn why_a_proxy_could_not_connect_is_asked_of_tailscaled_itself() {
-    let rig = Rig::new(Way::Proxy);
-    let agent = rig.agent(&[]).await;
+    let harness = Harness::new(Setup::Proxy);
+    let agent = harness.agent(&[]).await;
     agent.ready().await;
-    rig.proxy.behave(Socks5Conduct::Reply(1));
+    harness.proxy.behave(Socks5Conduct::Reply(1));
     let by_proxy = [("target", "db"), ("reason", "connect_socks_failed"), ("scope", "path")];
     agent.until("the proxy's own fault", |page| page.is("telltail_target_failing_info", &by_proxy)).await;
-    rig.db.stop();
+    harness.db.stop();
     let by_service = [("target", "db"), ("reason", "connect_refused"), ("scope", "service")];
     agent.until("the service's fault", |page| page.is("telltail_target_failing_info", &by_service)).await;
-    rig.nothing_unexpected();
+    harness.nothing_unexpected();
 }
 
 #[tokio::test]
 async fn what_the_node_calls_itself_forges_nothing() {
-    let rig = Rig::new(Way::Userspace);
+    let harness = Harness::new(Setup::Userspace);
     let name = "x\"} 1\ntelltail_ready 1\r\n[+]db ok\u{1b}[2J\u{202e}{}".repeat(40);
-    rig.tailscaled.world(|world| world.host_name.clone_from(&name));
-    let agent = rig.agent(&[]).await;
+    harness.tailscaled.with_state(|sim| sim.host_name.clone_from(&name));
+    let agent = harness.agent(&[]).await;
     let page = agent.ready().await;
-    let shown = page.label("telltail_node_info", &[], "hostname").expect("a name");
+    let shown = page.sample("telltail_node_info", &[]).and_then(|sample| sample.label("hostname")).expect("a name");
     assert!(shown.len() <= 63 && shown.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-".contains(&byte)));
     assert!(agent.get("/healthz?verbose").await.1.is_ascii());
     agent.log.lines();

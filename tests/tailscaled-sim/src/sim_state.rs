@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, SystemTime};
 
-use crate::{Backend, BackendState, Crowd, Mode, Peer, Service, SystemResolver, Version, Warning};
+use crate::{BackendState, Crowd, Mode, Peer, PeerPort, Service, SystemResolver, Version, Warning};
 
 /// Everything a status or a dial depends on.
 #[derive(Clone, Debug)]
 #[allow(missing_docs, reason = "the names say it; what is not plain is said")]
-pub struct World {
+pub struct SimState {
     pub version: Version,
     pub mode: Mode,
     pub state: BackendState,
@@ -46,21 +46,21 @@ pub struct World {
     pub peers: BTreeMap<String, Peer>,
     pub services: BTreeMap<String, Service>,
     /// By name of peer or service, and port. The own node's ports are under its own name.
-    pub backends: BTreeMap<(String, u16), Backend>,
+    pub ports: BTreeMap<(String, u16), PeerPort>,
     next_id: i64,
 }
 
 /// Whose address it is.
-pub(crate) enum Owner<'a> {
+pub(crate) enum AddressOwner<'a> {
     Own,
-    /// The peer, and the name under which its backends are kept.
+    /// The peer, and the name under which its ports are kept.
     Peer(&'a Peer, &'a str),
 }
 
-impl Default for World {
+impl Default for SimState {
     /// Running, newest release, userspace mode, nobody else in the tailnet.
     fn default() -> Self {
-        World {
+        SimState {
             version: Version::NEWEST,
             mode: Mode::Userspace,
             state: BackendState::Running,
@@ -84,13 +84,13 @@ impl Default for World {
             crowd: Crowd::default(),
             peers: BTreeMap::new(),
             services: BTreeMap::new(),
-            backends: BTreeMap::new(),
+            ports: BTreeMap::new(),
             next_id: 2,
         }
     }
 }
 
-impl World {
+impl SimState {
     /// A new peer, or another node under a name that was there: it gets ids and a key of its own.
     pub fn add_peer(&mut self, mut peer: Peer) {
         peer.id = self.next_id;
@@ -131,18 +131,18 @@ impl World {
         self.netmap && matches!(self.state, BackendState::Running | BackendState::Starting | BackendState::Other(_))
     }
 
-    pub(crate) fn owner(&self, ip: IpAddr) -> Option<Owner<'_>> {
+    pub(crate) fn owner(&self, ip: IpAddr) -> Option<AddressOwner<'_>> {
         if !self.netmap {
             return None;
         }
         if self.ips.contains(&ip) {
-            return Some(Owner::Own);
+            return Some(AddressOwner::Own);
         }
         if let Some(service) = self.services.values().find(|service| service.ip == ip) {
-            return self.peers.get(&service.host).map(|peer| Owner::Peer(peer, &service.name));
+            return self.peers.get(&service.host).map(|peer| AddressOwner::Peer(peer, &service.name));
         }
         let peer = self.peers.values().find(|peer| peer.ips.contains(&ip))?;
-        Some(Owner::Peer(peer, &peer.name))
+        Some(AddressOwner::Peer(peer, &peer.name))
     }
 
     /// What MagicDNS knows: short and full names of nodes, and service records.

@@ -5,7 +5,7 @@ pub const ROWS: &[(&[u8], &str, &str)] = &[
     (
         &[1],
         "the socket is missing at the start",
-        "tests/agent/life.rs; real: tests/tailnet/tests/scenarios/start_and_end.rs",
+        "tests/agent/lifecycle.rs; real: tests/tailnet/tests/scenarios/start_and_end.rs",
     ),
     (
         &[4],
@@ -54,7 +54,7 @@ pub const ROWS: &[(&[u8], &str, &str)] = &[
     (&[124, 125], "a thousand pods start or wait together", "src/prober/tests/soak.rs"),
     (&[126], "no HOME, nowhere to write", "tests/binary"),
     (&[127], "two targets at one address", "src/config/pods.rs"),
-    (&[128, 129], "SIGTERM at any moment, a second one", "tests/binary, tests/agent/life.rs"),
+    (&[128, 129], "SIGTERM at any moment, a second one", "tests/binary, tests/agent/lifecycle.rs"),
     (&[130], "a slow scraper holds the shutdown", "src/admin/serve.rs"),
     (&[131], "SIGKILL, then a restart", "not covered as such: there is no state on disk"),
     (&[132, 133, 135], "reloads: good, bad, torn", "tests/agent/reload.rs"),

@@ -1,12 +1,12 @@
-//! What the program is told on its input while it plays: a line each.
+//! The commands that the program reads on its input, a line each.
 
-use crate::Stage;
+use crate::Demo;
 use tailscaled_sim::services::Postgres;
 use tailscaled_sim::{BackendState, Warning};
 
-/// The orders, as the program prints them.
+/// The commands, as the program prints them.
 pub const HELP: &str = "\
-orders, a line each:
+commands, a line each:
   stop | start            PostgreSQL ends, or is there again
   refuse TEXT             PostgreSQL ends each login with TEXT
   direct | relay | idle   the path to PostgreSQL's machine
@@ -16,22 +16,22 @@ orders, a line each:
   warn CODE               tailscaled warns
 ";
 
-/// Does what a line says; false if it says nothing known.
-pub fn obey(line: &str, stage: &Stage) -> bool {
+/// Runs a command; false if it is unknown.
+pub fn run(line: &str, demo: &Demo) -> bool {
     let (verb, rest) = line.split_once(' ').unwrap_or((line, ""));
-    let tailscaled = &stage.tailscaled;
+    let tailscaled = &demo.tailscaled;
     let path =
         |change: &dyn Fn(&mut tailscaled_sim::Peer)| tailscaled.update_peer(crate::DATABASE, |peer| change(peer));
     match verb {
-        "stop" => stage.postgres.stop(),
-        "start" => stage.postgres.start_again(),
-        "refuse" => stage.postgres.behave(Postgres::refusing("XX000", rest)),
+        "stop" => demo.postgres.stop(),
+        "start" => demo.postgres.start_again(),
+        "refuse" => demo.postgres.behave(Postgres::refusing("XX000", rest)),
         "direct" => path(&|peer| peer.go_direct("192.0.2.7:41641")),
         "relay" => path(&|peer| peer.go_peer_relay("198.51.100.9:40000:vni:1")),
         "idle" => path(&tailscaled_sim::Peer::go_idle),
         "derp" => path(&|peer| peer.go_derp(rest)),
         "state" => tailscaled.set_backend_state(state(rest)),
-        "hostname" => tailscaled.world(|world| rest.clone_into(&mut world.host_name)),
+        "hostname" => tailscaled.with_state(|sim| rest.clone_into(&mut sim.host_name)),
         "warn" => tailscaled.warn(rest, Warning::new(rest)),
         _ => return false,
     }

@@ -1,13 +1,13 @@
 //! From start to end: what is counted when, the startup gate, readiness by mode, drain.
 
+use crate::harness::{Harness, Setup};
 use crate::log::Log;
-use crate::rig::{Rig, Way};
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tailscaled_sim::services::Postgres;
-use tailscaled_sim::{Backend, BackendState, Tailscaled};
+use tailscaled_sim::{BackendState, PeerPort, Tailscaled};
 use telltail::agent::Signal;
 use telltail::config::Source;
 use telltail::health::TrackState;
@@ -19,16 +19,16 @@ use tokio::time::Instant;
 
 #[tokio::test]
 async fn nothing_is_counted_before_the_first_running_and_the_tailscaled_may_come_later() {
-    let rig = Rig::around(Way::Userspace, Tailscaled::absent());
-    let mut agent = rig.agent(&[]).await;
+    let harness = Harness::around(Setup::Userspace, Tailscaled::absent());
+    let mut agent = harness.agent(&[]).await;
     agent.until("a failed round", |page| page.sum("telltail_localapi_requests_total", &[]) >= 3.0).await;
     assert_eq!(agent.get("/healthz").await.0, 503);
     assert_eq!(agent.get("/startupz").await.0, 503);
     for state in [BackendState::NoState, BackendState::NeedsLogin, BackendState::Starting] {
-        rig.tailscaled.set_backend_state(state);
-        rig.tailscaled.listen();
-        let asked = rig.tailscaled.tally().requests;
-        rig.tailscaled.until(|tally| tally.requests >= asked + 4).await;
+        harness.tailscaled.set_backend_state(state);
+        harness.tailscaled.listen();
+        let asked = harness.tailscaled.tally().requests;
+        harness.tailscaled.until(|tally| tally.requests >= asked + 4).await;
     }
     let page = agent.metrics().await;
     assert_eq!(page.sum("telltail_probes_total", &[]), 0.0);
@@ -36,25 +36,27 @@ async fn nothing_is_counted_before_the_first_running_and_the_tailscaled_may_come
     assert!(page.is("telltail_target_state", &[("target", "db"), ("state", "unknown")]));
     assert_eq!(agent.get("/healthz").await.0, 503);
 
-    rig.tailscaled.set_backend_state(BackendState::Running);
+    harness.tailscaled.set_backend_state(BackendState::Running);
     let page = agent.ready().await;
     assert!(page.is("telltail_startup_gate_release_info", &[("cause", "condition")]));
     assert_eq!(page.sum("telltail_probes_total", &[("result", "failure")]), 0.0);
     assert_eq!(agent.get("/startupz").await.0, 200);
 
     // Once it was Running, each probe that is due counts.
-    let dials = |rig: &Rig| rig.tailscaled.requests().iter().filter(|request| request.path.ends_with("dial")).count();
-    rig.tailscaled.set_backend_state(BackendState::Stopped);
+    let dials = |harness: &Harness| {
+        harness.tailscaled.requests().iter().filter(|request| request.path.ends_with("dial")).count()
+    };
+    harness.tailscaled.set_backend_state(BackendState::Stopped);
     agent.until("down", |page| page.is("telltail_target_state", &[("target", "db"), ("state", "down")])).await;
-    let before = dials(&rig);
+    let before = dials(&harness);
     agent.probes("db", 3).await;
-    assert_eq!(dials(&rig), before, "while tailscaled is not Running nothing is dialled");
+    assert_eq!(dials(&harness), before, "while tailscaled is not Running nothing is dialled");
     assert_eq!(agent.get("/startupz").await.0, 200, "the gate opens for good");
-    rig.tailscaled.set_backend_state(BackendState::Running);
+    harness.tailscaled.set_backend_state(BackendState::Running);
     let page = agent.ready().await;
-    assert_eq!(page.get("telltail_target_transitions_total", &[("target", "db"), ("to", "up")]), 2.0);
+    assert_eq!(page.value("telltail_target_transitions_total", &[("target", "db"), ("to", "up")]), 2.0);
     assert_eq!(agent.log.saying("Node is up").len(), 2);
-    rig.nothing_unexpected();
+    harness.nothing_unexpected();
     agent.signals.send(Signal::Shutdown).await.expect("an agent");
     agent.ended().await;
 }
@@ -97,10 +99,10 @@ async fn a_tailscaled_that_is_starting_is_told_quietly_and_one_that_never_comes_
 
 #[tokio::test]
 async fn a_shutdown_before_the_first_running_counts_nothing() {
-    let rig = Rig::new(Way::Userspace);
-    rig.tailscaled.misbehave(tailscaled_sim::Misbehaviour::Silent);
-    let mut agent = rig.agent(&[("TELLTAIL_DRAIN", "60s")]).await;
-    rig.tailscaled.until(|tally| tally.requests > 0).await;
+    let harness = Harness::new(Setup::Userspace);
+    harness.tailscaled.misbehave(tailscaled_sim::Misbehaviour::Silent);
+    let mut agent = harness.agent(&[("TELLTAIL_DRAIN", "60s")]).await;
+    harness.tailscaled.until(|tally| tally.requests > 0).await;
     agent.signals.send(Signal::Shutdown).await.expect("an agent");
     let page = agent.until("draining", |page| page.is("telltail_draining", &[])).await;
     assert_eq!(page.sum("telltail_probes_total", &[]), 0.0);
@@ -110,10 +112,12 @@ async fn a_shutdown_before_the_first_running_counts_nothing() {
 
 #[tokio::test]
 async fn the_startup_gate_opens_by_its_condition_by_time_or_is_not_there() {
-    let cause = |page: &crate::page::Page| {
-        page.label("telltail_startup_gate_release_info", &[], "cause").unwrap_or_else(|| "shut".to_owned())
+    let cause = |page: &telltail_testkit::MetricsPage| {
+        page.sample("telltail_startup_gate_release_info", &[])
+            .and_then(|sample| sample.label("cause"))
+            .map_or_else(|| "shut".to_owned(), str::to_owned)
     };
-    let absent = Rig::around(Way::Userspace, Tailscaled::absent());
+    let absent = Harness::around(Setup::Userspace, Tailscaled::absent());
     let none = absent.agent(&[("TELLTAIL_STARTUP_GATE", "none")]).await;
     assert_eq!(none.get("/startupz").await.0, 200);
     assert_eq!(cause(&none.metrics().await), "disabled");
@@ -124,25 +128,25 @@ async fn the_startup_gate_opens_by_its_condition_by_time_or_is_not_there() {
     assert_eq!(by_time.get("/healthz").await.0, 503, "the gate says nothing of readiness");
 
     // A database that is away keeps no worker from starting, unless that was asked for.
-    let rig = Rig::new(Way::Userspace);
-    rig.db.stop();
-    let tailnet = rig.agent(&[]).await;
+    let harness = Harness::new(Setup::Userspace);
+    harness.db.stop();
+    let tailnet = harness.agent(&[]).await;
     tailnet.until("open", |page| page.is("telltail_startup_gate_open", &[])).await;
     assert_eq!(cause(&tailnet.metrics().await), "condition");
-    let targets = rig.agent(&[("TELLTAIL_STARTUP_GATE", "targets"), ("TELLTAIL_FALL", "100")]).await;
+    let targets = harness.agent(&[("TELLTAIL_STARTUP_GATE", "targets"), ("TELLTAIL_FALL", "100")]).await;
     targets.probes("db", 3).await;
     assert_eq!(targets.get("/startupz").await.0, 503);
-    rig.db.start_again();
+    harness.db.start_again();
     targets.ready().await;
     assert_eq!(cause(&targets.metrics().await), "condition");
 }
 
 #[tokio::test]
 async fn an_optional_target_never_blocks_and_observe_never_does() {
-    let rig = Rig::new(Way::Userspace);
-    rig.db.stop();
-    let targets = rig.targets("&required=false", "");
-    let optional = rig.agent(&[("TELLTAIL_TARGETS", &targets)]).await;
+    let harness = Harness::new(Setup::Userspace);
+    harness.db.stop();
+    let targets = harness.targets("&required=false", "");
+    let optional = harness.agent(&[("TELLTAIL_TARGETS", &targets)]).await;
     let page =
         optional.until("down", |page| page.is("telltail_target_state", &[("target", "db"), ("state", "down")])).await;
     assert!(page.is("telltail_ready", &[]));
@@ -151,7 +155,7 @@ async fn an_optional_target_never_blocks_and_observe_never_does() {
     assert_eq!(optional.get("/healthz/cache").await.0, 200);
     assert_eq!(optional.get("/healthz/nobody").await.0, 404);
 
-    let absent = Rig::around(Way::Userspace, Tailscaled::absent());
+    let absent = Harness::around(Setup::Userspace, Tailscaled::absent());
     let observing = absent.agent(&[("TELLTAIL_READINESS", "observe"), ("TELLTAIL_DRAIN", "60s")]).await;
     assert_eq!(observing.get("/healthz").await.0, 200);
     observing.signals.send(Signal::Shutdown).await.expect("an agent");
@@ -161,34 +165,35 @@ async fn an_optional_target_never_blocks_and_observe_never_does() {
 
 #[tokio::test]
 async fn local_waits_until_everything_was_reached_once_and_from_then_on_for_faults_of_the_pod() {
-    let rig = Rig::new(Way::Userspace);
-    rig.db.stop();
-    let agent = rig.agent(&[("TELLTAIL_READINESS", "local"), ("TELLTAIL_FALL", "5")]).await;
+    let harness = Harness::new(Setup::Userspace);
+    harness.db.stop();
+    let agent = harness.agent(&[("TELLTAIL_READINESS", "local"), ("TELLTAIL_FALL", "5")]).await;
     agent.probes("db", 1).await;
     assert_eq!(agent.get("/healthz").await.0, 503, "unknown is not ready");
-    rig.db.start_again();
+    harness.db.start_again();
     agent.ready().await;
 
-    rig.db.stop();
-    let db_down = |page: &crate::page::Page| page.is("telltail_target_state", &[("target", "db"), ("state", "down")]);
+    harness.db.stop();
+    let db_down =
+        |page: &telltail_testkit::MetricsPage| page.is("telltail_target_state", &[("target", "db"), ("state", "down")]);
     let page = agent.until("down", db_down).await;
     assert!(page.is("telltail_ready", &[]), "a fault of the service does not count any more");
     assert!(!page.is("telltail_ready_by_mode", &[("mode", "strict")]));
-    rig.tailscaled.set_backend_state(BackendState::NeedsLogin);
+    harness.tailscaled.set_backend_state(BackendState::NeedsLogin);
     agent.until("not ready", |page| !page.is("telltail_ready", &[])).await;
-    rig.tailscaled.set_backend_state(BackendState::Running);
+    harness.tailscaled.set_backend_state(BackendState::Running);
     agent.ready().await;
 }
 
 #[tokio::test]
 async fn at_the_end_probes_in_flight_are_void_and_pages_answer_until_the_drain_is_over() {
-    let rig = Rig::new(Way::Userspace);
+    let harness = Harness::new(Setup::Userspace);
     let slow = [("TELLTAIL_INTERVAL", "4s"), ("TELLTAIL_TIMEOUT", "1900ms"), ("TELLTAIL_DRAIN", "120s")];
-    let mut agent = rig.agent(&slow).await;
+    let mut agent = harness.agent(&slow).await;
     agent.ready().await;
-    rig.db.behave(Postgres::frozen());
-    let asked = rig.db.tally().requests;
-    rig.db.until(|tally| tally.requests > asked).await;
+    harness.db.behave(Postgres::frozen());
+    let asked = harness.db.tally().requests;
+    harness.db.until(|tally| tally.requests > asked).await;
 
     let begun = Instant::now();
     agent.signals.send(Signal::Shutdown).await.expect("an agent");
@@ -196,13 +201,13 @@ async fn at_the_end_probes_in_flight_are_void_and_pages_answer_until_the_drain_i
     assert_eq!(agent.get("/healthz").await.0, 503);
     assert_eq!(agent.get("/livez").await.0, 200);
     assert_eq!(agent.get("/startupz").await.0, 200);
-    assert_eq!(page.get("telltail_probes_total", &[("target", "db"), ("result", "void")]), 1.0);
+    assert_eq!(page.value("telltail_probes_total", &[("target", "db"), ("result", "void")]), 1.0);
     assert_eq!(page.sum("telltail_probes_total", &[("result", "failure")]), 0.0);
     assert!(page.is("telltail_target_state", &[("target", "db"), ("state", "up")]), "nothing changes any more");
     for mode in ["strict", "local", "observe"] {
         assert!(!page.is("telltail_ready_by_mode", &[("mode", mode)]));
     }
-    rig.db.until(|tally| tally.open == 0).await;
+    harness.db.until(|tally| tally.open == 0).await;
     agent.signals.send(Signal::Reload).await.expect("an agent");
     agent.signals.send(Signal::Shutdown).await.expect("an agent");
     agent.ended().await;
@@ -210,21 +215,21 @@ async fn at_the_end_probes_in_flight_are_void_and_pages_answer_until_the_drain_i
     assert_eq!(agent.log.saying("Target is down").len(), 0);
     assert_eq!(agent.log.saying("Stopped").len(), 1);
 
-    let mut agent = rig.agent(&[("TELLTAIL_DRAIN", "100ms")]).await;
+    let mut agent = harness.agent(&[("TELLTAIL_DRAIN", "100ms")]).await;
     agent.signals.send(Signal::Shutdown).await.expect("an agent");
     agent.ended().await;
 }
 
 #[tokio::test]
 async fn one_connection_to_tailscaled_and_one_to_valkey_serve_every_probe() {
-    let rig = Rig::new(Way::Userspace);
-    let agent = rig.agent(&[]).await;
+    let harness = Harness::new(Setup::Userspace);
+    let agent = harness.agent(&[]).await;
     agent.ready().await;
     agent.probes("cache", 5).await;
-    assert_eq!(rig.cache.tally().accepted, 1);
-    assert!(rig.cache.tally().requests >= 5);
+    assert_eq!(harness.cache.tally().accepted, 1);
+    assert!(harness.cache.tally().requests >= 5);
     // What is read takes one connection, the news one of their own, each dial and each ping one more.
-    let requests = rig.tailscaled.requests();
+    let requests = harness.tailscaled.requests();
     let connections = |calls: &[&str]| -> Vec<u64> {
         let of = |path: &str| calls.iter().any(|call| path.ends_with(call));
         requests.iter().filter(|request| of(&request.path)).map(|request| request.connection).collect()
@@ -237,34 +242,36 @@ async fn one_connection_to_tailscaled_and_one_to_valkey_serve_every_probe() {
     let distinct: BTreeSet<_> = reads.iter().chain(&news).chain(&each).collect();
     assert_eq!(distinct.len(), 2 + each.len(), "{each:?}");
     assert!(requests.iter().all(|request| request.header("dial-host") != Some("db")));
-    assert!(rig.dns.questions().is_empty() && rig.proxy.requests().is_empty());
+    assert!(harness.dns.questions().is_empty() && harness.proxy.requests().is_empty());
 
-    rig.cache.kill_connections();
+    harness.cache.kill_connections();
     let page = agent.probes("cache", 2).await;
-    assert_eq!(rig.cache.tally().accepted, 2, "a dead connection is replaced within the probe");
-    assert_eq!(page.get("telltail_probes_total", &[("target", "cache"), ("result", "failure")]), 0.0);
-    rig.nothing_unexpected();
+    assert_eq!(harness.cache.tally().accepted, 2, "a dead connection is replaced within the probe");
+    assert_eq!(page.value("telltail_probes_total", &[("target", "cache"), ("result", "failure")]), 0.0);
+    harness.nothing_unexpected();
 }
 
 #[tokio::test]
 async fn an_old_tailscaled_is_not_led_out_of_the_tailnet() {
-    let rig = Rig::new(Way::Userspace);
-    rig.tailscaled.set_version("1.80.3");
-    let agent = rig.agent(&[]).await;
+    let harness = Harness::new(Setup::Userspace);
+    harness.tailscaled.set_version("1.80.3");
+    let agent = harness.agent(&[]).await;
     agent.ready().await;
     // Before 1.98 tailscaled would dial an address that no peer has from its own network; loopback is dialled for real.
-    rig.tailscaled.update_peer("db", |db| db.ips = vec!["127.0.0.1".parse().expect("an address")]);
+    harness.tailscaled.update_peer("db", |db| db.ips = vec!["127.0.0.1".parse().expect("an address")]);
     agent.probes("db", 2).await;
-    rig.tailscaled.remove_peer("db");
-    rig.tailscaled.world(|world| world.foreign.insert("100.64.0.2:5432".parse().expect("an address"), rig.db.addr()));
+    harness.tailscaled.remove_peer("db");
+    harness
+        .tailscaled
+        .with_state(|sim| sim.foreign.insert("100.64.0.2:5432".parse().expect("an address"), harness.db.addr()));
     let down = [("target", "db"), ("reason", "resolve_not_in_netmap"), ("scope", "path")];
     agent.until("removed", |page| page.is("telltail_target_failing_info", &down)).await;
-    let accepted = rig.db.tally().accepted;
+    let accepted = harness.db.tally().accepted;
     agent.until("down", |page| page.is("telltail_target_state", &[("target", "db"), ("state", "down")])).await;
-    assert_eq!(rig.db.tally().accepted, accepted);
+    assert_eq!(harness.db.tally().accepted, accepted);
     // Dial-Self is no success in any release, and a black hole of the LocalAPI is none either.
-    rig.tailscaled.set_backend("cache", 6379, Backend::DialSelf);
-    rig.cache.kill_connections();
+    harness.tailscaled.set_port("cache", 6379, PeerPort::DialSelf);
+    harness.cache.kill_connections();
     let down = [("target", "cache"), ("reason", "connect_not_routed"), ("scope", "path")];
     agent.until("not routed", |page| page.is("telltail_target_failing_info", &down)).await;
 }

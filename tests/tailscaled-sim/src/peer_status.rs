@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use crate::clock::{ZERO_TIME, rfc3339};
 use crate::json::{Fields, Json};
-use crate::{BackendState, Peer, World};
+use crate::{BackendState, Peer, SimState};
 
 const CREATED: &str = "2026-01-02T03:04:05.678901234Z";
 const OWN_ID: i64 = 1;
@@ -16,23 +16,23 @@ pub(crate) const OWN_USER: i64 = 100_001;
 pub(crate) const TAGGED_USER: i64 = 100_002;
 
 /// Own node, seen as a peer without a path; before the first netmap little is known of it.
-pub(crate) fn own(world: &World) -> Json {
-    let mut peer = Peer::new(&world.host_name);
-    (peer.id, peer.online, peer.key_expiry) = (OWN_ID, world.control_online, world.key_expiry);
-    peer.ips.clone_from(&world.ips);
-    peer.relay.clone_from(&world.relay);
-    if world.netmap {
-        return peer_status(world, &peer, true).into();
+pub(crate) fn own(sim: &SimState) -> Json {
+    let mut peer = Peer::new(&sim.host_name);
+    (peer.id, peer.online, peer.key_expiry) = (OWN_ID, sim.control_online, sim.key_expiry);
+    peer.ips.clone_from(&sim.ips);
+    peer.relay.clone_from(&sim.relay);
+    if sim.netmap {
+        return peer_status(sim, &peer, true).into();
     }
     peer.ips.clear();
     (peer.relay, peer.id) = (String::new(), 0);
-    peer_status(world, &peer, true).into()
+    peer_status(sim, &peer, true).into()
 }
 
-pub(crate) fn peer_status(world: &World, peer: &Peer, own: bool) -> Fields {
+pub(crate) fn peer_status(sim: &SimState, peer: &Peer, own: bool) -> Fields {
     let known = peer.id != 0;
     let user = if peer.tags.is_empty() { OWN_USER } else { TAGGED_USER };
-    let services = world.services.values().filter(|service| service.host == peer.name).map(|service| service.ip);
+    let services = sim.services.values().filter(|service| service.host == peer.name).map(|service| service.ip);
     let own_prefixes = peer.ips.iter().copied().chain(services).map(prefix);
     let allowed: Vec<_> = own_prefixes.chain(peer.allowed_ips.iter().cloned()).collect();
     let addrs: &[&str] = if own && known { &["198.51.100.7:41641", "10.0.0.7:41641"] } else { &[] };
@@ -42,7 +42,7 @@ pub(crate) fn peer_status(world: &World, peer: &Peer, own: bool) -> Fields {
     if peer.cap_padding > 0 {
         cap_map.insert("example.com/cap/padding".into(), Json::texts(&["x".repeat(peer.cap_padding)]));
     }
-    let stopped = world.state == BackendState::Stopped;
+    let stopped = sim.state == BackendState::Stopped;
     // Own node; not running; offline; another owner's.
     let taildrop = if own {
         0
@@ -54,8 +54,8 @@ pub(crate) fn peer_status(world: &World, peer: &Peer, own: bool) -> Fields {
         5
     };
     let last_seen = if peer.online || own { ZERO_TIME } else { CREATED };
-    let since = |minor| world.version.since(1, minor);
-    let dns_name = if known { full_name(world, &peer.name) } else { String::new() };
+    let since = |minor| sim.version.since(1, minor);
+    let dns_name = if known { full_name(sim, &peer.name) } else { String::new() };
     let ips = if known && !peer.ips.is_empty() { Json::texts(&peer.ips) } else { empty(own) };
     Fields::default()
         .set("ID", if known { format!("n{:08}CNTRL", peer.id) } else { String::new() })
@@ -82,7 +82,7 @@ pub(crate) fn peer_status(world: &World, peer: &Peer, own: bool) -> Fields {
         .set("ExitNode", false)
         .set("ExitNodeOption", false)
         .set("Active", active)
-        .set("PeerAPIURL", if own && !world.engine_on() { Json::Null } else { peer_api(peer) })
+        .set("PeerAPIURL", if own && !sim.engine_on() { Json::Null } else { peer_api(peer) })
         .set_if(since(84), "TaildropTarget", taildrop)
         .set_if(since(84), "NoFileSharingReason", "")
         .set_if(own && known, "Capabilities", Json::texts(&[DEPRECATED, "funnel"]))
@@ -115,8 +115,8 @@ fn capabilities() -> BTreeMap<String, Json> {
     BTreeMap::from([with_values, ("https://tailscale.com/cap/file-sharing".to_owned(), Json::Null)])
 }
 
-pub(crate) fn full_name(world: &World, name: &str) -> String {
-    format!("{name}.{}.", world.magic_dns_suffix)
+pub(crate) fn full_name(sim: &SimState, name: &str) -> String {
+    format!("{name}.{}.", sim.magic_dns_suffix)
 }
 
 pub(crate) fn prefix(ip: IpAddr) -> String {

@@ -1,11 +1,11 @@
-//! Answers as Go's net/http writes them.
+//! Responses as Go's net/http writes them.
 
 use std::time::SystemTime;
 
 use crate::clock::http_date;
+use crate::http_stream::{Disconnected, HttpStream};
 use crate::misbehaviour::Misbehaviour;
 use crate::status::Status;
-use crate::wire::{Gone, Wire};
 use crate::{Request, Version};
 
 /// Bodies up to here get a `Content-Length`, longer ones are chunked.
@@ -14,7 +14,7 @@ const CONTENT_SECURITY_POLICY: &str =
     "default-src 'none'; frame-ancestors 'none'; script-src 'none'; script-src-elem 'none'; script-src-attr 'none'";
 
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct Response {
     status: u16,
     headers: Vec<(&'static str, String)>,
     body: Body,
@@ -35,18 +35,18 @@ impl Body {
     }
 }
 
-impl Answer {
+impl Response {
     pub(crate) fn new(status: u16, body: Vec<u8>) -> Self {
-        Answer { status, headers: Vec::new(), body: Body::Whole(body) }
+        Response { status, headers: Vec::new(), body: Body::Whole(body) }
     }
 
     pub(crate) fn json(body: Body) -> Self {
-        Answer { status: 200, headers: vec![("Content-Type", "application/json".into())], body }
+        Response { status: 200, headers: vec![("Content-Type", "application/json".into())], body }
     }
 
     /// Go's `http.Error`.
     pub(crate) fn error(status: u16, text: &str) -> Self {
-        Answer::new(status, format!("{text}\n").into_bytes())
+        Response::new(status, format!("{text}\n").into_bytes())
             .with("Content-Type", "text/plain; charset=utf-8")
             .with("X-Content-Type-Options", "nosniff")
     }
@@ -83,72 +83,72 @@ impl Answer {
     }
 
     /// Head alone, as before a raw stream.
-    pub(crate) async fn send_head(&self, wire: &mut Wire, request: &Request) -> Result<(), Gone> {
-        wire.send(&self.head(request.old, None, true)).await
+    pub(crate) async fn send_head(&self, http: &mut HttpStream, request: &Request) -> Result<(), Disconnected> {
+        http.send(&self.head(request.old, None, true)).await
     }
 
     /// Head alone, as before a stream of chunks.
-    pub(crate) async fn send_chunked_head(&self, wire: &mut Wire, request: &Request) -> Result<(), Gone> {
+    pub(crate) async fn send_chunked_head(&self, http: &mut HttpStream, request: &Request) -> Result<(), Disconnected> {
         let chunked = Some("Transfer-Encoding: chunked".to_owned());
-        wire.send(&self.head(request.old, chunked, request.keeps_alive())).await
+        http.send(&self.head(request.old, chunked, request.keeps_alive())).await
     }
 
     /// Head and body; `chunk` is the size of chunks, where Go would write one for the whole body.
     pub(crate) async fn send(
         &self,
-        wire: &mut Wire,
+        http: &mut HttpStream,
         request: &Request,
         chunk: Option<usize>,
         spoilt: Option<&Misbehaviour>,
-    ) -> Result<(), Gone> {
+    ) -> Result<(), Disconnected> {
         let (keep, old) = (request.keeps_alive(), request.old);
         let length: usize = self.body.pieces().map(|piece| piece.len()).sum();
         if let Some(Misbehaviour::ContentLength(off)) = spoilt {
             let claimed = i64::try_from(length).unwrap_or(i64::MAX) + off;
-            wire.send(&self.head(old, Some(format!("Content-Length: {claimed}")), keep)).await?;
-            return self.send_plain(wire).await.and(Err(Gone));
+            http.send(&self.head(old, Some(format!("Content-Length: {claimed}")), keep)).await?;
+            return self.send_plain(http).await.and(Err(Disconnected));
         }
         let chunked = Some("Transfer-Encoding: chunked".to_owned());
         if let Some(Misbehaviour::BrokenChunk) = spoilt {
-            wire.send(&self.head(old, chunked, keep)).await?;
-            wire.send(b"8\r\n{\"Versio\r\nno chunk\r\n").await?;
-            return Err(Gone);
+            http.send(&self.head(old, chunked, keep)).await?;
+            http.send(b"8\r\n{\"Versio\r\nno chunk\r\n").await?;
+            return Err(Disconnected);
         }
         let fixed = length <= GO_BUFFER && chunk.is_none() || old;
         let framing = if fixed { Some(format!("Content-Length: {length}")) } else { chunked };
-        wire.send(&self.head(old, framing, keep)).await?;
+        http.send(&self.head(old, framing, keep)).await?;
         match (request.method.as_str(), fixed) {
             ("HEAD", _) => Ok(()),
-            (_, true) => self.send_plain(wire).await,
-            (_, false) => self.send_chunks(wire, length, chunk.unwrap_or(length)).await,
+            (_, true) => self.send_plain(http).await,
+            (_, false) => self.send_chunks(http, length, chunk.unwrap_or(length)).await,
         }
     }
 
-    async fn send_plain(&self, wire: &mut Wire) -> Result<(), Gone> {
+    async fn send_plain(&self, http: &mut HttpStream) -> Result<(), Disconnected> {
         for piece in self.body.pieces() {
-            wire.send(&piece).await?;
+            http.send(&piece).await?;
         }
         Ok(())
     }
 
-    async fn send_chunks(&self, wire: &mut Wire, length: usize, size: usize) -> Result<(), Gone> {
+    async fn send_chunks(&self, http: &mut HttpStream, length: usize, size: usize) -> Result<(), Disconnected> {
         let (mut unsent, mut left) = (length, 0);
         for piece in self.body.pieces() {
             let mut rest = &piece[..];
             while !rest.is_empty() {
                 if left == 0 {
                     left = size.min(unsent);
-                    wire.send(format!("{left:x}\r\n").as_bytes()).await?;
+                    http.send(format!("{left:x}\r\n").as_bytes()).await?;
                 }
                 let (now, later) = rest.split_at(left.min(rest.len()));
-                wire.send(now).await?;
+                http.send(now).await?;
                 (rest, left, unsent) = (later, left - now.len(), unsent - now.len());
                 if left == 0 {
-                    wire.send(b"\r\n").await?;
+                    http.send(b"\r\n").await?;
                 }
             }
         }
-        wire.send(b"0\r\n\r\n").await
+        http.send(b"0\r\n\r\n").await
     }
 }
 

@@ -1,7 +1,7 @@
 //! The held connection to Valkey, probe by probe. The clock is moved while nothing is under way, for a paused clock and a
 //! real socket do not mix.
 
-use crate::rig::{Rig, Way};
+use crate::harness::{Harness, Setup};
 use std::sync::Arc;
 use std::time::Duration;
 use tailscaled_sim::services::Valkey;
@@ -20,10 +20,10 @@ struct Prober {
 }
 
 impl Prober {
-    fn of(rig: &Rig) -> Self {
+    fn of(harness: &Harness) -> Self {
         let environment: Environment = [("TELLTAIL_TARGETS", "valkey://cache:6379")].into_iter().collect();
         let config = Source::new(environment, None).load().expect("a configuration that holds").config;
-        let local = LocalApi::new(Some(rig.tailscaled.socket().to_owned()), Arc::new(|_, _| {}));
+        let local = LocalApi::new(Some(harness.tailscaled.socket().to_owned()), Arc::new(|_, _| {}));
         Self { target: config.targets[0].clone(), local, held: None }
     }
 
@@ -42,64 +42,64 @@ async fn later(seconds: u64) {
 
 #[tokio::test]
 async fn a_held_connection_is_dialled_anew_once_a_minute() {
-    let rig = Rig::new(Way::Userspace);
-    let mut prober = Prober::of(&rig);
+    let harness = Harness::new(Setup::Userspace);
+    let mut prober = Prober::of(&harness);
     for seconds in [0, 10, 10, 10, 10, 10] {
         later(seconds).await;
         assert_eq!(prober.probe().await, Ok(Detail::Accepting));
-        assert_eq!(rig.cache.tally().accepted, 1);
+        assert_eq!(harness.cache.tally().accepted, 1);
     }
     later(10).await;
     assert_eq!(prober.probe().await, Ok(Detail::Accepting));
-    assert_eq!(rig.cache.tally().accepted, 2);
-    rig.cache.until(|tally| tally.open == 1).await;
+    assert_eq!(harness.cache.tally().accepted, 2);
+    harness.cache.until(|tally| tally.open == 1).await;
     later(30).await;
     assert_eq!(prober.probe().await, Ok(Detail::Accepting));
-    assert_eq!(rig.cache.tally().accepted, 2);
+    assert_eq!(harness.cache.tally().accepted, 2);
 }
 
 #[tokio::test]
 async fn new_connections_that_are_refused_are_found_out_within_a_minute() {
-    let rig = Rig::new(Way::Userspace);
-    let mut prober = Prober::of(&rig);
+    let harness = Harness::new(Setup::Userspace);
+    let mut prober = Prober::of(&harness);
     assert_eq!(prober.probe().await, Ok(Detail::Accepting));
     // Whoever is connected is served on.
-    rig.tailscaled.refuse("cache", 6379);
+    harness.tailscaled.refuse("cache", 6379);
     later(50).await;
     assert_eq!(prober.probe().await, Ok(Detail::Accepting));
     later(10).await;
     assert_eq!(prober.probe().await, Err(Reason::ConnectRefused));
-    rig.cache.until(|tally| tally.open == 0).await;
+    harness.cache.until(|tally| tally.open == 0).await;
 }
 
 #[tokio::test]
 async fn a_connection_that_died_is_replaced_within_the_probe_and_one_that_complains_is_asked_again_on_a_new_one() {
-    let rig = Rig::new(Way::Userspace);
-    let mut prober = Prober::of(&rig);
+    let harness = Harness::new(Setup::Userspace);
+    let mut prober = Prober::of(&harness);
     assert_eq!(prober.probe().await, Ok(Detail::Accepting));
-    rig.cache.kill_connections();
-    rig.cache.until(|tally| tally.open == 0).await;
+    harness.cache.kill_connections();
+    harness.cache.until(|tally| tally.open == 0).await;
     assert_eq!(prober.probe().await, Ok(Detail::Accepting));
-    assert_eq!(rig.cache.tally().accepted, 2);
-    rig.cache.behave(Valkey::loading());
+    assert_eq!(harness.cache.tally().accepted, 2);
+    harness.cache.behave(Valkey::loading());
     assert_eq!(prober.probe().await, Err(Reason::ProtocolLoading));
-    assert_eq!(rig.cache.tally().accepted, 3);
-    rig.cache.behave(Valkey::healthy());
+    assert_eq!(harness.cache.tally().accepted, 3);
+    harness.cache.behave(Valkey::healthy());
     assert_eq!(prober.probe().await, Ok(Detail::Accepting));
-    assert_eq!(rig.cache.tally().accepted, 4, "after a failure nothing is held");
+    assert_eq!(harness.cache.tally().accepted, 4, "after a failure nothing is held");
     // Another address, another connection.
-    rig.tailscaled.update_peer("cache", |cache| cache.ips = vec!["100.64.0.30".parse().expect("an address")]);
+    harness.tailscaled.update_peer("cache", |cache| cache.ips = vec!["100.64.0.30".parse().expect("an address")]);
     assert_eq!(prober.probe().await, Ok(Detail::Accepting));
-    assert_eq!(rig.cache.tally().accepted, 5);
-    rig.cache.until(|tally| tally.open == 1).await;
+    assert_eq!(harness.cache.tally().accepted, 5);
+    harness.cache.until(|tally| tally.open == 1).await;
 }
 
 #[tokio::test]
 async fn a_frozen_server_is_no_success_because_a_connection_was_held() {
-    let rig = Rig::new(Way::Userspace);
-    let mut prober = Prober::of(&rig);
+    let harness = Harness::new(Setup::Userspace);
+    let mut prober = Prober::of(&harness);
     prober.target.timeout = Duration::from_millis(400);
     assert_eq!(prober.probe().await, Ok(Detail::Accepting));
-    rig.cache.behave(Valkey::frozen());
+    harness.cache.behave(Valkey::frozen());
     assert_eq!(prober.probe().await, Err(Reason::ProtocolTimeout));
 }

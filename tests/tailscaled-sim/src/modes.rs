@@ -1,4 +1,4 @@
-//! The states a world can be in, and what its ports can do.
+//! The states tailscaled can be in, and what its ports can do.
 
 use std::net::SocketAddr;
 
@@ -45,7 +45,7 @@ impl BackendState {
 
 /// What a dial to one port of one peer meets.
 #[derive(Clone, Debug)]
-pub enum Backend {
+pub enum PeerPort {
     /// A server at this local address; if nothing listens there, the dial is refused.
     Forward(SocketAddr),
     /// Nothing listens. What a port is that nobody mentioned.

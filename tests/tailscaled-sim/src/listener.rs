@@ -43,7 +43,7 @@ impl Accept for UnixListener {
 
 /// Owns the task that accepts and, through it, those that serve.
 #[derive(Debug)]
-pub(crate) struct Listening<L: Accept> {
+pub(crate) struct Listener<L: Accept> {
     shared: Arc<Shared<L>>,
     accepting: JoinSet<()>,
 }
@@ -96,7 +96,7 @@ impl Drop for Open {
     }
 }
 
-impl<L: Accept> Listening<L> {
+impl<L: Accept> Listener<L> {
     /// Serves every connection with `serve`, which is told its number, as soon as there is a listener.
     pub(crate) fn start<F, S>(tally: Counter, serve: F) -> Self
     where
@@ -108,7 +108,7 @@ impl<L: Accept> Listening<L> {
         let shared = Arc::new(Shared { listener, opened: Notify::new(), connections, tally });
         let mut accepting = JoinSet::new();
         accepting.spawn(accept(Arc::clone(&shared), serve));
-        Listening { shared, accepting }
+        Listener { shared, accepting }
     }
 
     pub(crate) fn open(&self, listener: L) {
@@ -126,7 +126,7 @@ impl<L: Accept> Listening<L> {
     }
 }
 
-impl<L: Accept> Drop for Listening<L> {
+impl<L: Accept> Drop for Listener<L> {
     fn drop(&mut self) {
         self.close();
         self.kill_connections();
