@@ -5,10 +5,10 @@ mod program;
 mod query;
 mod rules;
 
-pub mod board;
-pub mod faster;
+pub mod dashboard;
 pub mod grafana;
 pub mod prometheus;
+pub mod speed_up;
 
 pub use metrics::{Labels, SCRAPE, metrics};
 pub use program::Program;

@@ -16,7 +16,7 @@ use tokio::{
 use super::{
     container::Image,
     event::Event,
-    life::Life,
+    lifecycle::PodLifecycle,
     manifest::{config_maps, fields, pod_name, pod_template},
     spec::{PodSpec, VolumeSource},
     sync::{Kubelet, State},
@@ -50,7 +50,7 @@ impl Pod {
         let objects = Objects { config_maps: config_maps(manifests), secrets: secrets.clone() };
         let below = sandbox.folder().join("volumes");
         let volumes = spec.volumes.iter().map(|v| (v.name.clone(), volume::make(v, &below, &objects))).collect();
-        let state = State { life: Life::new(&spec), running: BTreeMap::new(), timeline: Vec::new() };
+        let state = State { life: PodLifecycle::new(&spec), running: BTreeMap::new(), timeline: Vec::new() };
         let kubelet = Arc::new(Kubelet {
             fields: fields(&namespace, &sandbox),
             containers: spec.init_containers.iter().chain(&spec.containers).cloned().collect(),

@@ -1,4 +1,4 @@
-//! Rungs of the pod's own tailscaled.
+//! Checks of the pod's own tailscaled.
 
 use std::{fs, os::unix::fs::PermissionsExt};
 use tokio::join;
@@ -10,7 +10,7 @@ const BOTH: &str = "postgres://stackeye-db-prd:5432,valkey://stackeye-valkey-prd
 
 /// A worker per fault. Nothing is dialled then, so the targets need not exist.
 #[tokio::test]
-async fn every_rung_of_the_own_node_is_named_once_and_its_command_works() {
+async fn every_check_of_the_own_node_is_named_once_and_its_command_works() {
     let tailnet = Tailnet::start().await;
     let (stopped, expired, killed, ended, frozen, closed, out) = join!(
         node(&tailnet, "stopped", Mode::Userspace),

@@ -1,4 +1,4 @@
-//! Rungs between the pod and the service.
+//! Checks between the pod and the service.
 
 use tokio::join;
 
@@ -12,7 +12,7 @@ const LENGTH: u16 = 200;
 
 /// A machine per fault, all seen in one run, in both modes.
 #[tokio::test]
-async fn every_rung_beyond_the_own_node_is_named_and_its_command_works() {
+async fn every_check_beyond_the_own_node_is_named_and_its_command_works() {
     let tailnet = Tailnet::start().await;
     let (userspace, tun) = join!(node(&tailnet, "worker", Mode::Userspace), node(&tailnet, "worker-tun", Mode::Tun));
     let (db, refusing, denying, gone, expired, frozen, narrow, hung) = join!(

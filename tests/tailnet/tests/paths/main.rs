@@ -5,13 +5,13 @@
 
 #![expect(clippy::print_stdout, reason = "what was measured shows in the output of a failed run")]
 
-mod culprit;
+mod bus;
 mod failover;
-mod judge;
-mod news;
 mod quiet;
 mod relayed;
 mod soak;
+mod timeout_reasons;
+mod verdict_check;
 
 use std::time::Duration;
 

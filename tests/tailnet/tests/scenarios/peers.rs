@@ -30,7 +30,7 @@ async fn a_machine_that_fails_is_named_with_its_reason_and_comes_back() {
     );
     let mut agents = Vec::new();
     for worker in [&userspace, &tun] {
-        agents.push(Watch::start(worker).await);
+        agents.push(PeerWatch::start(worker).await);
     }
     for agents in &agents {
         agents.are_ready().await;
@@ -58,7 +58,7 @@ async fn a_machine_that_fails_is_named_with_its_reason_and_comes_back() {
 }
 
 /// One telltail per machine.
-struct Watch<'a> {
+struct PeerWatch<'a> {
     worker: &'a Node,
     removed: Agent<'a>,
     alike: Agent<'a>,
@@ -68,7 +68,7 @@ struct Watch<'a> {
     frozen_cache: Agent<'a>,
 }
 
-impl<'a> Watch<'a> {
+impl<'a> PeerWatch<'a> {
     async fn start(worker: &'a Node) -> Self {
         let database = async |host: &str| watch(worker, &format!("postgres://{host}:5432")).await;
         Self {

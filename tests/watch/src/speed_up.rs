@@ -19,7 +19,7 @@ const BEFORE: [&str; 8] = [
 /// Divides every duration of a rules file or of an Alertmanager's configuration: of `for`, `keep_firing_for` and `interval`,
 /// of range selectors (the day and the week as well) and `offset`, of `group_wait` and its sisters. Ranges stay at three
 /// seconds or more. Numbers stay: thresholds are shares, seconds of latency and dates.
-pub fn faster(yaml: &str, factor: u32) -> String {
+pub fn speed_up(yaml: &str, factor: u32) -> String {
     let mut made = String::new();
     let mut rest = yaml;
     while let Some((at, before)) = next(rest) {
@@ -72,7 +72,7 @@ fn duration(word: &str) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
-    use super::faster;
+    use super::speed_up;
 
     #[test]
     fn durations_shrink_and_nothing_else_does() {
@@ -80,8 +80,8 @@ mod tests {
                     keep_firing_for: 1h30m\nsummary: for five minutes [see 5m]";
         let fast = "expr: rate(x:rate5m[10000ms]) > y offset 60000ms + min_over_time(z[10080000ms]) and t - 14 * 24 * 3600 < 5\n\
                     for: 15000ms\nkeep_firing_for: 90000ms\nsummary: for five minutes [see 5m]";
-        assert_eq!(faster(rule, 60), fast);
-        assert_eq!(faster("rate(x[1m])", 60), "rate(x[3000ms])", "two samples at least");
-        assert_eq!(faster("group_wait: 30s\ngroup_interval: 5m", 60), "group_wait: 500ms\ngroup_interval: 5000ms");
+        assert_eq!(speed_up(rule, 60), fast);
+        assert_eq!(speed_up("rate(x[1m])", 60), "rate(x[3000ms])", "two samples at least");
+        assert_eq!(speed_up("group_wait: 30s\ngroup_interval: 5m", 60), "group_wait: 500ms\ngroup_interval: 5000ms");
     }
 }

@@ -1,11 +1,11 @@
-//! The stage: a tailnet with a database and a cache, four pods in two clusters, and what watches them.
+//! A tailnet with a database and a cache, four pods in two clusters, and what watches them.
 
 use std::{fs, path::PathBuf, process::Command, time::Duration};
 
 use serde_json::{Value, json};
 use telltail_tailnet::{Agent, Mode, Node, NodeProcess, Postgres, Tailnet, Valkey, Version};
 use telltail_testkit::eventually;
-use telltail_watch::{faster::faster, prometheus::Api, read};
+use telltail_watch::{prometheus::Api, read, speed_up::speed_up};
 use tokio::join;
 
 /// An hour passes in forty seconds.
@@ -35,7 +35,7 @@ pub struct Nodes {
 }
 
 /// What runs on them.
-pub struct Stage<'a> {
+pub struct Fixture<'a> {
     nodes: &'a Nodes,
     pub postgres: Postgres,
     pub prometheus: Api,
@@ -60,7 +60,7 @@ impl Nodes {
     }
 }
 
-impl<'a> Stage<'a> {
+impl<'a> Fixture<'a> {
     pub async fn start(nodes: &'a Nodes) -> Self {
         let (postgres, valkey) = join!(nodes.db.postgres(&[]), nodes.cache.valkey(&[]));
         let mut agents = Vec::new();
@@ -80,7 +80,7 @@ impl<'a> Stage<'a> {
             nodes.monitoring.spawn(&relay(folder.join("prometheus.sock"), 9090)).await,
             nodes.monitoring.spawn(&relay(folder.join("alertmanager.sock"), 9093)).await,
         ];
-        let stage = Self {
+        let fixture = Self {
             nodes,
             postgres,
             prometheus: Api::Socket(folder.join("prometheus.sock")),
@@ -90,17 +90,17 @@ impl<'a> Stage<'a> {
             _programs: programs,
             _valkey: valkey,
         };
-        stage.scrape(&[0, 1, 2, 3]);
+        fixture.scrape(&[0, 1, 2, 3]);
         eventually("Prometheus scrapes every pod", START, async || {
-            let up = stage.prometheus.at("up == 1", now()).await;
+            let up = fixture.prometheus.at("up == 1", now()).await;
             up.is_ok_and(|up| up.len() == PODS.len())
         })
         .await;
         eventually("Alertmanager is ready", START, async || {
-            stage.alertmanager.get("/-/ready").await.is_ok_and(|body| body.contains("OK"))
+            fixture.alertmanager.get("/-/ready").await.is_ok_and(|body| body.contains("OK"))
         })
         .await;
-        stage
+        fixture
     }
 
     /// Which pods there are, as Kubernetes would tell Prometheus.
@@ -117,18 +117,18 @@ impl<'a> Stage<'a> {
     }
 
     /// What Alertmanager has sent so far: one item for each alert in each message, in order.
-    pub fn sent(&self) -> Vec<Sent> {
+    pub fn sent(&self) -> Vec<SentAlert> {
         let log = self.webhook.log();
         let messages = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        messages.flat_map(|message| message["alerts"].as_array().cloned().unwrap_or_default()).map(Sent).collect()
+        messages.flat_map(|message| message["alerts"].as_array().cloned().unwrap_or_default()).map(SentAlert).collect()
     }
 }
 
 /// One alert in one of Alertmanager's messages.
 #[derive(Debug, Clone)]
-pub struct Sent(Value);
+pub struct SentAlert(Value);
 
-impl Sent {
+impl SentAlert {
     pub fn label(&self, name: &str) -> &str {
         self.0["labels"][name].as_str().unwrap_or_default()
     }
@@ -174,7 +174,7 @@ const UNHURRIED: [(&str, &str); 4] = [
 
 /// The shipped rules, in a hurry.
 fn rules() -> String {
-    let mut rules = faster(&read("dashboards/rules/telltail.rules.yaml"), FACTOR);
+    let mut rules = speed_up(&read("dashboards/rules/telltail.rules.yaml"), FACTOR);
     for (alert, wait) in UNHURRIED {
         let (before, rest) = rules.split_once(&format!("- alert: {alert}\n")).expect("the alert is shipped");
         let (expr, after) = rest.split_once(" for: ").expect("it waits");
@@ -188,7 +188,7 @@ fn rules() -> String {
 fn routes() -> String {
     let shipped = read("dashboards/alertmanager/inhibit.example.yaml");
     let to_us = "\n    webhook_configs: [{url: 'http://127.0.0.1:9099/'}]";
-    let mut routes = faster(&shipped, FACTOR);
+    let mut routes = speed_up(&shipped, FACTOR);
     for receiver in ["telltail-page", "telltail-team"] {
         let open = format!("  - name: {receiver}");
         assert!(routes.contains(&open), "{receiver} is no receiver of the shipped routes");

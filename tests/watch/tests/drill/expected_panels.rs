@@ -1,10 +1,10 @@
 //! What each query is to show, in which state.
 
-use crate::State::{self, Drained, Healthy, NodeDown, OnDerp, RelayDown, ServiceDown};
+use crate::Phase::{self, Drained, Healthy, NodeDown, OnDerp, RelayDown, ServiceDown};
 
 /// Queries that show nothing in some states, by the beginning of their place: in which they must show something, and in
 /// which they may, because it depends on how long things took. All others always show something.
-const SOMETIMES: &[(&str, &[State], &[State])] = &[
+const SOMETIMES: &[(&str, &[Phase], &[Phase])] = &[
     ("telltail-fleet / Alerts / ", ALERTING, &[]),
     ("telltail-fleet / Alerts that fire / A", ALERTING, &[]),
     ("telltail-fleet / DERP regions that relay / A", &[OnDerp], &[Drained]),
@@ -34,14 +34,14 @@ const SOMETIMES: &[(&str, &[State], &[State])] = &[
     ("telltail-target / p99 of connect by cluster / A", ANSWERED, &[ServiceDown]),
     ("telltail-target / Mean against the last day's on the same path / A", ANSWERED, &[ServiceDown]),
 ];
-const ALL: &[State] = &State::ALL;
-const ALERTING: &[State] = &[OnDerp, ServiceDown, RelayDown, NodeDown];
-const ANSWERED: &[State] = &[Healthy, OnDerp, RelayDown, NodeDown, Drained];
+const ALL: &[Phase] = &Phase::ALL;
+const ALERTING: &[Phase] = &[OnDerp, ServiceDown, RelayDown, NodeDown];
+const ANSWERED: &[Phase] = &[Healthy, OnDerp, RelayDown, NodeDown, Drained];
 /// One pod's tailscaled is dead while the relay is down.
-const FAILING: &[State] = &[ServiceDown, RelayDown, NodeDown];
+const FAILING: &[Phase] = &[ServiceDown, RelayDown, NodeDown];
 
 /// Figures that are known: what is red is said, and what is not is not.
-pub const VALUES: &[(&str, State, f64)] = &[
+pub const VALUES: &[(&str, Phase, f64)] = &[
     ("telltail-fleet / Pods ready / A", Healthy, 1.0),
     ("telltail-fleet / Alerts firing / A", Healthy, 0.0),
     ("telltail-fleet / Targets on DERP / A", Healthy, 0.0),
@@ -64,7 +64,7 @@ pub const VALUES: &[(&str, State, f64)] = &[
 ];
 
 /// The states in which the query at this place must show something, and those in which it may.
-pub fn states(place: &str) -> (&'static [State], &'static [State]) {
+pub fn states(place: &str) -> (&'static [Phase], &'static [Phase]) {
     let found = SOMETIMES.iter().find(|(begin, ..)| place.starts_with(begin));
     found.map_or((ALL, &[]), |(_, must, may)| (must, may))
 }

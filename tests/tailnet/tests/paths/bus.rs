@@ -11,7 +11,7 @@ const AS_SHIPPED: &[(&str, &str)] = &[];
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 #[tokio::test]
-async fn news_of_the_node_are_seen_at_once_and_keys_that_expire_are_told() {
+async fn changes_of_the_node_are_seen_at_once_and_keys_that_expire_are_told() {
     let tailnet = Tailnet::start().await;
     let (worker, db) = join!(node(&tailnet, "worker", Mode::Userspace), node(&tailnet, DB, Mode::Userspace));
     let _postgres = db.postgres(&[]).await;

@@ -10,7 +10,7 @@ const GREATEST_BACKOFF: Duration = Duration::from_secs(300);
 
 /// A container over all its runs, each with probers of its own.
 #[derive(Debug)]
-pub(super) struct Managed {
+pub(super) struct ManagedContainer {
     pub phase: Phase,
     spec: Container,
     startup: Option<Prober>,
@@ -34,7 +34,7 @@ pub(super) enum Phase {
 
 /// The probes of a container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum ProbeKind {
     /// Holds back the others, and the containers behind.
     Startup,
     /// Says whether the container is ready.
@@ -43,7 +43,7 @@ pub enum Kind {
     Liveness,
 }
 
-impl Managed {
+impl ManagedContainer {
     pub(super) fn new(spec: Container) -> Self {
         let phase = Phase::Waiting(Duration::ZERO);
         let mut new = Self { spec, phase, startup: None, readiness: None, liveness: None, started: false, starts: 0 };
@@ -84,7 +84,7 @@ impl Managed {
         }
     }
 
-    /// The startup probe has passed, or there is none: the other probes have their turn.
+    /// The startup probe has passed, or there is none: the other probes begin.
     pub(super) fn begin(&mut self, now: Duration) {
         self.started = true;
         if let Some(prober) = &mut self.startup {
@@ -103,17 +103,17 @@ impl Managed {
         }
     }
 
-    pub(super) fn due(&mut self, now: Duration) -> impl Iterator<Item = Kind> {
+    pub(super) fn due(&mut self, now: Duration) -> impl Iterator<Item = ProbeKind> {
         let alive = self.alive();
-        let kinds = [Kind::Startup, Kind::Readiness, Kind::Liveness];
-        kinds.into_iter().filter(move |kind| alive && self.prober(*kind).as_mut().is_some_and(|p| p.take_turn(now)))
+        let kinds = [ProbeKind::Startup, ProbeKind::Readiness, ProbeKind::Liveness];
+        kinds.into_iter().filter(move |kind| alive && self.prober(*kind).as_mut().is_some_and(|p| p.begin_if_due(now)))
     }
 
-    pub(super) fn prober(&mut self, kind: Kind) -> &mut Option<Prober> {
+    pub(super) fn prober(&mut self, kind: ProbeKind) -> &mut Option<Prober> {
         match kind {
-            Kind::Startup => &mut self.startup,
-            Kind::Readiness => &mut self.readiness,
-            Kind::Liveness => &mut self.liveness,
+            ProbeKind::Startup => &mut self.startup,
+            ProbeKind::Readiness => &mut self.readiness,
+            ProbeKind::Liveness => &mut self.liveness,
         }
     }
 

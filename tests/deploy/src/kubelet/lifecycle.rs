@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     event::Event,
-    managed::{Kind, Managed, Phase},
+    managed_container::{ManagedContainer, Phase, ProbeKind},
     spec::PodSpec,
 };
 
@@ -13,8 +13,8 @@ const LAST_RESPITE: Duration = Duration::from_secs(2);
 
 /// The life of a pod's containers: sidecars in their order, then the others. They are named by their place in it.
 #[derive(Debug)]
-pub(super) struct Life {
-    containers: Vec<Managed>,
+pub(super) struct PodLifecycle {
+    containers: Vec<ManagedContainer>,
     grace: Duration,
     /// When the grace period of a deletion is over.
     deadline: Option<Duration>,
@@ -25,9 +25,9 @@ pub(super) struct Life {
 
 /// A probe that is due, of one run of a container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Turn {
+pub(super) struct DueProbe {
     pub container: usize,
-    pub kind: Kind,
+    pub kind: ProbeKind,
     run: u32,
 }
 
@@ -35,12 +35,12 @@ pub(super) struct Turn {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Action {
     Start(usize),
-    Probe(Turn),
+    Probe(DueProbe),
     Terminate(usize),
     Kill(usize),
 }
 
-impl Life {
+impl PodLifecycle {
     pub(super) fn new(spec: &PodSpec) -> Self {
         let all = spec.init_containers.iter().chain(&spec.containers);
         assert!(
@@ -48,7 +48,7 @@ impl Life {
             "an init container that ends before the next starts: nobody needed one yet"
         );
         let grace = Duration::from_secs(spec.termination_grace_period_seconds);
-        let containers = all.map(|spec| Managed::new(spec.clone())).collect();
+        let containers = all.map(|spec| ManagedContainer::new(spec.clone())).collect();
         Self { containers, grace, deadline: None, ready: false, actions: Vec::new(), events: Vec::new() }
     }
 
@@ -61,7 +61,7 @@ impl Life {
         }
         for (index, container) in self.containers.iter_mut().enumerate() {
             let run = container.starts;
-            self.actions.extend(container.due(now).map(|kind| Action::Probe(Turn { container: index, kind, run })));
+            self.actions.extend(container.due(now).map(|kind| Action::Probe(DueProbe { container: index, kind, run })));
             if matches!(container.phase, Phase::Stopping(at) if at <= now) {
                 container.phase = Phase::Stopping(Duration::MAX);
                 self.actions.push(Action::Kill(index));
@@ -82,10 +82,10 @@ impl Life {
     }
 
     /// A probe was answered.
-    pub(super) fn probed(&mut self, turn: Turn, answer: &Result<(), String>, now: Duration) {
-        let (grace, kind) = (self.grace, turn.kind);
-        let container = &mut self.containers[turn.container];
-        if container.starts != turn.run || !container.alive() {
+    pub(super) fn probed(&mut self, probe: DueProbe, answer: &Result<(), String>, now: Duration) {
+        let (grace, kind) = (self.grace, probe.kind);
+        let container = &mut self.containers[probe.container];
+        if container.starts != probe.run || !container.alive() {
             return; // of a run that is over
         }
         let name = container.name();
@@ -96,16 +96,16 @@ impl Life {
         }
         let running = container.phase == Phase::Running;
         match (kind, verdict) {
-            (Kind::Startup, Some(true)) if running => {
+            (ProbeKind::Startup, Some(true)) if running => {
                 container.begin(now);
                 self.events.push(Event::Started(name));
             }
-            (Kind::Startup | Kind::Liveness, Some(false)) if running => {
+            (ProbeKind::Startup | ProbeKind::Liveness, Some(false)) if running => {
                 container.stop(now + grace);
-                self.events.push(Event::Condemned(name, kind));
-                self.actions.push(Action::Terminate(turn.container));
+                self.events.push(Event::Restarting(name, kind));
+                self.actions.push(Action::Terminate(probe.container));
             }
-            (Kind::Startup | Kind::Readiness | Kind::Liveness, _) => {}
+            (ProbeKind::Startup | ProbeKind::Readiness | ProbeKind::Liveness, _) => {}
         }
         self.judge();
     }
@@ -118,7 +118,7 @@ impl Life {
 
     /// Every container is ready.
     pub(super) fn ready(&self) -> bool {
-        self.containers.iter().all(Managed::ready)
+        self.containers.iter().all(ManagedContainer::ready)
     }
 
     /// Nothing runs and nothing will.

@@ -14,10 +14,10 @@ use telltail_testkit::{eventually, repository, telltail};
 
 /// The lab's control server by name, as in production, where it is no address either.
 const CONTROL: &str = "controlplane.lab";
-const HUB: std::net::Ipv4Addr = std::net::Ipv4Addr::new(10, 99, 0, 1);
+const LAB_HOST: std::net::Ipv4Addr = std::net::Ipv4Addr::new(10, 99, 0, 1);
 
 /// A tailnet with production's two services on two nodes, and the charts.
-pub struct World {
+pub struct Cluster {
     pub tailnet: Tailnet,
     pub database: Node,
     pub postgres: Postgres,
@@ -25,11 +25,11 @@ pub struct World {
     charts: Charts,
 }
 
-impl World {
+impl Cluster {
     pub async fn new() -> Self {
         let charts = Charts::prepare();
         let tailnet = Tailnet::start().await;
-        tailnet.set_cluster_name(CONTROL, Some(HUB)).await;
+        tailnet.set_cluster_name(CONTROL, Some(LAB_HOST)).await;
         let database = tailnet.node("stackeye-db-prd", Version::V1_102, NodeMode::Userspace).await;
         let cache = tailnet.node("stackeye-valkey-prd", Version::V1_102, NodeMode::Userspace).await;
         let (postgres, valkey) = (database.postgres(&[]).await, cache.valkey(&[]).await);
@@ -43,7 +43,7 @@ impl World {
         let login = format!("worker.tailscale.extraArgs={{--login-server=http://{CONTROL}:8080}}");
         let mut more = vec!["--set", &login];
         let suffix = format!("worker.tailscale.tailnet={}", self.tailnet.suffix());
-        let dns = format!("worker.tailscale.clusterDNS={HUB}");
+        let dns = format!("worker.tailscale.clusterDNS={LAB_HOST}");
         if mode == Mode::Tun {
             more.extend(["--set", &suffix, "--set", &dns]);
         }
@@ -121,7 +121,7 @@ pub async fn starts_in_order(pod: &Pod) -> Duration {
 
 /// Asserts that no container was started twice since a time.
 pub fn nothing_restarted(pod: &Pod, since: Duration) {
-    let restarted = |event: &Event| matches!(event, Event::Running(..) | Event::Exited(..) | Event::Condemned(..));
+    let restarted = |event: &Event| matches!(event, Event::Running(..) | Event::Exited(..) | Event::Restarting(..));
     assert!(!pod.saw(since, restarted), "{}", pod.timeline());
 }
 

@@ -17,10 +17,10 @@ import (
 
 const magicDNSSuffix = "lab.ts.net"
 
-// world is the control plane. testcontrol keeps the nodes; what a node is shown of them is decided
+// control is the control plane. testcontrol keeps the nodes; what a node is shown of them is decided
 // here, because testcontrol's own way to send something special to a node ends all later updates for
 // that node, and is forgotten when the node comes back.
-type world struct {
+type control struct {
 	control *testcontrol.Server
 
 	mu       sync.Mutex
@@ -48,14 +48,14 @@ type service struct {
 	Hosts []string
 }
 
-func newWorld(h *hub) (*world, error) {
-	w := &world{
+func newControl(h *network) (*control, error) {
+	w := &control{
 		views:    map[string]*view{},
 		streams:  map[key.NodePublic]map[chan struct{}]bool{},
 		lastSeen: map[tailcfg.NodeID]time.Time{},
 		services: map[string]service{},
 	}
-	base := fmt.Sprintf("http://%s:%d", hubIP, controlPort)
+	base := fmt.Sprintf("http://%s:%d", hostIP, controlPort)
 	w.control = &testcontrol.Server{
 		ExplicitBaseURL: base,
 		DERPMap:         h.derpMap(),
@@ -75,7 +75,7 @@ func newWorld(h *hub) (*world, error) {
 }
 
 // poll serves one map request: a node's news about itself, or the stream of what it is to know.
-func (w *world) poll(ctx context.Context, out testcontrol.MapStreamWriter, req *tailcfg.MapRequest) {
+func (w *control) poll(ctx context.Context, out testcontrol.MapStreamWriter, req *tailcfg.MapRequest) {
 	if !req.Stream {
 		w.learn(req)
 		out.SendMapMessage(&tailcfg.MapResponse{})
@@ -107,7 +107,7 @@ func (w *world) poll(ctx context.Context, out testcontrol.MapStreamWriter, req *
 	}
 }
 
-func (w *world) learn(req *tailcfg.MapRequest) {
+func (w *control) learn(req *tailcfg.MapRequest) {
 	if req.ReadOnly {
 		return
 	}
@@ -130,7 +130,7 @@ func (w *world) learn(req *tailcfg.MapRequest) {
 	w.wakeLocked()
 }
 
-func (w *world) open(k key.NodePublic) chan struct{} {
+func (w *control) open(k key.NodePublic) chan struct{} {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	wake := make(chan struct{}, 1)
@@ -142,7 +142,7 @@ func (w *world) open(k key.NodePublic) chan struct{} {
 	return wake
 }
 
-func (w *world) close(k key.NodePublic, wake chan struct{}) {
+func (w *control) close(k key.NodePublic, wake chan struct{}) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	delete(w.streams[k], wake)
@@ -152,7 +152,7 @@ func (w *world) close(k key.NodePublic, wake chan struct{}) {
 	w.wakeLocked()
 }
 
-func (w *world) wakeLocked() {
+func (w *control) wakeLocked() {
 	for _, of := range w.streams {
 		for wake := range of {
 			select {
@@ -164,7 +164,7 @@ func (w *world) wakeLocked() {
 }
 
 // picture is the whole map as the node that asks shall see it now.
-func (w *world) picture(req *tailcfg.MapRequest) (*tailcfg.MapResponse, error) {
+func (w *control) picture(req *tailcfg.MapRequest) (*tailcfg.MapResponse, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	res, err := w.control.MapResponse(req)
@@ -194,7 +194,7 @@ func (w *world) picture(req *tailcfg.MapRequest) (*tailcfg.MapResponse, error) {
 	return res, w.addServicesLocked(res)
 }
 
-func (w *world) paintLocked(p *tailcfg.Node, v *view) {
+func (w *control) paintLocked(p *tailcfg.Node, v *view) {
 	online := len(w.streams[p.Key]) > 0 && !v.offline[nameOf(p)]
 	p.Online = &online
 	if seen := w.lastSeen[p.ID]; !online && !seen.IsZero() {
@@ -205,7 +205,7 @@ func (w *world) paintLocked(p *tailcfg.Node, v *view) {
 	}
 }
 
-func (w *world) addServicesLocked(res *tailcfg.MapResponse) error {
+func (w *control) addServicesLocked(res *tailcfg.MapResponse) error {
 	hosted := tailcfg.ServiceIPMappings{}
 	for name, s := range w.services {
 		res.DNSConfig.ExtraRecords = append(res.DNSConfig.ExtraRecords, tailcfg.DNSRecord{
@@ -314,7 +314,7 @@ func same(a, b any) bool {
 
 func nameOf(n *tailcfg.Node) string { return n.Hostinfo.Hostname() }
 
-func (w *world) viewLocked(name string) *view {
+func (w *control) viewLocked(name string) *view {
 	v := w.views[name]
 	if v == nil {
 		v = &view{hidden: map[string]bool{}, offline: map[string]bool{}, expiry: map[string]time.Time{}}
@@ -324,7 +324,7 @@ func (w *world) viewLocked(name string) *view {
 }
 
 // change alters what a node sees and tells everybody whom it concerns.
-func (w *world) change(f func()) (any, error) {
+func (w *control) change(f func()) (any, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	f()
@@ -332,7 +332,7 @@ func (w *world) change(f func()) (any, error) {
 	return nil, nil
 }
 
-func (w *world) nodes(struct{}) (any, error) {
+func (w *control) nodes(struct{}) (any, error) {
 	type row struct {
 		Name      string           `json:"name"`
 		FQDN      string           `json:"fqdn"`
@@ -358,7 +358,7 @@ type showArgs struct {
 }
 
 // show hides a peer from a node or calls it offline; a field that is absent changes nothing.
-func (w *world) show(a showArgs) (any, error) {
+func (w *control) show(a showArgs) (any, error) {
 	return w.change(func() {
 		v := w.viewLocked(a.Node)
 		if a.Hidden != nil {
@@ -375,7 +375,7 @@ type denyArgs struct {
 	On   bool   `json:"on"`
 }
 
-func (w *world) deny(a denyArgs) (any, error) {
+func (w *control) deny(a denyArgs) (any, error) {
 	return w.change(func() { w.viewLocked(a.Node).denied = a.On })
 }
 
@@ -385,7 +385,7 @@ type expireArgs struct {
 	In   *int64 `json:"in_secs"` // absent: the key never expires
 }
 
-func (w *world) expire(a expireArgs) (any, error) {
+func (w *control) expire(a expireArgs) (any, error) {
 	return w.change(func() {
 		v := w.viewLocked(a.Node)
 		var at time.Time
@@ -407,7 +407,7 @@ type switchArgs struct {
 	On bool `json:"on"`
 }
 
-func (w *world) relayGrants(a switchArgs) (any, error) {
+func (w *control) relayGrants(a switchArgs) (any, error) {
 	return w.change(func() { w.control.PeerRelayGrants = a.On })
 }
 
@@ -415,7 +415,7 @@ type recordsArgs struct {
 	Records []tailcfg.DNSRecord `json:"records"`
 }
 
-func (w *world) setRecords(a recordsArgs) (any, error) {
+func (w *control) setRecords(a recordsArgs) (any, error) {
 	return w.change(func() { w.records = a.Records })
 }
 
@@ -425,7 +425,7 @@ type serviceArgs struct {
 	Hosts []string   `json:"hosts"` // empty: the service goes away
 }
 
-func (w *world) setService(a serviceArgs) (any, error) {
+func (w *control) setService(a serviceArgs) (any, error) {
 	if err := tailcfg.ServiceName(a.Name).Validate(); err != nil {
 		return nil, err
 	}

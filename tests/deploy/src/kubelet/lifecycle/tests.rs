@@ -11,7 +11,7 @@ fn at(seconds: f64) -> Duration {
 }
 
 /// The chart's pod in small: two sidecars, of which the second has every probe, and a worker.
-fn pod() -> Life {
+fn pod() -> PodLifecycle {
     let container = |name: &str| {
         json!({
             "name": name, "image": name, "resources": {}, "securityContext": {
@@ -34,38 +34,38 @@ fn pod() -> Life {
         "initContainers": [tailscale, telltail], "containers": [container("worker")],
         "terminationGracePeriodSeconds": 60, "automountServiceAccountToken": false,
     });
-    Life::new(&serde_json::from_value(spec).unwrap())
+    PodLifecycle::new(&serde_json::from_value(spec).unwrap())
 }
 
 /// The kinds of the probes among actions.
-fn kinds(actions: &[Action]) -> Vec<Kind> {
-    let kind = |action: &Action| if let Action::Probe(turn) = action { Some(turn.kind) } else { None };
+fn kinds(actions: &[Action]) -> Vec<ProbeKind> {
+    let kind = |action: &Action| if let Action::Probe(due) = action { Some(due.kind) } else { None };
     actions.iter().filter_map(kind).collect()
 }
 
 /// The probe of this kind that is due.
-fn turn(life: &mut Life, kind: Kind, now: Duration) -> Turn {
-    let is = |action| if let Action::Probe(turn) = action { (turn.kind == kind).then_some(turn) } else { None };
+fn due(life: &mut PodLifecycle, kind: ProbeKind, now: Duration) -> DueProbe {
+    let is = |action| if let Action::Probe(due) = action { (due.kind == kind).then_some(due) } else { None };
     life.next(now).into_iter().find_map(is).unwrap_or_else(|| panic!("{kind:?} is not due at {now:?}"))
 }
 
-fn pass(life: &mut Life, kind: Kind, now: Duration) {
-    let turn = turn(life, kind, now);
-    life.probed(turn, &Ok(()), now);
+fn pass(life: &mut PodLifecycle, kind: ProbeKind, now: Duration) {
+    let due = due(life, kind, now);
+    life.probed(due, &Ok(()), now);
 }
 
-fn fail(life: &mut Life, kind: Kind, now: Duration) {
-    let turn = turn(life, kind, now);
-    life.probed(turn, &Err("503".to_owned()), now);
+fn fail(life: &mut PodLifecycle, kind: ProbeKind, now: Duration) {
+    let due = due(life, kind, now);
+    life.probed(due, &Err("503".to_owned()), now);
 }
 
 /// A pod that runs whole and is Ready at 1 s.
-fn ready_pod() -> Life {
+fn ready_pod() -> PodLifecycle {
     let mut life = pod();
-    pass(&mut life, Kind::Startup, at(0.0));
+    pass(&mut life, ProbeKind::Startup, at(0.0));
     for action in life.next(at(1.0)) {
-        if let Action::Probe(turn) = action {
-            life.probed(turn, &Ok(()), at(1.0));
+        if let Action::Probe(due) = action {
+            life.probed(due, &Ok(()), at(1.0));
         }
     }
     assert!(life.ready());
@@ -77,15 +77,15 @@ fn the_worker_waits_for_the_startup_probe_of_the_sidecar_before_it() {
     let mut life = pod();
     let first = life.next(at(0.0));
     assert_eq!(first[..2], [Action::Start(TAILSCALE), Action::Start(TELLTAIL)]);
-    assert_eq!(kinds(&first), [Kind::Startup], "the other probes wait for it");
+    assert_eq!(kinds(&first), [ProbeKind::Startup], "the other probes wait for it");
     let Action::Probe(startup) = first[2] else { panic!("{first:?}") };
     life.probed(startup, &Err("503".to_owned()), at(0.1));
     assert_eq!(life.next(at(0.9)), []);
 
-    pass(&mut life, Kind::Startup, at(1.0));
+    pass(&mut life, ProbeKind::Startup, at(1.0));
     let then = life.next(at(1.1));
     assert_eq!(then[0], Action::Start(WORKER));
-    assert_eq!(kinds(&then), [Kind::Readiness, Kind::Liveness]);
+    assert_eq!(kinds(&then), [ProbeKind::Readiness, ProbeKind::Liveness]);
     assert!(!life.ready(), "readiness was not asked yet");
 }
 
@@ -93,7 +93,7 @@ fn the_worker_waits_for_the_startup_probe_of_the_sidecar_before_it() {
 fn a_startup_probe_that_never_passes_restarts_its_container_and_nothing_behind_it_starts() {
     let mut life = pod();
     for second in [0.0, 1.0, 2.0] {
-        fail(&mut life, Kind::Startup, at(second));
+        fail(&mut life, ProbeKind::Startup, at(second));
     }
     assert_eq!(life.next(at(2.1)), [Action::Terminate(TELLTAIL)]);
     life.exited(TELLTAIL, 0, at(2.5));
@@ -106,19 +106,19 @@ fn a_startup_probe_that_never_passes_restarts_its_container_and_nothing_behind_i
 #[test]
 fn readiness_falls_with_the_second_failure_and_rises_with_the_first_success() {
     let mut life = ready_pod();
-    fail(&mut life, Kind::Readiness, at(6.0));
+    fail(&mut life, ProbeKind::Readiness, at(6.0));
     assert!(life.ready());
-    fail(&mut life, Kind::Readiness, at(11.0));
+    fail(&mut life, ProbeKind::Readiness, at(11.0));
     assert!(!life.ready());
-    pass(&mut life, Kind::Readiness, at(16.0));
+    pass(&mut life, ProbeKind::Readiness, at(16.0));
     assert!(life.ready());
 }
 
 #[test]
 fn a_liveness_probe_that_fails_too_often_restarts_its_container_alone() {
     let mut life = ready_pod();
-    fail(&mut life, Kind::Liveness, at(10.0));
-    fail(&mut life, Kind::Liveness, at(20.0));
+    fail(&mut life, ProbeKind::Liveness, at(10.0));
+    fail(&mut life, ProbeKind::Liveness, at(20.0));
     assert_eq!(life.next(at(20.0))[0], Action::Terminate(TELLTAIL));
     assert!(!life.next(at(79.9)).contains(&Action::Kill(TELLTAIL)));
     assert!(life.next(at(80.0)).contains(&Action::Kill(TELLTAIL)), "the grace period is over");
@@ -129,7 +129,7 @@ fn a_liveness_probe_that_fails_too_often_restarts_its_container_alone() {
 #[test]
 fn an_answer_to_a_run_that_is_over_does_not_count() {
     let mut life = pod();
-    let late = turn(&mut life, Kind::Startup, at(0.0));
+    let late = due(&mut life, ProbeKind::Startup, at(0.0));
     life.exited(TELLTAIL, 1, at(0.1));
     life.next(at(0.2));
     life.probed(late, &Ok(()), at(0.3));

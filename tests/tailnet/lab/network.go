@@ -19,14 +19,14 @@ import (
 
 // Addresses and ports are fixed because they live in a network namespace of this lab alone.
 const (
-	hubIP       = "10.99.0.1"
+	hostIP      = "10.99.0.1"
 	controlPort = 8080
 	// nodePort is where every tailscaled of the lab listens, so that a filter can name it.
 	nodePort = 41641
 )
 
-// hub is the physical side: the bridge, what listens on it, and the nodes' namespaces.
-type hub struct {
+// network is the physical side: the bridge, what listens on it, and the nodes' namespaces.
+type network struct {
 	regions map[string]*region
 	dns     *clusterDNS
 
@@ -34,10 +34,10 @@ type hub struct {
 	hosts map[string]netip.Addr // by node name
 }
 
-func newHub(dir string) (*hub, error) {
-	h := &hub{hosts: map[string]netip.Addr{}, dns: &clusterDNS{records: map[string]netip.Addr{}}}
+func newNetwork(dir string) (*network, error) {
+	h := &network{hosts: map[string]netip.Addr{}, dns: &clusterDNS{records: map[string]netip.Addr{}}}
 	resolv := filepath.Join(dir, "resolv.conf")
-	text := "nameserver " + hubIP + "\nsearch default.svc.cluster.local svc.cluster.local cluster.local\noptions ndots:5\n"
+	text := "nameserver " + hostIP + "\nsearch default.svc.cluster.local svc.cluster.local cluster.local\noptions ndots:5\n"
 	if err := os.WriteFile(resolv, []byte(text), 0o644); err != nil {
 		return nil, err
 	}
@@ -48,7 +48,7 @@ func newHub(dir string) (*hub, error) {
 		"mount --bind "+resolv+" /etc/resolv.conf",
 		"ip link set lo up",
 		"ip link add br0 type bridge",
-		"ip addr add "+hubIP+"/24 dev br0",
+		"ip addr add "+hostIP+"/24 dev br0",
 		"ip link set br0 up",
 	)
 	if err != nil {
@@ -85,7 +85,7 @@ type nodeArgs struct {
 }
 
 // addNode makes the namespace of a node and plugs it into the bridge.
-func (h *hub) addNode(a nodeArgs) (any, error) {
+func (h *network) addNode(a nodeArgs) (any, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if _, ok := h.hosts[a.Node]; ok {
@@ -102,7 +102,7 @@ func (h *hub) addNode(a nodeArgs) (any, error) {
 		in+"link set lo up",
 		in+"addr add "+ip.String()+"/24 dev eth0",
 		in+"link set eth0 up",
-		in+"route add default via "+hubIP,
+		in+"route add default via "+hostIP,
 	)
 	if err != nil {
 		return nil, err
@@ -118,7 +118,7 @@ type pairArgs struct {
 
 // blockUDP drops what the two tailscaleds would say to each other directly. The filter sits in the
 // namespace of the first alone; the relay and the rest of the network stay reachable.
-func (h *hub) blockUDP(a pairArgs) (any, error) {
+func (h *network) blockUDP(a pairArgs) (any, error) {
 	h.mu.Lock()
 	peer, ok := h.hosts[a.Peer]
 	h.mu.Unlock()
@@ -136,7 +136,7 @@ add rule ip lab_udp in ip saddr %[1]s udp sport %[2]d drop
 	return nil, nft(a.Node, rules)
 }
 
-func (h *hub) unblockUDP(a nodeArgs) (any, error) {
+func (h *network) unblockUDP(a nodeArgs) (any, error) {
 	return nil, nft(a.Node, "table ip lab_udp\ndelete table ip lab_udp\n")
 }
 
@@ -155,14 +155,14 @@ type linkArgs struct {
 }
 
 // link pulls the node's cable or puts it back.
-func (h *hub) link(a linkArgs) (any, error) {
+func (h *network) link(a linkArgs) (any, error) {
 	if !a.Up {
 		return nil, commands("ip -n " + a.Node + " link set eth0 down")
 	}
 	// The kernel forgets the default route with the link.
 	return nil, commands(
 		"ip -n "+a.Node+" link set eth0 up",
-		"ip -n "+a.Node+" route replace default via "+hubIP,
+		"ip -n "+a.Node+" route replace default via "+hostIP,
 	)
 }
 
@@ -171,7 +171,7 @@ type regionArgs struct {
 	Up     bool   `json:"up"`
 }
 
-func (h *hub) region(a regionArgs) (any, error) {
+func (h *network) region(a regionArgs) (any, error) {
 	r, ok := h.regions[a.Region]
 	if !ok {
 		return nil, fmt.Errorf("no region %q", a.Region)
@@ -183,7 +183,7 @@ func (h *hub) region(a regionArgs) (any, error) {
 	return nil, nil
 }
 
-func (h *hub) derpMap() *tailcfg.DERPMap {
+func (h *network) derpMap() *tailcfg.DERPMap {
 	m := &tailcfg.DERPMap{Regions: map[int]*tailcfg.DERPRegion{}}
 	for _, r := range h.regions {
 		m.Regions[r.id] = r.describe()
@@ -196,7 +196,7 @@ type clusterArgs struct {
 	IP   string `json:"ip"` // empty: forget the name
 }
 
-func (h *hub) clusterDNS(a clusterArgs) (any, error) {
+func (h *network) clusterDNS(a clusterArgs) (any, error) {
 	return nil, h.dns.set(a.Name, a.IP)
 }
 
@@ -220,7 +220,7 @@ func (d *clusterDNS) set(name, ip string) error {
 }
 
 func (d *clusterDNS) listen() error {
-	conn, err := net.ListenPacket("udp4", hubIP+":53")
+	conn, err := net.ListenPacket("udp4", hostIP+":53")
 	if err != nil {
 		return err
 	}

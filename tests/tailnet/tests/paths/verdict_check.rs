@@ -7,7 +7,7 @@ use telltail_testkit::eventually;
 use super::*;
 
 /// What had been counted when the time began over which is judged.
-pub struct Judge<'a> {
+pub struct VerdictCheck<'a> {
     watch: &'a Watch<'a>,
     carried: PathBytes,
     /// Bytes that the worker has had from the peer.
@@ -16,8 +16,8 @@ pub struct Judge<'a> {
 
 impl Watch<'_> {
     /// Begins the time over which is judged. A probe has to fall into it, unless nothing shall happen.
-    pub async fn judge(&self) -> Judge<'_> {
-        Judge { watch: self, carried: self.carried().await, answered: self.answered().await }
+    pub async fn judge(&self) -> VerdictCheck<'_> {
+        VerdictCheck { watch: self, carried: self.carried().await, answered: self.answered().await }
     }
 
     /// Over two further probes: everybody agrees.
@@ -72,7 +72,7 @@ impl Watch<'_> {
     }
 }
 
-impl Judge<'_> {
+impl VerdictCheck<'_> {
     /// Everybody agrees that this was the path: that packets went over it and no other, or, where it is unknown, that
     /// nothing came back over any.
     pub async fn finds(self, path: &str) {

@@ -7,7 +7,7 @@ use crate::{in_repository, read};
 
 /// One dashboard.
 #[derive(Debug, Clone)]
-pub struct Board {
+pub struct Dashboard {
     /// The file's name, without `.json`.
     pub name: String,
     /// What is in it.
@@ -31,7 +31,7 @@ pub struct Query {
     pub points: u64,
 }
 
-impl Board {
+impl Dashboard {
     /// All of them, by name.
     ///
     /// # Panics

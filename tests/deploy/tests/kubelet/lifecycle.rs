@@ -5,15 +5,15 @@ use telltail_deploy::{
     kubelet::{Event, Pod},
 };
 
-use crate::world::{CONTAINERS, SLACK, World, becomes_ready, exited, served, show, worker_is_served};
+use crate::cluster::{CONTAINERS, Cluster, SLACK, becomes_ready, exited, served, show, worker_is_served};
 
 /// What the sidecars may take, together with a worker that ends at once; the chart's grace period is 60 s.
 const GRACE: Duration = Duration::from_secs(30);
 
 #[tokio::test]
 async fn in_userspace_mode_the_worker_is_served_through_socks5() {
-    let world = World::new().await;
-    let pod = world.start(&world.render(Mode::Userspace, &[])).await;
+    let cluster = Cluster::new().await;
+    let pod = cluster.start(&cluster.render(Mode::Userspace, &[])).await;
     becomes_ready(&pod).await;
     worker_is_served(&pod).await;
     assert!(pod.log("worker").contains("proxy socks5h://localhost:1055"), "{}", pod.log("worker"));
@@ -26,8 +26,8 @@ async fn in_userspace_mode_the_worker_is_served_through_socks5() {
 
 #[tokio::test]
 async fn in_tun_mode_the_worker_is_served_by_name() {
-    let world = World::new().await;
-    let pod = world.start(&world.render(Mode::Tun, &[])).await;
+    let cluster = Cluster::new().await;
+    let pod = cluster.start(&cluster.render(Mode::Tun, &[])).await;
     becomes_ready(&pod).await;
     worker_is_served(&pod).await;
     assert!(pod.log("worker").contains("proxy None"), "{}", pod.log("worker"));
