@@ -82,7 +82,7 @@ async fn a_bus_that_keeps_ending_is_opened_later_and_later() {
     harness.nothing_unexpected();
 }
 
-/// What a bus may do instead of telling news, each time it is opened: the status alone then has to do.
+/// What a bus may do instead of sending notifications, each time it is opened: the status alone then has to do.
 #[tokio::test]
 async fn without_a_bus_the_rounds_tell_all_and_it_is_asked_for_later_and_later() {
     let error = |status, text: &str| Misbehaviour::Error(status, text.to_owned());

@@ -98,7 +98,7 @@ async fn goes_down(row: &FaultCase, agent: &Agent, before: &MetricsPage, target:
     assert_eq!(count("telltail_target_transitions_total", &[("to", "down")]), 1.0, "{}", title(row));
     assert_eq!(
         lasting_series(&after),
-        lasting_series(&before),
+        lasting_series(before),
         "{}: series are a function of the configuration alone",
         title(row)
     );

@@ -228,18 +228,18 @@ async fn one_connection_to_tailscaled_and_one_to_valkey_serve_every_probe() {
     agent.probes("cache", 5).await;
     assert_eq!(harness.cache.tally().accepted, 1);
     assert!(harness.cache.tally().requests >= 5);
-    // What is read takes one connection, the news one of their own, each dial and each ping one more.
+    // What is read takes one connection, the bus one of its own, each dial and each ping one more.
     let requests = harness.tailscaled.requests();
     let connections = |calls: &[&str]| -> Vec<u64> {
         let of = |path: &str| calls.iter().any(|call| path.ends_with(call));
         requests.iter().filter(|request| of(&request.path)).map(|request| request.connection).collect()
     };
-    let (reads, news, each) =
+    let (reads, bus, each) =
         (connections(&["status", "derpmap"]), connections(&["bus"]), connections(&["dial", "ping"]));
     assert!(reads.len() >= 5 && reads.iter().all(|one| *one == reads[0]), "{reads:?}");
     assert_eq!(connections(&["derpmap"]).len(), 1, "the home region's number is asked for once");
-    assert_eq!(news.len(), 1, "{news:?}");
-    let distinct: BTreeSet<_> = reads.iter().chain(&news).chain(&each).collect();
+    assert_eq!(bus.len(), 1, "{bus:?}");
+    let distinct: BTreeSet<_> = reads.iter().chain(&bus).chain(&each).collect();
     assert_eq!(distinct.len(), 2 + each.len(), "{each:?}");
     assert!(requests.iter().all(|request| request.header("dial-host") != Some("db")));
     assert!(harness.dns.questions().is_empty() && harness.proxy.requests().is_empty());

@@ -43,7 +43,7 @@ fn reloaded(page: &MetricsPage) -> bool {
 fn targets(page: &MetricsPage) -> BTreeSet<String> {
     ["db", "cache", "again"]
         .into_iter()
-        .filter(|name| lasting_series(&page).iter().any(|series| series.contains(&format!("(\"target\", \"{name}\")"))))
+        .filter(|name| lasting_series(page).iter().any(|series| series.contains(&format!("(\"target\", \"{name}\")"))))
         .map(str::to_owned)
         .collect()
 }

@@ -34,7 +34,7 @@ type control struct {
 // serviceTags are there because only a tagged node may host a service.
 var serviceTags = []string{"tag:service-host"}
 
-// view is how what a node sees differs from the truth.
+// view is how what a node sees differs from what is.
 type view struct {
 	hidden  map[string]bool      // peers that are not in the map
 	offline map[string]bool      // peers that are said to be offline
@@ -74,7 +74,7 @@ func newControl(h *network) (*control, error) {
 	}
 }
 
-// poll serves one map request: a node's news about itself, or the stream of what it is to know.
+// poll serves one map request: a node's update about itself, or the stream of what it is to know.
 func (w *control) poll(ctx context.Context, out testcontrol.MapStreamWriter, req *tailcfg.MapRequest) {
 	if !req.Stream {
 		w.learn(req)
@@ -91,7 +91,7 @@ func (w *control) poll(ctx context.Context, out testcontrol.MapStreamWriter, req
 		if err != nil {
 			return
 		}
-		if news := difference(sent, want); news != nil && out.SendMapMessage(news) != nil {
+		if delta := difference(sent, want); delta != nil && out.SendMapMessage(delta) != nil {
 			return
 		}
 		sent = want
@@ -250,27 +250,27 @@ func difference(old, now *tailcfg.MapResponse) *tailcfg.MapResponse {
 		first.ControlTime = &at
 		return &first
 	}
-	news := &tailcfg.MapResponse{ControlTime: &at}
+	delta := &tailcfg.MapResponse{ControlTime: &at}
 	changed := false
 	if !same(old.Node, now.Node) {
-		news.Node, changed = now.Node, true
+		delta.Node, changed = now.Node, true
 	}
 	if !same(old.PacketFilter, now.PacketFilter) {
-		news.PacketFilter, changed = now.PacketFilter, true
+		delta.PacketFilter, changed = now.PacketFilter, true
 	}
 	if !same(old.DNSConfig, now.DNSConfig) {
-		news.DNSConfig, changed = now.DNSConfig, true
+		delta.DNSConfig, changed = now.DNSConfig, true
 	}
-	if peersDiffer(news, old.Peers, now.Peers) {
-		news.UserProfiles, changed = now.UserProfiles, true
+	if peersDiffer(delta, old.Peers, now.Peers) {
+		delta.UserProfiles, changed = now.UserProfiles, true
 	}
 	if !changed {
 		return nil
 	}
-	return news
+	return delta
 }
 
-func peersDiffer(news *tailcfg.MapResponse, old, now []*tailcfg.Node) bool {
+func peersDiffer(delta *tailcfg.MapResponse, old, now []*tailcfg.Node) bool {
 	known := map[tailcfg.NodeID]*tailcfg.Node{}
 	for _, p := range old {
 		known[p.ID] = p
@@ -280,17 +280,17 @@ func peersDiffer(news *tailcfg.MapResponse, old, now []*tailcfg.Node) bool {
 		delete(known, p.ID)
 		switch {
 		case before == nil || !same(lasting(before), lasting(p)) || revived(before, p):
-			news.PeersChanged = append(news.PeersChanged, p)
+			delta.PeersChanged = append(delta.PeersChanged, p)
 		case !same(before, p):
-			news.PeersChangedPatch = append(news.PeersChangedPatch, &tailcfg.PeerChange{
+			delta.PeersChangedPatch = append(delta.PeersChangedPatch, &tailcfg.PeerChange{
 				NodeID: p.ID, Online: p.Online, LastSeen: p.LastSeen, KeyExpiry: &p.KeyExpiry,
 			})
 		}
 	}
 	for id := range known {
-		news.PeersRemoved = append(news.PeersRemoved, id)
+		delta.PeersRemoved = append(delta.PeersRemoved, id)
 	}
-	return len(news.PeersChanged)+len(news.PeersChangedPatch)+len(news.PeersRemoved) > 0
+	return len(delta.PeersChanged)+len(delta.PeersChangedPatch)+len(delta.PeersRemoved) > 0
 }
 
 // revived says whether a key that had expired is good again. tailscaled has spoilt its copy of such a

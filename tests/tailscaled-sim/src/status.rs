@@ -1,4 +1,4 @@
-//! The world as `ipnstate.Status`, field by field in Tailscale's order, written out piece by piece so that a large tailnet
+//! The state as `ipnstate.Status`, field by field in Tailscale's order, written out piece by piece so that a large tailnet
 //! is never held whole.
 
 use std::collections::BTreeMap;

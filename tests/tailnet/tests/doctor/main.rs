@@ -58,16 +58,16 @@ impl DoctorOutput {
         assert_eq!((&found["up"], &found["broken"]), (&true.into(), &Value::Null), "{found:#}");
     }
 
-    /// The target is down for this reason on this rung, all rungs below hold and none above was tried.
-    fn is_broken(&self, target: &str, reason: &str, rung: &str) {
+    /// The target is down for this reason at this check, all checks before passed and none behind was tried.
+    fn is_broken(&self, target: &str, reason: &str, check: &str) {
         let found = self.item("targets", "name", target);
-        assert_eq!((&found["reason"], &found["broken"]), (&reason.into(), &rung.into()), "{found:#}");
-        let ladder = found["ladder"].as_array().expect("a ladder");
-        let at = ladder.iter().position(|step| step["rung"] == rung).expect("the rung");
-        assert_eq!(ladder.len(), 11);
-        for (place, step) in ladder.iter().enumerate() {
+        assert_eq!((&found["reason"], &found["broken"]), (&reason.into(), &check.into()), "{found:#}");
+        let checks = found["ladder"].as_array().expect("a list of checks");
+        let at = checks.iter().position(|step| step["rung"] == check).expect("the check");
+        assert_eq!(checks.len(), 11);
+        for (place, step) in checks.iter().enumerate() {
             let tried = reason == "protocol_mtu" && place > at && step["state"] == "ok";
-            let known = match (rung, step["rung"].as_str()) {
+            let known = match (check, step["rung"].as_str()) {
                 // Nobody carries the name, so nothing can be shown for it.
                 ("netmap", Some("name")) => step["state"] == "not_tried",
                 // The status of a node that does nothing still tells its key.

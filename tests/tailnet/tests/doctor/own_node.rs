@@ -42,11 +42,11 @@ async fn every_check_of_the_own_node_is_named_once_and_its_command_works() {
     eventually("up again", SOON, async || stopped.status().await["BackendState"] == "Running").await;
 }
 
-async fn is_named(worker: &Node, reason: &str, rung: &str, prints: &str) {
+async fn is_named(worker: &Node, reason: &str, check: &str, prints: &str) {
     let said = ask(worker, BOTH).await;
     assert_eq!(said.code, 1, "{reason}");
     for target in [DB, CACHE] {
-        said.is_broken(target, reason, rung);
+        said.is_broken(target, reason, check);
     }
     let findings = said.json["findings"].as_array().expect("findings");
     assert_eq!(findings.len(), 1, "one root is said once: {findings:?}");

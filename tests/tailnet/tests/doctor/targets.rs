@@ -69,7 +69,7 @@ async fn are_named(worker: &Node, machines: &[&Node]) {
     let said = ask(worker, &targets).await;
     assert_eq!(said.code, 1);
     said.is_up(DB);
-    for (target, reason, rung) in [
+    for (target, reason, check) in [
         ("itself", "resolve_refused", "name"),
         ("db-gone", "resolve_not_in_netmap", "netmap"),
         ("db-expired", "resolve_peer_expired", "peer_key"),
@@ -82,7 +82,7 @@ async fn are_named(worker: &Node, machines: &[&Node]) {
         ("wrong", "protocol_garbage", "protocol"),
         ("db-hung", "protocol_timeout", "protocol"),
     ] {
-        said.is_broken(target, reason, rung);
+        said.is_broken(target, reason, check);
     }
     let here: Vec<_> = [worker].into_iter().chain(machines.iter().copied()).collect();
     let works = async |code, prints| next_works(&said, "findings", code, &here, prints).await;

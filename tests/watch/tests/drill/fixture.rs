@@ -164,7 +164,7 @@ scrape_configs:
 
 /// Alerts that wait for longer than the others, for what cannot be hurried: telltail asks a target that is down each 30 s, give
 /// or take a fifth, so that pods see one after the other that it is back; Prometheus looks every 5 s which pods there are; and
-/// how busy the machine of this test is is no news.
+/// how busy the test machine is tells nothing.
 const UNHURRIED: [(&str, &str); 4] = [
     ("TelltailTargetDownInPod", "40s"),
     ("TelltailAgentDown", "10s"),
