@@ -1,5 +1,4 @@
 use std::fs::{self, File};
-use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -25,7 +24,7 @@ pub enum Signal {
     Stop = 19,
 }
 
-/// A child process with a log file, in a process group of its own. It is killed when this is dropped.
+/// A child process with a log file. It is killed when this is dropped.
 #[derive(Debug)]
 pub struct Process {
     name: String,
@@ -39,7 +38,7 @@ impl Process {
         let output = File::create(&log).expect("a log file");
         command.stdin(Stdio::piped()).stdout(output.try_clone().expect("a second handle")).stderr(output);
         let program = command.get_program().display().to_string();
-        let child = command.process_group(0).spawn().unwrap_or_else(|error| panic!("{program}: {error}"));
+        let child = command.spawn().unwrap_or_else(|error| panic!("{program}: {error}"));
         let name = log.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         Self { name, child: Mutex::new(child), log }
     }

@@ -1,6 +1,7 @@
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::LazyLock;
@@ -15,7 +16,8 @@ pub(crate) static NOBODY: LazyLock<Option<u32>> = LazyLock::new(|| {
 
 /// Starts a server that writes to `log`.
 pub(crate) fn spawn(command: &Command, log: PathBuf) -> Process {
-    Process::spawn(&mut unprivileged(command), log)
+    // Or Ctrl-C would reach the server before the test ends.
+    Process::spawn(unprivileged(command).process_group(0), log)
 }
 
 /// Runs a command of a server's package to its end, and gives what it wrote.
