@@ -71,7 +71,7 @@ async fn changes_of_state_and_health_are_reported() {
         assert_eq!((health.len(), health[0].code.as_str()), (1, "no-derp-home"));
         tailscaled.unwarn("no-derp-home");
         assert_eq!(next(&mut bus).await, BusEvent { health: Some(Vec::new()), ..NOTHING });
-        tailscaled.world(|world| world.key_expiry = Some(std::time::SystemTime::now()));
+        tailscaled.with_state(|sim| sim.key_expiry = Some(std::time::SystemTime::now()));
         assert_eq!(next(&mut bus).await, BusEvent { wake: true, ..NOTHING });
         assert!(is_silent(&mut bus).await, "{version}");
     }

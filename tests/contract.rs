@@ -33,7 +33,7 @@ impl SimulatedTestbed {
         simulated.add_peer();
         simulated.tailscaled.forward("db", SERVED, simulated.valkey.addr());
         simulated.tailscaled.black_hole("pg", SERVED);
-        simulated.tailscaled.world(|world| {
+        simulated.tailscaled.with_state(|world| {
             world.foreign.insert(simulated.foreign(), simulated.foreign.addr());
             world.system_resolver = SystemResolver::Fails("lookup NAME on 10.96.0.10:53: no such host".to_owned());
         });
@@ -105,7 +105,7 @@ impl Testbed for SimulatedTestbed {
     }
 
     async fn heal(&self, _: State) {
-        self.tailscaled.world(|world| {
+        self.tailscaled.with_state(|world| {
             world.services.clear();
             world.peers.clear();
             world.warnings.clear();

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tailscaled_sim::services::{Server, Valkey};
-use tailscaled_sim::{BackendState, Call, Crowd, Misbehaviour, Peer, Place, Tailscaled};
+use tailscaled_sim::{BackendState, Call, Crowd, Misbehaviour, Peer, SocketFile, Tailscaled};
 use telltail::node::{Node, NodeState};
 use telltail::reason::{Failure, Reason};
 use telltail::tailscale::{self, CallResult, LocalApi, Status};
@@ -225,7 +225,7 @@ async fn an_unknown_backend_state_is_an_unknown_node_state() {
 async fn the_login_url_is_not_stored() {
     let tailscaled = with_db();
     tailscaled.set_backend_state(BackendState::NeedsLogin);
-    let url = tailscaled.world(|world| world.auth_url.clone());
+    let url = tailscaled.with_state(|world| world.auth_url.clone());
     assert!(url.starts_with("https://"));
     let status = status(&mut client(&tailscaled)).await.unwrap();
     assert!(!format!("{status:?}").contains("login.tailscale"), "{status:?}");
@@ -239,12 +239,12 @@ async fn an_unusable_socket_has_its_reason() {
     tailscaled.listen();
     assert!(status(&mut client).await.is_ok());
     for (place, want) in [
-        (Place::File, Reason::NodeSocketRefused),
-        (Place::Folder, Reason::NodeSocketRefused),
-        (Place::DanglingLink, Reason::NodeSocketMissing),
-        (Place::Nothing, Reason::NodeSocketMissing),
+        (SocketFile::File, Reason::NodeSocketRefused),
+        (SocketFile::Folder, Reason::NodeSocketRefused),
+        (SocketFile::DanglingLink, Reason::NodeSocketMissing),
+        (SocketFile::Nothing, Reason::NodeSocketMissing),
     ] {
-        tailscaled.place(place);
+        tailscaled.replace_socket(place);
         assert_eq!(reason(&mut client).await, want, "{place:?}");
         assert_eq!(client.dialer().dial(target()).await.unwrap_err().reason, want, "{place:?}");
         tailscaled.listen();

@@ -1,6 +1,6 @@
 //! What only the doctor reports: root causes that targets share, and advisories.
 
-use crate::rig::{Rig, Way};
+use crate::harness::{Harness, Setup};
 use std::net::IpAddr;
 use tailscaled_sim::services::DnsConduct;
 use tailscaled_sim::{BackendState, Peer};
@@ -12,12 +12,12 @@ use telltail::reason::Reason;
 const QUICK: &[(&str, &str)] = &[("TELLTAIL_INTERVAL", "2600ms"), ("TELLTAIL_TIMEOUT", "1250ms")];
 
 /// A resolv.conf as the kubelet writes it; the name server is the rig's.
-fn resolver(rig: &Rig) -> Resolver {
+fn resolver(rig: &Harness) -> Resolver {
     let text = "search prd.svc.cluster.local svc.cluster.local\nnameserver 127.0.0.1\noptions ndots:5\n";
     Resolver::parse(text).at_port(rig.dns.addr().port())
 }
 
-async fn doctor(rig: &Rig) -> DoctorReport {
+async fn doctor(rig: &Harness) -> DoctorReport {
     rig.doctor(QUICK, Some(resolver(rig))).await
 }
 
@@ -32,7 +32,7 @@ fn ip(text: &str) -> IpAddr {
 
 #[tokio::test]
 async fn a_shared_root_cause_is_reported_once_and_others_are_not_mixed() {
-    let rig = Rig::new(Way::Userspace);
+    let rig = Harness::new(Setup::Userspace);
     rig.tailscaled.set_backend_state(BackendState::Stopped);
     let report = doctor(&rig).await;
     let findings = report.findings();
@@ -50,7 +50,7 @@ async fn a_shared_root_cause_is_reported_once_and_others_are_not_mixed() {
 
 #[tokio::test]
 async fn the_pods_own_resolver_is_compared_with_the_netmap() {
-    let rig = Rig::new(Way::Userspace);
+    let rig = Harness::new(Setup::Userspace);
     let unknown = doctor(&rig).await;
     let cause = cause_of(&unknown, AdvisoryCode::NameNotResolved).expect("no resolver knows `db`");
     assert!(cause.contains("db: ") && cause.contains("accept-dns is off"), "{cause}");
@@ -69,7 +69,7 @@ async fn the_pods_own_resolver_is_compared_with_the_netmap() {
         .map(|other| other.targets.clone());
     assert_eq!(about, Some(vec!["db".to_owned()]), "cache is answered rightly");
 
-    rig.tailscaled.world(|world| world.accept_dns = true);
+    rig.tailscaled.with_state(|sim| sim.accept_dns = true);
     rig.dns.behave(DnsConduct::Silent);
     let silent = doctor(&rig).await;
     // All names of the search list together may exceed the deadline; then nothing is reported.
@@ -78,15 +78,15 @@ async fn the_pods_own_resolver_is_compared_with_the_netmap() {
 
 #[tokio::test]
 async fn a_named_proxy_resolves_and_is_the_workers_path() {
-    let report = doctor(&Rig::new(Way::Proxy)).await;
+    let report = doctor(&Harness::new(Setup::Proxy)).await;
     assert_eq!((report.exit_code(), report.advisories), (0, Vec::new()));
-    let userspace = doctor(&Rig::new(Way::Userspace)).await;
+    let userspace = doctor(&Harness::new(Setup::Userspace)).await;
     assert!(cause_of(&userspace, AdvisoryCode::WorkerWayUntested).is_some());
 }
 
 #[tokio::test]
 async fn a_machine_that_joined_again_is_found_beside_its_old_entry() {
-    let rig = Rig::new(Way::Proxy);
+    let rig = Harness::new(Setup::Proxy);
     rig.tailscaled.set_peer_frozen("db", true);
     rig.tailscaled.set_peer_online("db", false);
     rig.tailscaled.add_peer(Peer::new("db-old").ip("100.64.0.8"));
@@ -101,11 +101,11 @@ async fn a_machine_that_joined_again_is_found_beside_its_old_entry() {
 
 #[tokio::test]
 async fn a_route_over_the_tailnet_is_reported_only_where_it_is_accepted() {
-    let rig = Rig::new(Way::Proxy);
+    let rig = Harness::new(Setup::Proxy);
     rig.tailscaled.add_peer(Peer::new("router").ip("100.64.0.8").allowed_ip("100.64.0.0/10"));
     rig.tailscaled.add_peer(Peer::new("other").ip("100.64.0.9").allowed_ip("10.0.0.0/8"));
     assert_eq!(cause_of(&doctor(&rig).await, AdvisoryCode::RouteOverlapsTailnet), None);
-    rig.tailscaled.world(|world| world.accept_routes = true);
+    rig.tailscaled.with_state(|sim| sim.accept_routes = true);
     let report = doctor(&rig).await;
     let cause = cause_of(&report, AdvisoryCode::RouteOverlapsTailnet);
     assert_eq!(cause, Some("100.64.0.0/10 through router.tail1234.ts.net"));
@@ -113,7 +113,7 @@ async fn a_route_over_the_tailnet_is_reported_only_where_it_is_accepted() {
 
 #[tokio::test]
 async fn blocked_udp_and_one_relayed_machine_are_distinguished() {
-    let rig = Rig::new(Way::Proxy);
+    let rig = Harness::new(Setup::Proxy);
     rig.tailscaled.update_peer("db", |db| db.go_derp("nyc"));
     rig.tailscaled.update_peer("cache", |cache| cache.go_direct("192.0.2.7:41641"));
     let one = doctor(&rig).await;
@@ -127,7 +127,7 @@ async fn blocked_udp_and_one_relayed_machine_are_distinguished() {
 
 #[tokio::test]
 async fn an_untested_version_is_reported() {
-    let rig = Rig::new(Way::Proxy);
+    let rig = Harness::new(Setup::Proxy);
     for (version, untested) in [("1.80.3", false), ("1.102.5", false), ("1.78.1", true), ("1.104.0", true)] {
         rig.tailscaled.set_version(version);
         let report = doctor(&rig).await;

@@ -1,23 +1,23 @@
-//! The agent in this process against a simulated tailscaled and misbehaving services: what is done to the world, and
-//! what then has to be seen.
+//! The agent in this process against a simulated tailscaled and misbehaving services: what is done to them, and
+//! what then must be seen.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod bus;
 mod doctor;
-mod elsewhere;
+mod fault_coverage;
+mod fault_table;
 mod faults;
 #[path = "../support/golden.rs"]
 mod golden;
-mod held;
-mod life;
+mod harness;
+mod lifecycle;
 mod log;
-mod page;
 mod paths;
+mod pooled_connection;
 mod reload;
-mod rig;
+mod series;
 mod status;
 #[path = "../support/mod.rs"]
 mod support;
-mod table;
-mod ways;
+mod via;

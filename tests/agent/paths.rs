@@ -1,16 +1,16 @@
 //! Paths, and the peers that carry targets.
 
-use crate::page::Page;
-use crate::rig::{Agent, Rig, Way};
+use crate::harness::{Agent, Harness, Setup};
 use std::time::{Duration, SystemTime};
 use tailscaled_sim::Peer;
+use telltail_testkit::MetricsPage;
 use tokio::time::Instant;
 
-fn takes(page: &Page, target: &str, path: &str) -> bool {
+fn takes(page: &MetricsPage, target: &str, path: &str) -> bool {
     page.is("telltail_path", &[("target", target), ("path", path)])
 }
 
-async fn until_db_takes(agent: &Agent, path: &str) -> Page {
+async fn until_db_takes(agent: &Agent, path: &str) -> MetricsPage {
     let page = agent.until(path, |page| takes(page, "db", path)).await;
     assert_eq!(page.sum("telltail_path", &[("target", "db")]), 1.0, "one path at a time");
     page
@@ -18,36 +18,36 @@ async fn until_db_takes(agent: &Agent, path: &str) -> Page {
 
 #[tokio::test]
 async fn each_path_is_shown_with_its_region_and_an_idle_peer_is_never_pinged() {
-    let rig = Rig::new(Way::Userspace);
-    rig.tailscaled.update_peer("db", |db| db.go_direct("192.0.2.7:41641"));
-    let agent = rig.agent(&[]).await;
+    let harness = Harness::new(Setup::Userspace);
+    harness.tailscaled.update_peer("db", |db| db.go_direct("192.0.2.7:41641"));
+    let agent = harness.agent(&[]).await;
     let page = until_db_takes(&agent, "direct").await;
-    assert_eq!(page.get("telltail_path_changes_total", &[("target", "db"), ("to", "direct")]), 1.0);
-    agent.until("a round trip", |page| page.get("telltail_path_rtt_seconds", &[("target", "db")]) > 0.0).await;
+    assert_eq!(page.value("telltail_path_changes_total", &[("target", "db"), ("to", "direct")]), 1.0);
+    agent.until("a round trip", |page| page.value("telltail_path_rtt_seconds", &[("target", "db")]) > 0.0).await;
 
     let began = Instant::now();
-    rig.tailscaled.update_peer("db", |db| db.go_derp("sfo"));
+    harness.tailscaled.update_peer("db", |db| db.go_derp("sfo"));
     let page = until_db_takes(&agent, "derp").await;
     assert!(began.elapsed() >= Duration::from_secs(7), "found after {:?}", began.elapsed());
     assert!(page.is("telltail_path_derp_info", &[("target", "db"), ("region", "sfo"), ("region_id", "2")]));
-    rig.tailscaled.update_peer("db", |db| db.go_derp("nyc"));
+    harness.tailscaled.update_peer("db", |db| db.go_derp("nyc"));
     let nyc = [("target", "db"), ("region", "nyc"), ("region_id", "1")];
     let page = agent.until("another region", |page| page.is("telltail_path_derp_info", &nyc)).await;
     assert_eq!(page.sum("telltail_path_derp_info", &[("target", "db")]), 1.0, "the region of before is gone");
-    assert_eq!(page.get("telltail_path_changes_total", &[("target", "db"), ("to", "derp")]), 1.0);
+    assert_eq!(page.value("telltail_path_changes_total", &[("target", "db"), ("to", "derp")]), 1.0);
 
     // Better is believed at once.
     let relay = "198.51.100.9:40000:vni:1";
-    rig.tailscaled.update_peer("db", |db| db.go_peer_relay(relay));
+    harness.tailscaled.update_peer("db", |db| db.go_peer_relay(relay));
     let page = until_db_takes(&agent, "peer_relay").await;
     assert_eq!(page.sum("telltail_path_derp_info", &[("target", "db")]), 0.0, "no region without DERP");
 
-    rig.tailscaled.update_peer("db", Peer::go_idle);
+    harness.tailscaled.update_peer("db", Peer::go_idle);
     until_db_takes(&agent, "idle").await;
     agent.probes("db", 1).await;
-    let pings = rig.calls("ping");
+    let pings = harness.calls("ping");
     agent.probes("db", 4).await;
-    assert_eq!(rig.calls("ping"), pings, "a ping would wake the peer");
+    assert_eq!(harness.calls("ping"), pings, "a ping would wake the peer");
 
     let page = agent.metrics().await;
     let watched = |target| page.sum("telltail_path_seconds_total", &[("target", target)]);
@@ -55,17 +55,17 @@ async fn each_path_is_shown_with_its_region_and_an_idle_peer_is_never_pinged() {
     assert_eq!(page.sum("telltail_path_changes_total", &[("target", "db")]), 4.0);
     assert_eq!(page.sum("telltail_probes_total", &[("result", "failure")]), 0.0);
     assert_eq!(agent.log.saying("Path changed").iter().filter(|line| line["target"] == "db").count(), 4);
-    rig.nothing_unexpected();
+    harness.nothing_unexpected();
 }
 
 #[tokio::test]
 async fn a_path_that_is_not_expected_is_told_and_leaves_readiness_alone() {
-    let rig = Rig::new(Way::Userspace);
+    let harness = Harness::new(Setup::Userspace);
     for peer in ["db", "cache"] {
-        rig.tailscaled.update_peer(peer, |peer| peer.go_derp("nyc"));
+        harness.tailscaled.update_peer(peer, |peer| peer.go_derp("nyc"));
     }
-    let targets = rig.targets("&expect=no-derp", "");
-    let agent = rig.agent(&[("TELLTAIL_TARGETS", &targets)]).await;
+    let targets = harness.targets("&expect=no-derp", "");
+    let agent = harness.agent(&[("TELLTAIL_TARGETS", &targets)]).await;
     agent.ready().await;
     let page = agent
         .until("unexpected", |page| {
@@ -73,7 +73,7 @@ async fn a_path_that_is_not_expected_is_told_and_leaves_readiness_alone() {
             page.is("telltail_path_unexpected", &[("target", "db")]) && takes(page, "cache", "derp")
         })
         .await;
-    assert_eq!(page.get("telltail_path_unexpected", &[("target", "cache")]), 0.0, "any path will do");
+    assert_eq!(page.value("telltail_path_unexpected", &[("target", "cache")]), 0.0, "any path will do");
     for mode in ["strict", "local", "observe"] {
         assert!(page.is("telltail_ready_by_mode", &[("mode", mode)]));
     }
@@ -81,24 +81,24 @@ async fn a_path_that_is_not_expected_is_told_and_leaves_readiness_alone() {
     let said = agent.log.saying("Path is unexpected");
     assert_eq!(said.len(), 1, "{said:#?}");
     assert_eq!((&said[0]["target"], &said[0]["region"]), (&"db".into(), &"nyc".into()));
-    rig.tailscaled.update_peer("db", |db| db.go_direct("192.0.2.7:41641"));
+    harness.tailscaled.update_peer("db", |db| db.go_direct("192.0.2.7:41641"));
     agent.until("expected", |page| !page.is("telltail_path_unexpected", &[("target", "db")])).await;
 }
 
 #[tokio::test]
 async fn another_node_under_the_name_is_counted_and_is_no_outage() {
-    let rig = Rig::new(Way::Userspace);
-    let agent = rig.agent(&[]).await;
+    let harness = Harness::new(Setup::Userspace);
+    let agent = harness.agent(&[]).await;
     agent.ready().await;
-    let changes = |page: &Page| page.get("telltail_peer_changes_total", &[("target", "db")]);
+    let changes = |page: &MetricsPage| page.value("telltail_peer_changes_total", &[("target", "db")]);
     assert_eq!(changes(&agent.metrics().await), 0.0);
-    rig.tailscaled.update_peer("db", |db| db.ips = vec!["100.64.0.20".parse().unwrap()]);
+    harness.tailscaled.update_peer("db", |db| db.ips = vec!["100.64.0.20".parse().unwrap()]);
     agent.until("another address", |page| changes(page) == 1.0).await;
     // Another machine took over, and its address is the same.
-    rig.tailscaled.add_peer(Peer::new("db").ip("100.64.0.20"));
+    harness.tailscaled.add_peer(Peer::new("db").ip("100.64.0.20"));
     agent.until("another node", |page| changes(page) == 2.0).await;
     let page = agent.probes("db", 3).await;
-    assert_eq!((changes(&page), page.get("telltail_peer_changes_total", &[("target", "cache")])), (2.0, 0.0));
+    assert_eq!((changes(&page), page.value("telltail_peer_changes_total", &[("target", "cache")])), (2.0, 0.0));
     assert_eq!(page.sum("telltail_probes_total", &[("result", "failure")]), 0.0);
     let said = agent.log.saying("The target's peer changed");
     assert_eq!(said.len(), 2, "{said:#?}");
@@ -107,19 +107,19 @@ async fn another_node_under_the_name_is_counted_and_is_no_outage() {
 
 #[tokio::test]
 async fn the_expiry_of_keys_is_shown_and_said_once() {
-    let rig = Rig::new(Way::Userspace);
-    let agent = rig.agent(&[]).await;
+    let harness = Harness::new(Setup::Userspace);
+    let agent = harness.agent(&[]).await;
     let page = agent.ready().await;
     assert_eq!(page.sum("telltail_peer_key_expiry_timestamp_seconds", &[]), 0.0);
     let days = |days: u64| SystemTime::now() + Duration::from_secs(days * 86_400);
     let seconds = |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs_f64().floor();
     let (peers, own) = (days(2), days(100));
-    rig.tailscaled.update_peer("db", |db| db.key_expiry = Some(peers));
-    rig.tailscaled.world(|world| world.key_expiry = Some(own));
+    harness.tailscaled.update_peer("db", |db| db.key_expiry = Some(peers));
+    harness.tailscaled.with_state(|sim| sim.key_expiry = Some(own));
     let page = agent
         .until("expiries", |page| {
-            page.get("telltail_peer_key_expiry_timestamp_seconds", &[("target", "db")]).floor() == seconds(peers)
-                && page.get("telltail_node_key_expiry_timestamp_seconds", &[]).floor() == seconds(own)
+            page.value("telltail_peer_key_expiry_timestamp_seconds", &[("target", "db")]).floor() == seconds(peers)
+                && page.value("telltail_node_key_expiry_timestamp_seconds", &[]).floor() == seconds(own)
         })
         .await;
     assert_eq!(page.sum("telltail_peer_key_expiry_timestamp_seconds", &[("target", "cache")]), 0.0);

@@ -1,12 +1,13 @@
 //! The configuration changes while the agent runs.
 
-use crate::page::Page;
-use crate::rig::{Rig, Way};
+use crate::harness::{Harness, Setup};
+use crate::series::lasting_series;
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use telltail::agent::Signal;
+use telltail_testkit::MetricsPage;
 
 /// A file in a folder that ends with it.
 pub struct File {
@@ -35,25 +36,27 @@ pub const FROM_FILE: [(&str, &str); 2] = [("TELLTAIL_INTERVAL", ""), ("TELLTAIL_
 const BOTH: &str =
     "interval: 1600ms\ntimeout: 790ms\ntargets:\n  - postgres://db:5432?name=db\n  - valkey://cache:6379?name=cache\n";
 
-fn reloaded(page: &Page) -> bool {
+fn reloaded(page: &MetricsPage) -> bool {
     page.is("telltail_config_last_reload_successful", &[])
 }
 
-fn targets(page: &Page) -> BTreeSet<String> {
+fn targets(page: &MetricsPage) -> BTreeSet<String> {
     ["db", "cache", "again"]
         .into_iter()
-        .filter(|name| page.names().iter().any(|series| series.contains(&format!("\"target\": \"{name}\""))))
+        .filter(|name| lasting_series(page).iter().any(|series| series.contains(&format!("(\"target\", \"{name}\")"))))
         .map(str::to_owned)
         .collect()
 }
 
 #[tokio::test]
 async fn targets_that_stay_keep_state_and_counts_and_those_that_go_lose_their_series() {
-    let rig = Rig::new(Way::Userspace);
+    let harness = Harness::new(Setup::Userspace);
     let file = File::new(BOTH);
-    let agent = rig.agent_with(&FROM_FILE, Some(&file.path)).await;
-    let hash = agent.ready().await.label("telltail_config_info", &[], "hash");
-    let successes = |page: &Page| page.get("telltail_probes_total", &[("target", "db"), ("result", "success")]);
+    let agent = harness.agent_with(&FROM_FILE, Some(&file.path)).await;
+    let first = agent.ready().await;
+    let hash = first.sample("telltail_config_info", &[]).and_then(|sample| sample.label("hash"));
+    let successes =
+        |page: &MetricsPage| page.value("telltail_probes_total", &[("target", "db"), ("result", "success")]);
     let before = successes(&agent.probes("db", 3).await);
 
     file.write(
@@ -64,22 +67,26 @@ async fn targets_that_stay_keep_state_and_counts_and_those_that_go_lose_their_se
         .await;
     assert_eq!(targets(&page), BTreeSet::from(["again".to_owned(), "db".to_owned()]));
     assert!(page.is("telltail_target_state", &[("target", "db"), ("state", "up")]));
-    assert_eq!(page.get("telltail_target_transitions_total", &[("target", "db"), ("to", "up")]), 1.0);
+    assert_eq!(page.value("telltail_target_transitions_total", &[("target", "db"), ("to", "up")]), 1.0);
     assert!(successes(&page) >= before);
     assert!(page.is("telltail_readiness_info", &[("mode", "local")]) && page.is("telltail_ready", &[]));
-    assert_ne!(page.label("telltail_config_info", &[], "hash"), hash);
-    assert_eq!(page.label("telltail_target_info", &[("target", "db")], "required").as_deref(), Some("false"));
+    assert_ne!(page.sample("telltail_config_info", &[]).and_then(|sample| sample.label("hash")), hash);
+    assert_eq!(
+        page.sample("telltail_target_info", &[("target", "db")]).and_then(|sample| sample.label("required")),
+        Some("false")
+    );
     assert_eq!(agent.get("/healthz/cache").await.0, 404);
     let said = agent.log.saying("Configuration reloaded");
     assert_eq!(said.len(), 1, "{said:#?}");
     assert_eq!((&said[0]["added"], &said[0]["removed"]), (&r#"["again"]"#.into(), &r#"["cache"]"#.into()));
-    rig.cache.until(|tally| tally.open == 0).await;
+    harness.cache.until(|tally| tally.open == 0).await;
 
     // The same name for another service is another target.
     file.write("interval: 1600ms\ntimeout: 790ms\ntargets:\n  - valkey://cache:6379?name=db\n");
     let page = agent
         .until("another db", |page| {
-            page.label("telltail_target_info", &[("target", "db")], "kind").as_deref() == Some("valkey")
+            page.sample("telltail_target_info", &[("target", "db")]).and_then(|sample| sample.label("kind"))
+                == Some("valkey")
                 && page.is("telltail_target_state", &[("target", "db"), ("state", "up")])
         })
         .await;
@@ -88,10 +95,10 @@ async fn targets_that_stay_keep_state_and_counts_and_those_that_go_lose_their_se
 
 #[tokio::test]
 async fn a_bad_file_keeps_the_old_configuration_and_is_told() {
-    let rig = Rig::new(Way::Userspace);
+    let harness = Harness::new(Setup::Userspace);
     let file = File::new(BOTH);
-    let agent = rig.agent_with(&FROM_FILE, Some(&file.path)).await;
-    let before = agent.ready().await.names();
+    let agent = harness.agent_with(&FROM_FILE, Some(&file.path)).await;
+    let before = lasting_series(&agent.ready().await);
     let bad = [
         "intervall: 1s\ntargets: [postgres://db:5432]\n",
         "targets: [",
@@ -105,7 +112,7 @@ async fn a_bad_file_keeps_the_old_configuration_and_is_told() {
         file.write(text);
         agent.until("refused", |page| !reloaded(page)).await;
         let page = agent.probes("db", 1).await;
-        assert_eq!(page.names(), before);
+        assert_eq!(lasting_series(&page), before);
         assert!(page.is("telltail_ready", &[]));
         file.write(BOTH);
         agent.until("back", reloaded).await;
@@ -123,9 +130,9 @@ async fn a_bad_file_keeps_the_old_configuration_and_is_told() {
 
 #[tokio::test]
 async fn what_needs_a_restart_is_named_and_the_rest_is_in_force() {
-    let rig = Rig::new(Way::Userspace);
+    let harness = Harness::new(Setup::Userspace);
     let file = File::new(BOTH);
-    let agent = rig.agent_with(&FROM_FILE, Some(&file.path)).await;
+    let agent = harness.agent_with(&FROM_FILE, Some(&file.path)).await;
     agent.ready().await;
     file.write(&format!("startup_gate: targets\nlog: debug\nlisten: 127.0.0.1:1\nreadiness: observe\n{BOTH}"));
     agent.until("reloaded", |page| page.is("telltail_readiness_info", &[("mode", "observe")])).await;
@@ -139,13 +146,13 @@ async fn what_needs_a_restart_is_named_and_the_rest_is_in_force() {
 
 #[tokio::test]
 async fn a_signal_reads_the_file_even_if_no_round_is_due() {
-    let rig = Rig::new(Way::Userspace);
+    let harness = Harness::new(Setup::Userspace);
     let file = File::new("interval: 1h\ntimeout: 900ms\ntargets: [\"postgres://db:5432?name=db\"]\n");
-    let agent = rig.agent_with(&FROM_FILE, Some(&file.path)).await;
+    let agent = harness.agent_with(&FROM_FILE, Some(&file.path)).await;
     agent.ready().await;
-    let read = agent.metrics().await.get("telltail_config_last_reload_timestamp_seconds", &[]);
+    let read = agent.metrics().await.value("telltail_config_last_reload_timestamp_seconds", &[]);
     agent.signals.send(Signal::Reload).await.expect("an agent");
-    agent.until("read", |page| page.get("telltail_config_last_reload_timestamp_seconds", &[]) > read).await;
+    agent.until("read", |page| page.value("telltail_config_last_reload_timestamp_seconds", &[]) > read).await;
 
     // A target that is down would be asked in half a minute; with another interval its turn is at once.
     file.write("interval: 2s\ntimeout: 900ms\nreadiness: local\ntargets: [\"postgres://db:5432?name=db\"]\n");
@@ -155,12 +162,12 @@ async fn a_signal_reads_the_file_even_if_no_round_is_due() {
     }
     let page = agent.until("asked", |page| page.sum("telltail_probes_total", &[]) > probes).await;
     assert!(page.is("telltail_readiness_info", &[("mode", "local")]));
-    assert_eq!(page.get("telltail_target_transitions_total", &[("target", "db"), ("to", "up")]), 1.0);
+    assert_eq!(page.value("telltail_target_transitions_total", &[("target", "db"), ("to", "up")]), 1.0);
 }
 
 #[tokio::test]
 async fn a_swapped_link_gives_the_whole_old_or_the_whole_new_file() {
-    let rig = Rig::new(Way::Userspace);
+    let harness = Harness::new(Setup::Userspace);
     let folder = tempfile::tempdir().expect("a temporary folder");
     let only_db = "interval: 2s\ntimeout: 900ms\nreadiness: observe\ntargets:\n  - postgres://db:5432?name=db\n";
     let both = "interval: 2s\ntimeout: 900ms\nreadiness: observe\ntargets:\n  - postgres://db:5432?name=db\n  - valkey://cache:6379?name=cache\n";
@@ -177,7 +184,7 @@ async fn a_swapped_link_gives_the_whole_old_or_the_whole_new_file() {
     swap("v1");
     let path = folder.path().join("telltail.yaml");
     symlink("..data/telltail.yaml", &path).expect("a link");
-    let agent = rig.agent_with(&FROM_FILE, Some(&path)).await;
+    let agent = harness.agent_with(&FROM_FILE, Some(&path)).await;
     let (one, two) = (BTreeSet::from(["db".to_owned()]), BTreeSet::from(["cache".to_owned(), "db".to_owned()]));
     // In a thread of its own, so that it really meets the reading.
     let swapping = std::thread::spawn(move || {
@@ -195,5 +202,5 @@ async fn a_swapped_link_gives_the_whole_old_or_the_whole_new_file() {
     swapping.join().expect("links");
     agent.signals.send(Signal::Reload).await.expect("an agent");
     let page = agent.until("v2", |page| targets(page) == two).await;
-    assert_eq!(page.get("telltail_target_transitions_total", &[("target", "db"), ("to", "down")]), 0.0);
+    assert_eq!(page.value("telltail_target_transitions_total", &[("target", "db"), ("to", "down")]), 0.0);
 }

@@ -1,7 +1,7 @@
 //! `/api/v1/status`: in every state as its schema says, and the story it tells.
 
+use crate::harness::{Agent, Harness, PATIENCE, Setup};
 use crate::reload::{FROM_FILE, File};
-use crate::rig::{Agent, PATIENCE, Rig, Way};
 use boon::{Compiler, SchemaIndex, Schemas};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -101,17 +101,17 @@ fn the_check_against_the_schema_sees_a_wrong_type_an_unlisted_field_and_a_missin
 #[tokio::test]
 async fn from_unknown_over_up_and_derp_to_draining_the_document_is_as_its_schema_says() {
     let schema = Schema::published();
-    let rig = Rig::around(Way::Userspace, Tailscaled::absent());
-    let targets = rig.targets("&expect=no-derp", "&required=false");
-    let mut agent = rig.agent(&[("TELLTAIL_DRAIN", "60s"), ("TELLTAIL_TARGETS", &targets)]).await;
+    let harness = Harness::around(Setup::Userspace, Tailscaled::absent());
+    let targets = harness.targets("&expect=no-derp", "&required=false");
+    let mut agent = harness.agent(&[("TELLTAIL_DRAIN", "60s"), ("TELLTAIL_TARGETS", &targets)]).await;
     let document = schema.until(&agent, "no socket", |document| !document["node"]["failure"].is_null()).await;
     assert_eq!(document["ready"], false);
     assert_eq!((state(&document, 0), &document["targets"][0]["last_probe"]), ("unknown", &Value::Null));
     assert_eq!(document["node"]["failure"]["reason"], "node_socket_missing");
     assert_eq!(document["startup_gate"], json!({"waits_for": "tailnet", "open": false, "cause": null}));
 
-    rig.tailscaled.update_peer("db", |db| db.go_direct("192.0.2.7:41641"));
-    rig.tailscaled.listen();
+    harness.tailscaled.update_peer("db", |db| db.go_direct("192.0.2.7:41641"));
+    harness.tailscaled.listen();
     let document = schema.until(&agent, "up", |document| state(document, 1) == "up").await;
     assert_eq!(document["verdict"], "Ready: all 2 targets are up.");
     assert_eq!(document["readiness"]["by_mode"], json!({"strict": true, "local": true, "observe": true}));
@@ -122,8 +122,8 @@ async fn from_unknown_over_up_and_derp_to_draining_the_document_is_as_its_schema
     assert!(db["last_probe"]["stages"]["protocol_ms"].as_f64().is_some_and(|ms| ms > 0.0), "{db:#}");
     assert_eq!(document["node"]["transitions"].as_array().map(Vec::len), Some(1));
 
-    rig.tailscaled.update_peer("db", |db| db.go_derp("sfo"));
-    rig.tailscaled.warn("no-derp-home", Warning { severity: Severity::High, ..Warning::new("no home") });
+    harness.tailscaled.update_peer("db", |db| db.go_derp("sfo"));
+    harness.tailscaled.warn("no-derp-home", Warning { severity: Severity::High, ..Warning::new("no home") });
     let derp = |document: &Value| document["targets"][0]["path"]["kind"] == "derp";
     let document = schema.until(&agent, "derp", derp).await;
     let path = &document["targets"][0]["path"];
@@ -148,12 +148,12 @@ async fn from_unknown_over_up_and_derp_to_draining_the_document_is_as_its_schema
 async fn an_outage_and_a_fault_of_the_node_are_told_with_their_evidence_and_outlive_a_reload() {
     const DB: usize = 1;
     let schema = Schema::published();
-    let rig = Rig::new(Way::Userspace);
+    let harness = Harness::new(Setup::Userspace);
     let targets = |db: &str| format!("{CACHE}  - postgres://db:5432?name=db{db}\n");
     let file = File::new(&targets(""));
-    let agent = rig.agent_with(&FROM_FILE, Some(&file.path)).await;
+    let agent = harness.agent_with(&FROM_FILE, Some(&file.path)).await;
     agent.ready().await;
-    rig.db.stop();
+    harness.db.stop();
     let document = schema.until(&agent, "down", |document| state(document, DB) == "down").await;
     let verdict = "Not ready: db is down, and the fault is with the service (connect_refused).";
     assert_eq!((&document["verdict"], &document["readiness"]["blocking"]), (&json!(verdict), &json!(["db"])));
@@ -165,7 +165,7 @@ async fn an_outage_and_a_fault_of_the_node_are_told_with_their_evidence_and_outl
     assert!(down["stages"]["resolve_ms"].is_number() && down["stages"]["connect_ms"].is_null(), "{down:#}");
     assert!(down["lasted_seconds"].as_f64().is_some_and(|lasted| lasted > 0.0), "{down:#}");
 
-    rig.tailscaled.set_backend_state(BackendState::Stopped);
+    harness.tailscaled.set_backend_state(BackendState::Stopped);
     let document = schema.until(&agent, "node down", |document| document["node"]["state"] == "down").await;
     let verdict =
         "Not ready: this pod's tailscaled is at fault (node_stopped), and no target can be reached without it.";

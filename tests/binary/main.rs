@@ -12,7 +12,7 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::Stdio;
 use std::time::Duration;
 use tailscaled_sim::services::Postgres;
-use tailscaled_sim::{Backend, BackendState, Misbehaviour};
+use tailscaled_sim::{BackendState, Misbehaviour, PeerPort};
 use tokio::time::sleep;
 
 #[tokio::test]
@@ -277,7 +277,7 @@ async fn check_ends_like_pg_isready_and_tells_why() {
     assert_eq!(check("postgres://someone@db:5432", 1).await.as_deref(), Some("protocol_starting"));
     world.db.stop();
     assert_eq!(check("db", 2).await.as_deref(), Some("connect_refused"));
-    world.tailscaled.set_backend("db", 5432, Backend::BlackHole);
+    world.tailscaled.set_port("db", 5432, PeerPort::BlackHole);
     assert_eq!(check("postgres://db:5432?timeout=200ms&interval=1s", 2).await.as_deref(), Some("connect_dropped"));
     assert_eq!(check("tcp://nobody:1", 3).await.as_deref(), Some("resolve_not_in_netmap"));
     world.tailscaled.set_backend_state(BackendState::NeedsLogin);

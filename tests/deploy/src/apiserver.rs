@@ -4,8 +4,9 @@ use crate::tools::{built, output, run};
 use serde_json::Value;
 use std::io::Write;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, SystemTime};
+use telltail_testkit::Process;
 use tempfile::TempDir;
 
 /// Port 6443 is this process's own: the network has no other host.
@@ -31,7 +32,8 @@ cat
 /// The running server; dropping it ends it with its etcd and its network.
 #[derive(Debug)]
 pub struct Apiserver {
-    process: Child,
+    // Dropped first: a server shall not outlive its folder.
+    process: Process,
     folder: TempDir,
 }
 
@@ -43,14 +45,10 @@ impl Apiserver {
     pub fn start() -> Self {
         let folder = TempDir::new().expect("a temporary folder");
         let program = built("kube-apiserver").get_program().to_owned();
-        let process = Command::new("unshare")
-            .args(["--net", "--pid", "--fork", "--kill-child", "sh", "-c", START, "start"])
-            .arg(folder.path())
-            .args([program, TOKEN.into()])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("unshare");
+        let mut command = Command::new("unshare");
+        command.args(["--net", "--pid", "--fork", "--kill-child", "sh", "-c", START, "start"]);
+        command.arg(folder.path()).args([program, TOKEN.into()]);
+        let process = Process::spawn(&mut command, folder.path().join("start.log"));
         let server = Self { process, folder };
         server.until(&["get", "--raw", "/readyz"]);
         let definitions = built("crds").get_program().to_owned();
@@ -114,12 +112,5 @@ impl Apiserver {
         input.write_all(list.to_string().as_bytes()).expect("kubectl reads");
         drop(input);
         child.wait_with_output().expect("kubectl ends")
-    }
-}
-
-impl Drop for Apiserver {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
     }
 }

@@ -1,9 +1,10 @@
 //! The charts, rendered by helm.
 
-use crate::tools::{built, output, root, run};
+use crate::tools::{built, output, run};
 use serde_json::Value;
 use std::path::PathBuf;
 use std::process::{Command, Output};
+use telltail_testkit::repository;
 use tempfile::TempDir;
 
 /// The clusters, as `deploy/clusters` names them.
@@ -88,7 +89,10 @@ impl Charts {
     /// When helm is missing or refuses.
     pub fn prepare() -> Self {
         let charts = Self(TempDir::new().expect("a temporary folder"));
-        run(Command::new("cp").arg("-a").args([root().join("deploy"), root().join("dashboards")]).arg(charts.0.path()));
+        run(Command::new("cp")
+            .arg("-a")
+            .args([repository().join("deploy"), repository().join("dashboards")])
+            .arg(charts.0.path()));
         for chart in ["stackeye-worker", "telltail-monitoring"] {
             run(built("helm").args(["dependency", "build"]).arg(charts.deploy().join("helm").join(chart)));
         }

@@ -1,19 +1,16 @@
 //! The programs that `tests/deploy/build` and `tests/deploy/install` put in place.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output};
-
-/// The project's folder.
-pub fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the project's folder")
-}
+use telltail_testkit::repository;
 
 /// A program that `tests/deploy/build` made.
 ///
 /// # Panics
 /// When it is not there, with what to run.
 pub fn built(name: &str) -> Command {
-    let bin = std::env::var_os("TELLTAIL_DEPLOY_BIN").map_or_else(|| root().join("target/deploy/bin"), PathBuf::from);
+    let bin =
+        std::env::var_os("TELLTAIL_DEPLOY_BIN").map_or_else(|| repository().join("target/deploy/bin"), PathBuf::from);
     let program = bin.join(name);
     assert!(program.exists(), "{} is missing: run tests/deploy/build", program.display());
     Command::new(program)
@@ -38,15 +35,12 @@ pub fn run(command: &mut Command) -> String {
     stdout.into_owned()
 }
 
-/// The telltail that `cargo build --bin telltail` made.
+/// The debug build of telltail.
 ///
 /// # Panics
-/// When it is not there, with what to run.
+/// When it is missing or old, with what to run.
 pub fn telltail() -> Command {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
-    let program = target.join("debug/telltail");
-    assert!(program.exists(), "{} is missing: run cargo build --bin telltail", program.display());
-    Command::new(program)
+    Command::new(telltail_testkit::telltail())
 }
 
 /// A program of the Python packages that `tests/deploy/install` brought.
@@ -54,7 +48,7 @@ pub fn telltail() -> Command {
 /// # Panics
 /// When it is not there, with what to run.
 pub fn wheel(name: &str) -> Command {
-    let program = root().join("target/deploy/venv/bin").join(name);
+    let program = repository().join("target/deploy/venv/bin").join(name);
     assert!(program.exists(), "{} is missing: run tests/deploy/install", program.display());
     Command::new(program)
 }

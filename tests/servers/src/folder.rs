@@ -4,7 +4,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use crate::process::NOBODY;
+use crate::unprivileged::NOBODY;
 
 /// A temporary folder that the servers' user may write to. It is gone after the test, however that ends: a shell that
 /// outlives the test removes it.

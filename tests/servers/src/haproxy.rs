@@ -1,11 +1,12 @@
 use std::net::SocketAddr;
 use std::process::Command;
 
+use telltail_testkit::{Process, debian_program};
 use tokio::net::TcpStream;
 
 use crate::folder::Folder;
 use crate::port::free_port;
-use crate::process::{Process, program};
+use crate::unprivileged::spawn;
 
 /// An HAProxy in tcp mode in front of one server.
 #[derive(Debug)]
@@ -25,11 +26,11 @@ impl Haproxy {
              listen postgres\n bind {address}\n server one {backend} {options}\n"
         );
         let configuration = folder.write("haproxy.cfg", &configuration);
-        let mut command = Command::new(program("haproxy", "haproxy"));
-        let server = Process::spawn(command.arg("-db").arg("-f").arg(configuration), folder.path().join("haproxy.log"));
+        let mut command = Command::new(debian_program("haproxy", "haproxy"));
+        let server = spawn(command.arg("-db").arg("-f").arg(configuration), folder.path().join("haproxy.log"));
         server.until("it listens", async || TcpStream::connect(address).await.is_ok()).await;
         if options.contains("check") {
-            server.says("is DOWN").await;
+            server.until_logged("is DOWN").await;
         }
         Self { _server: server, address, _folder: folder }
     }

@@ -1,6 +1,6 @@
 //! Real servers on loopback, each in every state that a probe can meet, and telltail looking at them.
 //!
-//! A test starts a server, puts telltail beside it, and says what telltail is to see:
+//! A test starts a server, puts telltail beside it, and names the verdict that telltail must reach:
 //!
 //! ```no_run
 //! # use telltail_servers::{Postgres, Telltail};
@@ -23,20 +23,18 @@
 //!
 //! Everything here panics with what it could not do: a test has no better way to deal with it.
 
-mod eventually;
 mod folder;
 mod haproxy;
 mod pgbouncer;
 mod port;
 mod postgres;
-mod process;
 mod redis;
 mod telltail;
+mod unprivileged;
 
-pub use eventually::eventually;
 pub use haproxy::Haproxy;
 pub use pgbouncer::PgBouncer;
 pub use port::free_port;
 pub use postgres::{Postgres, Session};
 pub use redis::{Flavour, Redis};
-pub use telltail::{Probing, Telltail, Way, verdict};
+pub use telltail::{DialVia, Probing, Telltail, verdict};

@@ -1,9 +1,11 @@
 use std::net::SocketAddr;
 use std::process::Command;
 
+use telltail_testkit::{Process, Signal, debian_program};
+
 use crate::folder::Folder;
 use crate::port::free_port;
-use crate::process::{Process, program};
+use crate::unprivileged::spawn;
 
 /// A PgBouncer in front of a PostgreSQL.
 #[derive(Debug)]
@@ -30,9 +32,9 @@ impl PgBouncer {
             settings.join("\n"),
         );
         let configuration = folder.write("pgbouncer.ini", &configuration);
-        let mut command = Command::new(program("pgbouncer", "pgbouncer"));
-        let server = Process::spawn(command.arg(configuration), folder.path().join("pgbouncer.log"));
-        server.says("process up").await;
+        let mut command = Command::new(debian_program("pgbouncer", "pgbouncer"));
+        let server = spawn(command.arg(configuration), folder.path().join("pgbouncer.log"));
+        server.until_logged("process up").await;
         Self { server, address, _folder: folder }
     }
 
@@ -43,14 +45,14 @@ impl PgBouncer {
 
     /// Holds every query and every new login until it is told to go on.
     pub async fn pause(&self) {
-        self.server.signal("USR1");
-        self.server.says("got SIGUSR1").await;
+        self.server.signal(Signal::Usr1);
+        self.server.until_logged("got SIGUSR1").await;
     }
 
     /// Stops it in order, and gives what it has logged in its life.
     pub async fn stop(&self) -> String {
-        self.server.signal("TERM");
-        self.server.ended().await;
+        self.server.signal(Signal::Term);
+        self.server.wait().await;
         self.server.log()
     }
 }

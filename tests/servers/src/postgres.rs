@@ -1,14 +1,14 @@
 use std::fs;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::process::Command;
 
+use telltail_testkit::postgres::Cluster;
+use telltail_testkit::{Process, Signal};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::folder::Folder;
 use crate::port::free_port;
-use crate::process::{Process, openssl_certificate, run};
+use crate::unprivileged::{openssl_certificate, run, spawn};
 
 /// Roles by the way they log in: each is called what `pg_hba.conf` asks of it. A role that is not here has no line.
 const HBA: &str = "\
@@ -31,8 +31,7 @@ set password_encryption = 'md5'; create role md5 login password 'x';
 pub struct Postgres {
     // Dropped first: a server shall not outlive its folder.
     server: Process,
-    programs: PathBuf,
-    data: PathBuf,
+    cluster: Cluster,
     address: SocketAddr,
     settings: Vec<String>,
     folder: Folder,
@@ -46,17 +45,16 @@ impl Postgres {
     /// Makes a cluster and starts a server with these settings beside the defaults.
     pub async fn start(settings: &[&str]) -> Self {
         let folder = Folder::new();
-        let (programs, data, address) = (newest(), folder.sub("data"), free_port());
-        let mut initdb = Command::new(programs.join("initdb"));
-        initdb.args(["--no-sync", "--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C", "-D"]);
-        run(initdb.arg(&data));
+        let (cluster, address) = (Cluster::new(folder.sub("data")), free_port());
+        let data = cluster.data();
+        run(&cluster.initdb());
         fs::write(data.join("pg_hba.conf"), HBA).expect("own folder");
         openssl_certificate(&data.join("server.crt"), &data.join("server.key"));
         let mut settings: Vec<_> = settings.iter().map(ToString::to_string).collect();
         settings.push(format!("port={}", address.port()));
-        settings.extend(QUIET_PLACE.map(Into::into));
-        let server = launch(&programs, &data, &settings, &[], &folder);
-        let postgres = Self { server, programs, data, address, settings, folder };
+        settings.extend(ISOLATED.map(Into::into));
+        let server = launch(&cluster, &settings, &[], &folder);
+        let postgres = Self { server, cluster, address, settings, folder };
         postgres.ready().await;
         postgres.sql(ROLES);
         postgres
@@ -69,24 +67,8 @@ impl Postgres {
 
     /// Runs statements as the superuser.
     pub fn sql(&self, statements: &str) -> String {
-        let mut psql = Command::new(self.programs.join("psql"));
-        psql.args([
-            "-X",
-            "-q",
-            "-A",
-            "-t",
-            "-h",
-            "127.0.0.1",
-            "-p",
-            &self.address.port().to_string(),
-            "-U",
-            "postgres",
-        ]);
-        // One by one: a database cannot be made within a transaction.
-        for statement in statements.split(';').filter(|statement| !statement.trim().is_empty()) {
-            psql.args(["-c", statement]);
-        }
-        run(&psql)
+        let statements: Vec<_> = statements.split(';').filter(|statement| !statement.trim().is_empty()).collect();
+        run(&self.cluster.psql(self.address.port(), &statements))
     }
 
     /// Starts a stopped server.
@@ -97,47 +79,49 @@ impl Postgres {
 
     /// Starts a stopped server so that it stays at "the database system is starting up".
     pub async fn start_and_never_finish(&mut self) {
-        let _ = fs::remove_file(self.data.join("standby.signal"));
-        fs::write(self.data.join("recovery.signal"), "").expect("own folder");
+        let _ = fs::remove_file(self.cluster.data().join("standby.signal"));
+        self.cluster.begin_recovery();
         // The first thing that recovery asks for never comes; `cat` ends with the test, as standard input does.
         self.launch(&["restore_command=cat"]);
-        self.server.says("listening on").await;
+        self.server.until_logged("listening on").await;
     }
 
     /// Starts a stopped server as a standby, which takes queries if it is hot.
     pub async fn start_as_standby(&mut self, hot: bool) {
-        fs::write(self.data.join("standby.signal"), "").expect("own folder");
+        fs::write(self.cluster.data().join("standby.signal"), "").expect("own folder");
         self.launch(&[if hot { "hot_standby=on" } else { "hot_standby=off" }]);
-        self.server.says(if hot { "ready to accept read-only" } else { "consistent recovery state reached" }).await;
+        self.server
+            .until_logged(if hot { "ready to accept read-only" } else { "consistent recovery state reached" })
+            .await;
     }
 
     /// Stops the server; clients are cut off.
     pub async fn stop(&self) {
-        self.server.signal("INT");
-        self.server.ended().await;
+        self.server.signal(Signal::Int);
+        self.server.wait().await;
     }
 
     /// Asks the server to end once its clients have gone.
     pub async fn begin_shutdown(&self) {
-        self.server.signal("TERM");
-        self.server.says("received smart shutdown request").await;
+        self.server.signal(Signal::Term);
+        self.server.until_logged("received smart shutdown request").await;
     }
 
     /// Lets clients and then the server end by themselves, and gives what it has logged in its life.
     pub async fn drain(&self) -> String {
-        self.server.signal("TERM");
-        self.server.ended().await;
+        self.server.signal(Signal::Term);
+        self.server.wait().await;
         self.server.log()
     }
 
     /// Stops the server as it stands: the kernel still accepts connections for it.
     pub fn freeze(&self) {
-        self.server.signal("STOP");
+        self.server.signal(Signal::Stop);
     }
 
     /// Lets a frozen server go on.
     pub fn thaw(&self) {
-        self.server.signal("CONT");
+        self.server.signal(Signal::Cont);
     }
 
     /// Logs a trusted client in, or gives what the server says instead.
@@ -157,31 +141,19 @@ impl Postgres {
     }
 
     fn launch(&mut self, more: &[&str]) {
-        self.server = launch(&self.programs, &self.data, &self.settings, more, &self.folder);
+        self.server = launch(&self.cluster, &self.settings, more, &self.folder);
     }
 
     async fn ready(&self) {
-        self.server.says("database system is ready to accept connections").await;
+        self.server.until_logged("database system is ready to accept connections").await;
     }
 }
 
-/// Where it is, and nothing of what it logs. It listens at nothing but its port, so that two never meet.
-const QUIET_PLACE: [&str; 4] =
-    ["listen_addresses=127.0.0.1", "unix_socket_directories=", "fsync=off", "dynamic_shared_memory_type=mmap"];
+/// Where it listens, and nothing of what it logs. It listens at nothing but its port, so that two never meet.
+const ISOLATED: [&str; 3] =
+    ["listen_addresses=127.0.0.1", "unix_socket_directories=", "dynamic_shared_memory_type=mmap"];
 
-fn launch(programs: &Path, data: &Path, settings: &[String], more: &[&str], folder: &Folder) -> Process {
-    let mut server = Command::new(programs.join("postgres"));
-    server.arg("-D").arg(data);
-    for setting in settings.iter().map(String::as_str).chain(more.iter().copied()) {
-        server.args(["-c", setting]);
-    }
-    Process::spawn(&server, folder.path().join("postgres.log"))
-}
-
-/// Debian keeps the servers of each version apart and off the PATH.
-fn newest() -> PathBuf {
-    let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
-    let with_server = versions.map(|version| version.path().join("bin")).filter(|bin| bin.join("postgres").exists());
-    let number = |bin: &PathBuf| bin.parent()?.file_name()?.to_str()?.parse::<u32>().ok();
-    with_server.max_by_key(number).expect("postgres is missing (Debian package postgresql): run tests/tailnet/install")
+fn launch(cluster: &Cluster, settings: &[String], more: &[&str], folder: &Folder) -> Process {
+    let settings = settings.iter().map(String::as_str).chain(more.iter().copied());
+    spawn(&cluster.server(settings), folder.path().join("postgres.log"))
 }

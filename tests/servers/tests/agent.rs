@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use tailscaled_sim::{Peer, Tailscaled};
 use telltail::agent::{self, MAGIC_DNS, RuntimeEnv, Signal};
-use telltail::cli::health::health;
+use telltail::cli::AgentClient;
 use telltail::config::{Environment, Source};
-use telltail_servers::{Flavour, Postgres, Redis, eventually};
+use telltail_servers::{Flavour, Postgres, Redis};
+use telltail_testkit::{MetricsPage, PATIENCE, eventually};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -47,19 +48,19 @@ async fn a_valkey_that_restarts_between_two_probes_counts_no_failure() {
 
     let scenario = async {
         let probes = async |result: &str| {
-            let page = page(address).await;
-            let series = format!("telltail_probes_total{{result=\"{result}\",target=\"stackeye-valkey-prd\"}} ");
-            let value = page.lines().find_map(|line| line.strip_prefix(&series)).unwrap_or_else(|| panic!("{page}"));
-            value.parse::<u32>().expect("a count")
+            let labels = [("result", result), ("target", "stackeye-valkey-prd")];
+            let page = MetricsPage::parse(page(address).await);
+            page.sample("telltail_probes_total", &labels).expect("made with the target").value
         };
-        eventually("ready", async || matches!(health(address).await, Ok((true, _)))).await;
+        eventually("ready", PATIENCE, async || matches!(AgentClient::from(address).healthz().await, Ok((true, _))))
+            .await;
         let before = probes("success").await;
-        eventually("the next probe", async || probes("success").await > before).await;
+        eventually("the next probe", PATIENCE, async || probes("success").await > before).await;
         valkey.kill();
         valkey.start_again().await;
-        eventually("two more probes", async || probes("success").await >= before + 3).await;
-        assert_eq!(probes("failure").await, 0);
-        assert!(matches!(health(address).await, Ok((true, _))), "ready all the time");
+        eventually("two more probes", PATIENCE, async || probes("success").await >= before + 3.0).await;
+        assert_eq!(probes("failure").await, 0.0);
+        assert!(matches!(AgentClient::from(address).healthz().await, Ok((true, _))), "ready all the time");
         signals.send(Signal::Shutdown).await.expect("the agent runs");
     };
     let (ended, ()) = tokio::join!(agent::run(config, source, place, listener, receiver), scenario);
@@ -71,9 +72,10 @@ async fn page(agent: SocketAddr) -> String {
     let asked = async {
         let mut stream = TcpStream::connect(agent).await?;
         stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: telltail\r\nConnection: close\r\n\r\n").await?;
-        let mut page = String::new();
-        stream.read_to_string(&mut page).await?;
-        Ok::<_, std::io::Error>(page)
+        let mut response = String::new();
+        stream.read_to_string(&mut response).await?;
+        Ok::<_, std::io::Error>(response)
     };
-    tokio::time::timeout(Duration::from_secs(5), asked).await.expect("in time").expect("a page")
+    let response = tokio::time::timeout(Duration::from_secs(5), asked).await.expect("in time").expect("a response");
+    response.split_once("\r\n\r\n").expect("a head and a body").1.to_owned()
 }

@@ -1,6 +1,7 @@
 //! PostgreSQL in every state that a probe can meet.
 
-use telltail_servers::{Postgres, Telltail, Way, eventually, verdict};
+use telltail_servers::{DialVia, Postgres, Telltail, verdict};
+use telltail_testkit::{PATIENCE, eventually};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -123,12 +124,13 @@ async fn a_half_login_gives_its_place_back() {
     // Three places are for a superuser, one is left.
     let postgres = Postgres::start(&["max_connections=4", "max_wal_senders=0"]).await;
     let telltail = Telltail::beside(postgres.address());
-    for way in [Way::LocalApi, Way::Tcp] {
+    for way in [DialVia::LocalApi, DialVia::Tcp] {
         let mut probing = telltail.probing("postgres://scram@HERE", way);
         for _ in 0..10 {
             // The client of before may take a moment to leave, and so may the probe.
-            eventually("a place for the probe", async || verdict(&probing.probe().await) == "auth_required").await;
-            eventually("a place for a client", async || postgres.log_in("trusted").await.is_ok()).await;
+            eventually("a place for the probe", PATIENCE, async || verdict(&probing.probe().await) == "auth_required")
+                .await;
+            eventually("a place for a client", PATIENCE, async || postgres.log_in("trusted").await.is_ok()).await;
         }
     }
 }

@@ -9,7 +9,8 @@
 
 use std::{process::Command, time::Duration};
 
-use telltail_tailnet::{Agent, Mode, Node, Process, Tailnet, Usage, Version, eventually, target_folder};
+use telltail_tailnet::{Agent, Mode, Node, NodeProcess, Tailnet, Usage, Version};
+use telltail_testkit::{eventually, target_folder};
 use tokio::{
     join,
     time::{Instant, sleep_until},
@@ -72,7 +73,7 @@ async fn measure(mode: Mode, interval: Option<&str>, time: Duration) -> Vec<(Str
 
     let daemon = |node: &Node| (format!("tailscaled of {}", node.name()), node.daemon());
     let daemons = [daemon(&worker), daemon(&db), daemon(&cache)];
-    let mut processes: Vec<(String, &Process)> =
+    let mut processes: Vec<(String, &NodeProcess)> =
         daemons.iter().map(|(name, daemon)| (name.clone(), daemon.as_ref())).collect();
     processes.extend(agent.iter().map(|agent| ("telltail".to_owned(), agent.process())));
     let mut before = Vec::new();

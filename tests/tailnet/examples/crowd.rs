@@ -8,7 +8,8 @@
 
 use std::time::Duration;
 
-use telltail_tailnet::{Agent, Mode, Process, Tailnet, Version, eventually, target_folder};
+use telltail_tailnet::{Agent, Mode, NodeProcess, Tailnet, Version};
+use telltail_testkit::{eventually, target_folder};
 use tokio::{
     join,
     time::{Instant, sleep_until},
@@ -51,7 +52,7 @@ async fn main() {
 }
 
 /// Milliseconds of CPU in each second.
-async fn load(process: &Process, time: Duration) -> f64 {
+async fn load(process: &NodeProcess, time: Duration) -> f64 {
     sleep_until(Instant::now() + Duration::from_secs(15)).await;
     let begun = process.usage().await.cpu;
     sleep_until(Instant::now() + time).await;

@@ -1,4 +1,4 @@
-//! Records what a real tailscaled answers while a path changes, as truth for `tests/recorded.rs`.
+//! Records what a real tailscaled answers while a path changes, as data for `tests/recorded.rs`.
 //!
 //!     cargo run -p telltail-tailnet --example record
 //!

@@ -7,7 +7,8 @@
 
 use std::time::Duration;
 
-use telltail_tailnet::{Agent, Mode, Node, Tailnet, Version, eventually};
+use telltail_tailnet::{Agent, Mode, Node, Tailnet, Version};
+use telltail_testkit::eventually;
 use tokio::{
     join,
     time::{Instant, sleep_until},

@@ -1,4 +1,4 @@
-// Command lab is the world around the nodes of a test tailnet: a control server, two DERP regions
+// Command lab is what surrounds the nodes of a test tailnet: a control server, two DERP regions
 // with STUN, a cluster DNS, and the network namespaces and processes of the nodes.
 //
 // It is meant to be the first process of a PID namespace of its own. It takes commands as JSON lines
@@ -29,8 +29,8 @@ type answer struct {
 }
 
 type lab struct {
-	*hub
-	*world
+	*network
+	*control
 	*processes
 }
 
@@ -62,11 +62,11 @@ func exitWith(err error) {
 }
 
 func start(dir string) (*lab, error) {
-	h, err := newHub(dir)
+	h, err := newNetwork(dir)
 	if err != nil {
-		return nil, fmt.Errorf("hub: %w", err)
+		return nil, fmt.Errorf("network: %w", err)
 	}
-	w, err := newWorld(h)
+	w, err := newControl(h)
 	if err != nil {
 		return nil, fmt.Errorf("control: %w", err)
 	}

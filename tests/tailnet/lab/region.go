@@ -41,12 +41,12 @@ func (r *region) describe() *tailcfg.DERPRegion {
 		Nodes: []*tailcfg.DERPNode{{
 			Name:             fmt.Sprintf("%da", r.id),
 			RegionID:         r.id,
-			HostName:         hubIP,
-			IPv4:             hubIP,
+			HostName:         hostIP,
+			IPv4:             hostIP,
 			IPv6:             "none",
 			STUNPort:         r.stunPort,
 			DERPPort:         r.derpPort,
-			STUNTestIP:       hubIP,
+			STUNTestIP:       hostIP,
 			InsecureForTests: true,
 		}},
 	}
@@ -58,11 +58,11 @@ func (r *region) start() error {
 	if r.derp != nil {
 		return nil
 	}
-	conn, err := net.ListenPacket("udp4", fmt.Sprintf("%s:%d", hubIP, r.stunPort))
+	conn, err := net.ListenPacket("udp4", fmt.Sprintf("%s:%d", hostIP, r.stunPort))
 	if err != nil {
 		return err
 	}
-	listener, err := net.Listen("tcp4", fmt.Sprintf("%s:%d", hubIP, r.derpPort))
+	listener, err := net.Listen("tcp4", fmt.Sprintf("%s:%d", hostIP, r.derpPort))
 	if err != nil {
 		conn.Close()
 		return err

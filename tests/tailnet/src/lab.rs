@@ -11,6 +11,7 @@ use std::{
 
 use serde::Deserialize;
 use serde_json::{Value, json};
+use telltail_testkit::repository;
 use tokio::sync::oneshot;
 
 type Reply = Result<Value, String>;
@@ -191,8 +192,7 @@ fn must_be_built() {
 }
 
 fn target() -> PathBuf {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("the crate is in tests/tailnet");
-    root.join("target/tailnet")
+    repository().join("target/tailnet")
 }
 
 /// The path of a program, or of a folder of them, that `build` has made.
@@ -200,10 +200,4 @@ pub fn program(name: &str) -> PathBuf {
     let bin = std::env::var_os("TELLTAIL_TAILNET_BIN").map_or_else(|| target().join("bin"), PathBuf::from);
     let path = bin.join(name);
     path.canonicalize().unwrap_or_else(|error| panic!("{}: {error}; run tests/tailnet/build", path.display()))
-}
-
-/// The path of a server that `install` has made available.
-pub(crate) fn installed(name: &str) -> PathBuf {
-    let path = target().join(name);
-    path.canonicalize().unwrap_or_else(|error| panic!("{}: {error}; run tests/tailnet/install", path.display()))
 }

@@ -3,7 +3,8 @@
 //!
 //! ```no_run
 //! # use std::{process::Command, time::Duration};
-//! # use telltail_tailnet::{Mode, Tailnet, Version, eventually};
+//! # use telltail_tailnet::{Mode, Tailnet, Version};
+//! # use telltail_testkit::eventually;
 //! # async fn example() {
 //! let tailnet = Tailnet::start().await;
 //! let database = tailnet.node("stackeye-db-prd", Version::V1_102, Mode::Userspace).await;
@@ -18,7 +19,7 @@
 //!
 //! A [`Tailnet`] is the first process of a PID namespace whose standard input is held by the test.
 //! However the test ends, that pipe closes, the lab exits, and the kernel ends every process and
-//! every network namespace with it. See the README for how to run and to debug.
+//! every network namespace with it. See `tests/README.md` for how to run and to debug.
 //!
 //! # Panics
 //!
@@ -26,30 +27,30 @@
 //! scenarios read as what happens.
 
 mod agent;
-mod bytes;
-mod eventually;
 mod lab;
 mod localapi;
+mod metrics;
 mod node;
+mod path_bytes;
 mod ping;
 mod postgres;
 mod process;
 mod sandbox;
+mod shell;
 pub mod soak;
 mod tailnet;
-mod typed;
 mod valkey;
 
-pub use agent::{Agent, Modes, Page, check, doctor, target_folder, telltail};
-pub use bytes::Bytes;
-pub use eventually::{eventually, eventually_some};
+pub use agent::{Agent, check, doctor};
 pub use lab::program;
-pub use localapi::{Answer, Dial};
+pub use localapi::{Dial, HttpResponse};
+pub use metrics::{AgentMetrics, ReadyByMode};
 pub use node::{Mode, Node, Version};
+pub use path_bytes::PathBytes;
 pub use ping::Pong;
 pub use postgres::Postgres;
-pub use process::{Output, Process, Signal, Usage};
+pub use process::{NodeProcess, Output, Usage};
 pub use sandbox::Sandbox;
+pub use shell::run_in_shell;
 pub use tailnet::{Region, Tailnet};
-pub use typed::typed;
 pub use valkey::Valkey;

@@ -9,9 +9,9 @@ use tokio::{
     time::timeout,
 };
 
-/// An HTTP answer.
+/// An HTTP response.
 #[derive(Debug, Clone, Deserialize)]
-pub struct Answer {
+pub struct HttpResponse {
     /// The status code.
     pub status: u16,
     /// The body, as text.
@@ -32,7 +32,7 @@ pub enum Dial {
 }
 
 /// HTTP/1.0 spares us chunked bodies.
-pub(crate) async fn ask(socket: &Path, method: &str, path: &str) -> Answer {
+pub(crate) async fn ask(socket: &Path, method: &str, path: &str) -> HttpResponse {
     let request = format!("{method} /localapi/v0/{path} HTTP/1.0\r\nHost: local-tailscaled.sock\r\n\r\n");
     let exchange = async {
         let mut stream = UnixStream::connect(socket).await?;
@@ -45,7 +45,7 @@ pub(crate) async fn ask(socket: &Path, method: &str, path: &str) -> Answer {
     let answer = answer.unwrap_or_else(|_| panic!("{method} {path}: no answer"));
     let answer = answer.unwrap_or_else(|error| panic!("{method} {path}: {error}"));
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{method} {path}: {answer:?}"));
-    Answer { status: status(head), body: body.to_owned() }
+    HttpResponse { status: status(head), body: body.to_owned() }
 }
 
 pub(crate) async fn dial(socket: &Path, host: impl Display, port: u16, within: Duration) -> Dial {

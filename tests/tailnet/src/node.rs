@@ -13,21 +13,19 @@ use std::{
 };
 
 use serde_json::{Value, json};
+use telltail_testkit::{PATIENCE, eventually, eventually_some};
 
 use crate::{
-    eventually, eventually_some,
     lab::{Lab, lock, program},
-    localapi::{self, Answer, Dial},
+    localapi::{self, Dial, HttpResponse},
     ping::Pong,
     postgres::Postgres,
-    process::{self, Output, Process},
+    process::{self, NodeProcess, Output},
     tailnet::SUFFIX,
     valkey::Valkey,
 };
 
 mod faults;
-
-const START: Duration = Duration::from_secs(30);
 
 /// A release of Tailscale.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,7 +56,7 @@ pub struct Node {
     ip: Ipv4Addr,
     folder: PathBuf,
     socket: PathBuf,
-    daemon: Arc<Mutex<Option<Arc<Process>>>>,
+    daemon: Arc<Mutex<Option<Arc<NodeProcess>>>>,
     spawned: Arc<AtomicUsize>,
 }
 
@@ -152,7 +150,7 @@ impl Node {
     }
 
     /// Asks `/localapi/v0/PATH` as root.
-    pub async fn localapi(&self, method: &str, path: &str) -> Answer {
+    pub async fn localapi(&self, method: &str, path: &str) -> HttpResponse {
         localapi::ask(&self.socket, method, path).await
     }
 
@@ -170,16 +168,16 @@ impl Node {
 
     /// Starts a program in this node's namespace, as root, with the environment of the command and no other.
     /// It is killed when the result is dropped.
-    pub async fn spawn(&self, command: &Command) -> Process {
+    pub async fn spawn(&self, command: &Command) -> NodeProcess {
         self.spawn_as(None, command).await
     }
 
     /// Like [`Node::spawn`], as another user: a name, or a number that need not exist.
-    pub async fn spawn_as(&self, user: impl Into<Option<&str>>, command: &Command) -> Process {
+    pub async fn spawn_as(&self, user: impl Into<Option<&str>>, command: &Command) -> NodeProcess {
         let number = self.spawned.fetch_add(1, Ordering::Relaxed);
         let program = Path::new(command.get_program()).file_name().unwrap_or_default().to_string_lossy();
         let log = self.folder.join(format!("{number}-{program}.log"));
-        Process::spawn(&self.lab, &self.name, user.into(), command, log).await
+        NodeProcess::spawn(&self.lab, &self.name, user.into(), command, log).await
     }
 
     /// Runs a program in this node's namespace to its end, as root.
@@ -193,7 +191,7 @@ impl Node {
     }
 
     /// Asks a web server on this node's loopback; panics if there is none.
-    pub async fn get(&self, port: u16, path: &str) -> Answer {
+    pub async fn get(&self, port: u16, path: &str) -> HttpResponse {
         let what = format!("http://127.0.0.1:{port}{path}");
         self.try_get(port, path).await.unwrap_or_else(|error| panic!("{what}: {error}"))
     }
@@ -203,7 +201,7 @@ impl Node {
     /// # Errors
     ///
     /// What went wrong, where there was no answer.
-    pub async fn try_get(&self, port: u16, path: &str) -> Result<Answer, String> {
+    pub async fn try_get(&self, port: u16, path: &str) -> Result<HttpResponse, String> {
         let mut command = Command::new(program("1.102.5/lab"));
         let output = self.run(command.arg(format!("--fetch=http://127.0.0.1:{port}{path}"))).await;
         serde_json::from_str(&output.stdout).map_err(|_| output.stderr.trim().to_owned())
@@ -229,7 +227,7 @@ impl Node {
     }
 
     /// tailscaled itself: its log, and what it costs.
-    pub fn daemon(&self) -> Arc<Process> {
+    pub fn daemon(&self) -> Arc<NodeProcess> {
         lock(&self.daemon).clone().expect("a node starts with its tailscaled")
     }
 
@@ -242,10 +240,10 @@ impl Node {
         command.arg("--statedir").arg(self.folder.join("state")).arg("--socket").arg(&self.socket);
         command.arg("--port=41641").env("TS_NO_LOGS_NO_SUPPORT", "true");
         let log = self.folder.join("tailscaled.log");
-        let daemon = Process::spawn(&self.lab, &self.name, None, &command, log).await;
+        let daemon = NodeProcess::spawn(&self.lab, &self.name, None, &command, log).await;
         *lock(&self.daemon) = Some(Arc::new(daemon));
         let listening = async || tokio::net::UnixStream::connect(&self.socket).await.is_ok();
-        eventually(&format!("{}: tailscaled listens", self.name), START, listening).await;
+        eventually(&format!("{}: tailscaled listens", self.name), PATIENCE, listening).await;
     }
 
     async fn login(&self) {
@@ -258,7 +256,7 @@ impl Node {
 
     async fn running(&self) {
         let what = format!("{}: Running, and at the control server", self.name);
-        eventually_some(&what, START, async || {
+        eventually_some(&what, PATIENCE, async || {
             let status = self.status().await;
             (status["BackendState"] == "Running" && status["Self"]["Online"] == true).then_some(())
         })

@@ -9,12 +9,15 @@ use std::{
 
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
+use telltail_testkit::Signal;
 
 use crate::lab::Lab;
 
 /// A process in a node's namespace, with a process group of its own. Dropping it kills the group.
+///
+/// The lab starts it and speaks for it: it is no child of the test, as [`telltail_testkit::Process`] is.
 #[derive(Debug)]
-pub struct Process {
+pub struct NodeProcess {
     lab: Arc<Lab>,
     id: u64,
     log: PathBuf,
@@ -42,24 +45,7 @@ pub struct Usage {
     pub threads: u64,
 }
 
-/// The signals that the harness sends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Signal {
-    /// Reload.
-    Hup = 1,
-    /// What Ctrl-C sends.
-    Int = 2,
-    /// Cannot be caught.
-    Kill = 9,
-    /// What the kubelet sends.
-    Term = 15,
-    /// Go on after [`Signal::Stop`].
-    Cont = 18,
-    /// Stand still, without anybody being told.
-    Stop = 19,
-}
-
-impl Process {
+impl NodeProcess {
     pub(crate) async fn spawn(lab: &Arc<Lab>, node: &str, user: Option<&str>, command: &Command, log: PathBuf) -> Self {
         Self::start(lab, describe(node, user, command), log).await
     }
@@ -81,7 +67,7 @@ impl Process {
         fs::read(&self.log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
     }
 
-    /// The file behind [`Process::log`].
+    /// The file behind [`NodeProcess::log`].
     pub fn log_path(&self) -> &Path {
         &self.log
     }
@@ -147,7 +133,7 @@ impl Output {
     }
 }
 
-impl Drop for Process {
+impl Drop for NodeProcess {
     fn drop(&mut self) {
         self.lab.tell("signal", self.signal_args(Signal::Kill, true));
     }

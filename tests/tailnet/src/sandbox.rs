@@ -10,8 +10,8 @@ use serde_json::json;
 
 use crate::{
     lab::Lab,
-    localapi::Answer,
-    process::{self, Output, Process},
+    localapi::HttpResponse,
+    process::{self, NodeProcess, Output},
 };
 
 /// The sandbox of a pod: a network namespace without a tailscaled. What a pod needs is started in it.
@@ -48,8 +48,8 @@ impl Sandbox {
 
     /// Starts a program, as root, as the first process of a container: in PID, IPC and UTS namespaces of its own, and a
     /// mount namespace in which it may mount what it likes. All of them end with it. Both its outputs are added to `log`.
-    pub async fn spawn_container(&self, command: &Command, log: &Path) -> Process {
-        Process::spawn_container(&self.lab, &self.name, command, log.to_owned()).await
+    pub async fn spawn_container(&self, command: &Command, log: &Path) -> NodeProcess {
+        NodeProcess::spawn_container(&self.lab, &self.name, command, log.to_owned()).await
     }
 
     /// Runs a program in the pod's network namespace to its end, as root.
@@ -62,7 +62,7 @@ impl Sandbox {
     /// # Errors
     ///
     /// What went wrong, where there was no answer in time.
-    pub async fn probe(&self, port: u16, path: &str, timeout: Duration) -> Result<Answer, String> {
+    pub async fn probe(&self, port: u16, path: &str, timeout: Duration) -> Result<HttpResponse, String> {
         let url = format!("http://{}:{port}{path}", self.ip);
         let timeout_ms = u64::try_from(timeout.as_millis()).expect("a timeout of less than an age");
         let answer = self.lab.ask("probe", json!({"url": url, "timeout_ms": timeout_ms})).await;

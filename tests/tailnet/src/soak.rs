@@ -7,12 +7,14 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use crate::{Agent, Mode, Pong, Tailnet, Version, eventually};
+use telltail_testkit::eventually;
+
+use crate::{Agent, Mode, Pong, Tailnet, Version};
 
 /// What happened and what was seen.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names say it")]
-pub struct Counts {
+pub struct SoakCounts {
     pub blocked: u32,
     /// Blocked so long that it has to be seen, or so short that it must not be.
     pub blocked_long: u32,
@@ -35,7 +37,7 @@ const LAST: Duration = Duration::from_secs(6);
 
 /// Toggles for so long, and panics if a toggle that lasts is not seen exactly once, or one is seen that was none.
 #[expect(clippy::print_stdout, reason = "whoever runs it for ten minutes wants to see something")]
-pub async fn run(time: Duration, seed: u64) -> Counts {
+pub async fn run(time: Duration, seed: u64) -> SoakCounts {
     let tailnet = Tailnet::start().await;
     let (worker, db) = join!(
         tailnet.node("worker", Version::V1_102, Mode::Userspace),
@@ -50,7 +52,7 @@ pub async fn run(time: Duration, seed: u64) -> Counts {
     let seen = async |to| agent.metric("telltail_path_changes_total", &[("target", DB), ("to", to)]).await;
     let both = async || (seen("derp").await, seen("direct").await);
     let mut random = Random(seed);
-    let mut counts = Counts::default();
+    let mut counts = SoakCounts::default();
     let end = Instant::now() + time;
     while Instant::now() + LONG + BACK < end {
         let before = both().await;

@@ -1,18 +1,17 @@
 use std::{
-    net::Ipv4Addr,
+    net::IpAddr,
     process::Command,
     sync::{Arc, Mutex},
-    time::Duration,
 };
+
+use telltail_testkit::{PATIENCE, eventually, installed_program, valkey};
 
 use crate::{
-    eventually,
-    lab::{installed, lock, program},
+    lab::{lock, program},
     node::Node,
-    process::Process,
+    process::NodeProcess,
 };
 
-const START: Duration = Duration::from_secs(30);
 /// Valkey needs no user of its own, only not to be root.
 const VALKEY_USER: &str = "65532";
 
@@ -21,30 +20,25 @@ const VALKEY_USER: &str = "65532";
 pub struct Valkey {
     node: Node,
     settings: Vec<String>,
-    server: Mutex<Option<Arc<Process>>>,
+    server: Mutex<Option<Arc<NodeProcess>>>,
 }
 
 impl Valkey {
     pub(crate) async fn start(node: Node, settings: &[(&str, &str)]) -> Self {
-        let valkey = Self {
-            node,
-            settings: settings.iter().flat_map(|(key, value)| [format!("--{key}"), (*value).to_owned()]).collect(),
-            server: Mutex::new(None),
-        };
+        let settings = valkey::arguments(&[&[("protected-mode", "no")], settings].concat());
+        let valkey = Self { node, settings, server: Mutex::new(None) };
         valkey.start_again().await;
         valkey
     }
 
     /// Starts a stopped server and waits until it accepts connections.
     pub async fn start_again(&self) {
-        let mut server = Command::new(installed("valkey-server"));
-        server.args(["--port", "6379", "--protected-mode", "no", "--save", "", "--bind"]);
-        server.args(self.node.service_addresses().iter().map(Ipv4Addr::to_string));
-        server.args(&self.settings);
+        let addresses: Vec<_> = self.node.service_addresses().into_iter().map(IpAddr::from).collect();
+        let server = valkey::server(&installed_program("valkey-server"), &addresses, 6379, &self.settings);
         let process = Arc::new(self.node.spawn_as(VALKEY_USER, &server).await);
         *lock(&self.server) = Some(Arc::clone(&process));
-        let ready = async || process.log().contains("Ready to accept connections");
-        eventually("Valkey accepts connections", START, ready).await;
+        let ready = async || process.log().contains(valkey::READY);
+        eventually("Valkey accepts connections", PATIENCE, ready).await;
     }
 
     /// Stops the server; its port then refuses connections.
@@ -63,11 +57,11 @@ impl Valkey {
     }
 
     /// Connects this many clients, until the result is dropped.
-    pub async fn fill(&self, clients: usize) -> Process {
+    pub async fn fill(&self, clients: usize) -> NodeProcess {
         let mut hold = Command::new(program("1.102.5/lab"));
         hold.args(["--hold=127.0.0.1:6379", &format!("--count={clients}")]);
         let holder = self.node.spawn(&hold).await;
-        eventually("Valkey is full of clients", START, async || holder.log().contains("holding")).await;
+        eventually("Valkey is full of clients", PATIENCE, async || holder.log().contains("holding")).await;
         holder
     }
 
@@ -77,7 +71,7 @@ impl Valkey {
     }
 
     /// The server's process.
-    pub fn server(&self) -> Arc<Process> {
+    pub fn server(&self) -> Arc<NodeProcess> {
         lock(&self.server).clone().expect("set at the start")
     }
 }

@@ -12,7 +12,8 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 use telltail::tailscale::LocalApi;
-use telltail_tailnet::{Mode, Node, Region, Tailnet, Valkey, Version, eventually};
+use telltail_tailnet::{Mode, Node, Region, Tailnet, Valkey, Version};
+use telltail_testkit::eventually;
 
 const SOON: Duration = Duration::from_secs(30);
 

@@ -6,7 +6,8 @@ use std::{
     time::Duration,
 };
 
-use telltail_tailnet::{Dial, Mode, Node, Pong, Region, Tailnet, Version, eventually, eventually_some};
+use telltail_tailnet::{Dial, Mode, Node, Pong, Region, Tailnet, Version};
+use telltail_testkit::{eventually, eventually_some};
 
 const SOON: Duration = Duration::from_secs(10);
 

@@ -1,4 +1,4 @@
-//! The stream of news: a first line, then one for each change, until somebody has enough.
+//! The IPN bus (`watch-ipn-bus`): a first line, then one for each change, until one side ends it.
 
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
@@ -6,74 +6,80 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::sync::broadcast::{self, error::RecvError};
 
-use crate::answer::{Answer, Body};
 use crate::connection::Daemon;
-use crate::news::{Line, PEER_BITS, empty, fell_behind, first};
-use crate::wire::{Gone, Wire};
+use crate::http_stream::{Disconnected, HttpStream};
+use crate::notify::{NotifyLine, PEER_BITS, empty, fell_behind, first};
+use crate::response::{Body, Response};
 use crate::{Request, Version, locked};
 
 /// What reaches every stream.
 #[derive(Clone, Debug)]
-pub(crate) enum Order {
-    News(Arc<Line>),
+pub(crate) enum BusEvent {
+    Notify(Arc<NotifyLine>),
     End,
     Overrun,
-    Say(Bytes),
+    Raw(Bytes),
 }
 
 /// Lines that a stream may be behind, as in reality.
 pub(crate) const QUEUE: usize = 128;
 
 /// A refusal, or `None` once the stream has ended in order.
-pub(crate) async fn watch(daemon: &Daemon, wire: &mut Wire, request: &Request) -> Result<Option<Answer>, Gone> {
-    let version = locked(&daemon.world).version;
+pub(crate) async fn watch(
+    daemon: &Daemon,
+    http: &mut HttpStream,
+    request: &Request,
+) -> Result<Option<Response>, Disconnected> {
+    let version = locked(&daemon.state).version;
     let mask = match mask(request, version) {
         Ok(mask) => mask,
-        Err(Refusal(status, text)) => return Ok(Some(Answer::error(status, &text))),
+        Err(Refusal(status, text)) => return Ok(Some(Response::error(status, &text))),
     };
     // One lock for both, so that nothing is told twice or not at all.
-    let (first, mut orders) = {
-        let world = locked(&daemon.world);
-        (first(&world, mask, request.connection), daemon.orders.subscribe())
+    let (first, mut events) = {
+        let sim = locked(&daemon.state);
+        (first(&sim, mask, request.connection), daemon.bus_events.subscribe())
     };
-    Answer::json(Body::Whole(Vec::new())).signed(version).send_chunked_head(wire, request).await?;
+    Response::json(Body::Whole(Vec::new())).signed(version).send_chunked_head(http, request).await?;
     if let Some(line) = first {
-        chunk(wire, line.text.as_bytes()).await?;
+        chunk(http, line.text.as_bytes()).await?;
     }
-    serve(wire, mask, version, &mut orders).await?;
-    wire.send(b"0\r\n\r\n").await.map(|()| None)
+    serve(http, mask, version, &mut events).await?;
+    http.send(b"0\r\n\r\n").await.map(|()| None)
 }
 
 async fn serve(
-    wire: &mut Wire,
+    http: &mut HttpStream,
     mask: u64,
     version: Version,
-    orders: &mut broadcast::Receiver<Order>,
-) -> Result<(), Gone> {
+    events: &mut broadcast::Receiver<BusEvent>,
+) -> Result<(), Disconnected> {
     let empty = empty(version).text;
     let mut lost = false;
     loop {
-        let order = tokio::select! {
-            order = orders.recv() => order,
-            gone = wire.left() => return Err(gone),
+        let event = tokio::select! {
+            event = events.recv() => event,
+            gone = http.left() => return Err(gone),
         };
-        match order {
-            Ok(Order::News(_)) if lost => lost = false,
-            Ok(Order::News(line)) if line.for_peers && mask & PEER_BITS == 0 => chunk(wire, empty.as_bytes()).await?,
-            Ok(Order::News(line)) => chunk(wire, line.text.as_bytes()).await?,
-            Ok(Order::Say(bytes)) => chunk(wire, &bytes).await?,
-            Ok(Order::Overrun) | Err(RecvError::Lagged(_)) if version.since(1, 102) => {
-                return chunk(wire, fell_behind(version).text.as_bytes()).await;
+        match event {
+            Ok(BusEvent::Notify(_)) if lost => lost = false,
+            Ok(BusEvent::Notify(line)) if line.for_peers && mask & PEER_BITS == 0 => {
+                chunk(http, empty.as_bytes()).await?
             }
-            Ok(Order::Overrun) => lost = true,
+            Ok(BusEvent::Notify(line)) => chunk(http, line.text.as_bytes()).await?,
+            Ok(BusEvent::Raw(bytes)) => chunk(http, &bytes).await?,
+            Ok(BusEvent::Overrun) | Err(RecvError::Lagged(_)) if version.since(1, 102) => {
+                return chunk(http, fell_behind(version).text.as_bytes()).await;
+            }
+            Ok(BusEvent::Overrun) => lost = true,
             Err(RecvError::Lagged(_)) => {}
-            Ok(Order::End) | Err(RecvError::Closed) => return Ok(()),
+            Ok(BusEvent::End) | Err(RecvError::Closed) => return Ok(()),
         }
     }
 }
 
-async fn chunk(wire: &mut Wire, bytes: &[u8]) -> Result<(), Gone> {
-    wire.send(&[format!("{:x}\r\n", bytes.len()).as_bytes(), bytes, b"\r\n"].concat()).await
+async fn chunk(http: &mut HttpStream, bytes: &[u8]) -> Result<(), Disconnected> {
+    http.send(&[format!("{:x}\r\n", bytes.len()).as_bytes(), bytes, b"\r\n"].concat()).await
 }
 
 /// Status and text.

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use crate::json::{Fields, Json};
 use crate::ping::region_id;
-use crate::{Request, World};
+use crate::{Request, SimState};
 
 /// The answer's body, or the text of a 400. Before the first netmap there is no map.
-pub(crate) fn derpmap(world: &World, request: &Request) -> Result<String, &'static str> {
+pub(crate) fn derpmap(sim: &SimState, request: &Request) -> Result<String, &'static str> {
     if request.method != "GET" {
         return Err("want GET");
     }
-    let map = if world.netmap { map(world) } else { Json::Null };
+    let map = if sim.netmap { map(sim) } else { Json::Null };
     let mut body = String::new();
     map.render(&mut body, 0);
     body.push('\n');
@@ -19,8 +19,8 @@ pub(crate) fn derpmap(world: &World, request: &Request) -> Result<String, &'stat
 }
 
 /// The yardstick's two regions, and any other that is somebody's home.
-fn map(world: &World) -> Json {
-    let homes = world.peers.values().map(|peer| peer.relay.as_str()).chain([world.relay.as_str()]);
+fn map(sim: &SimState) -> Json {
+    let homes = sim.peers.values().map(|peer| peer.relay.as_str()).chain([sim.relay.as_str()]);
     let codes = ["nyc", "sfo"].into_iter().chain(homes).filter(|code| !code.is_empty());
     let regions: BTreeMap<_, _> = codes.map(|code| (region_id(code).to_string(), region(code))).collect();
     Fields::default().set("Regions", Json::Map(regions)).into()

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::json::{Fields, Json};
-use crate::{BackendState, World};
+use crate::{BackendState, SimState};
 
 /// A condition that tailscaled warns of, in `Health` of the bus by its code, and in `Health` of the status by its text.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,10 +44,10 @@ impl Severity {
 }
 
 /// By code: what was set, and what comes along with the backend state.
-pub(crate) fn warnings(world: &World) -> BTreeMap<String, Warning> {
-    let mut warnings = world.warnings.clone();
+pub(crate) fn warnings(sim: &SimState) -> BTreeMap<String, Warning> {
+    let mut warnings = sim.warnings.clone();
     // Nobody asked it to run, or not yet; after an expiry it says nothing.
-    if world.state == BackendState::Stopped || world.state == BackendState::NeedsLogin && !world.netmap {
+    if sim.state == BackendState::Stopped || sim.state == BackendState::NeedsLogin && !sim.netmap {
         let text = "Tailscale is stopped.".to_owned();
         let stopped = Warning { severity: Severity::Low, text, impacts_connectivity: false };
         warnings.insert("wantrunning-false".to_owned(), stopped);
@@ -56,7 +56,7 @@ pub(crate) fn warnings(world: &World) -> BTreeMap<String, Warning> {
 }
 
 /// `health.State`
-pub(crate) fn health(world: &World) -> Json {
+pub(crate) fn health(sim: &SimState) -> Json {
     let entry = |(code, warning): (String, Warning)| {
         let fields = Fields::default()
             .set("WarnableCode", code.as_str())
@@ -66,7 +66,7 @@ pub(crate) fn health(world: &World) -> Json {
             .set_if(warning.impacts_connectivity, "ImpactsConnectivity", true);
         (code, Json::from(fields))
     };
-    let warnings: BTreeMap<_, _> = warnings(world).into_iter().map(entry).collect();
+    let warnings: BTreeMap<_, _> = warnings(sim).into_iter().map(entry).collect();
     let warnings = if warnings.is_empty() { Json::Null } else { Json::Map(warnings) };
     Fields::default().set("Warnings", warnings).into()
 }

@@ -1,7 +1,7 @@
-//! Plays a small tailnet until it is told to end: two peers, a PostgreSQL and a Valkey behind them. What happens in it is
-//! told on its input.
+//! Plays a small tailnet until it is told to end: two peers, a PostgreSQL and a Valkey behind them. Commands on its
+//! input change it.
 
-mod orders;
+mod commands;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -33,7 +33,7 @@ fn usage() -> ExitCode {
     let _ = writeln!(
         io::stderr(),
         "usage: tailscaled-sim --socket PATH\nEnds at SIGTERM, SIGINT, or the end of its input.\n\n{}",
-        orders::HELP
+        commands::HELP
     );
     ExitCode::from(64)
 }
@@ -50,33 +50,33 @@ fn run(socket: PathBuf) -> io::Result<()> {
 const DATABASE: &str = "stackeye-db-prd";
 
 /// What is played.
-struct Stage {
+struct Demo {
     tailscaled: Tailscaled,
     postgres: Server<Postgres>,
     valkey: Server<Valkey>,
 }
 
-impl Stage {
+impl Demo {
     fn set_up(socket: &Path) -> io::Result<Self> {
         let tailscaled = Tailscaled::at(socket);
         let postgres = Server::start(Postgres::asking_for_password());
         let valkey = Server::start(Valkey::healthy());
-        let stage = Self { tailscaled, postgres, valkey };
+        let demo = Self { tailscaled, postgres, valkey };
         for (name, ip, port, addr) in [
-            (DATABASE, "100.64.0.2", 5432, stage.postgres.addr()),
-            ("stackeye-valkey-prd", "100.64.0.3", 6379, stage.valkey.addr()),
+            (DATABASE, "100.64.0.2", 5432, demo.postgres.addr()),
+            ("stackeye-valkey-prd", "100.64.0.3", 6379, demo.valkey.addr()),
         ] {
-            stage.tailscaled.add_peer(Peer::new(name).ip(ip).tag("tag:service"));
-            stage.tailscaled.forward(name, port, addr);
+            demo.tailscaled.add_peer(Peer::new(name).ip(ip).tag("tag:service"));
+            demo.tailscaled.forward(name, port, addr);
             writeln!(io::stdout(), "{name} {ip}:{port} is served at {addr}")?;
         }
-        Ok(stage)
+        Ok(demo)
     }
 }
 
 async fn play(socket: PathBuf) -> io::Result<()> {
     let (mut terminated, mut interrupted) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let stage = Stage::set_up(&socket)?;
+    let demo = Demo::set_up(&socket)?;
     writeln!(io::stdout(), "LocalAPI at {}", socket.display())?;
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
     loop {
@@ -85,8 +85,8 @@ async fn play(socket: PathBuf) -> io::Result<()> {
             _ = interrupted.recv() => return Ok(()),
             line = lines.next_line() => match line? {
                 None => return Ok(()),
-                Some(line) if orders::obey(&line, &stage) => writeln!(io::stdout(), "done: {line}")?,
-                Some(line) => writeln!(io::stderr(), "no order: {line}\n{}", orders::HELP)?,
+                Some(line) if commands::run(&line, &demo) => writeln!(io::stdout(), "done: {line}")?,
+                Some(line) => writeln!(io::stderr(), "unknown command: {line}\n{}", commands::HELP)?,
             },
         }
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::wire::Pace;
+use crate::http_stream::WritePace;
 
 /// A LocalAPI call that misbehaviour can be limited to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,15 +150,15 @@ impl Misbehaviour {
         Self::Flood { start: Bytes::copy_from_slice(start), unit, units: None, end: Bytes::new() }
     }
 
-    pub(crate) fn pace(&self) -> Pace {
+    pub(crate) fn pace(&self) -> WritePace {
         if let Self::StallAfter(bytes) = self {
-            Pace::Stall(*bytes)
+            WritePace::Stall(*bytes)
         } else if let Self::CloseAfter(bytes) = self {
-            Pace::Close(*bytes)
+            WritePace::Close(*bytes)
         } else if let Self::Drip(interval) = self {
-            Pace::Drip(*interval)
+            WritePace::Drip(*interval)
         } else {
-            Pace::Free
+            WritePace::Free
         }
     }
 }

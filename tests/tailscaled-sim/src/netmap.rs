@@ -5,45 +5,44 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use crate::clock::{ZERO_TIME, rfc3339};
 use crate::json::{Fields, Json};
-use crate::node::{OWN_USER, TAGGED_USER, full_name, node_key, prefix};
+use crate::peer_status::{OWN_USER, TAGGED_USER, full_name, node_key, prefix};
 use crate::ping::region_id;
-use crate::{Peer, World};
+use crate::{Peer, SimState};
 
 const OWN_ID: i64 = 1;
 
 /// Our own node.
-pub(crate) fn own(world: &World) -> Json {
-    let mut own = Peer::new(&world.host_name);
-    (own.id, own.key_expiry) = (OWN_ID, world.key_expiry);
-    own.ips.clone_from(&world.ips);
-    own.relay.clone_from(&world.relay);
+pub(crate) fn own(sim: &SimState) -> Json {
+    let mut own = Peer::new(&sim.host_name);
+    (own.id, own.key_expiry) = (OWN_ID, sim.key_expiry);
+    own.ips.clone_from(&sim.ips);
+    own.relay.clone_from(&sim.relay);
     // Of itself it is not told whether it is online.
-    node(world, &own, None).into()
+    node(sim, &own, None).into()
 }
 
 /// Another node, with what comes and goes.
-pub(crate) fn peer(world: &World, peer: &Peer) -> Json {
-    node(world, peer, Some(peer.online)).into()
+pub(crate) fn peer(sim: &SimState, peer: &Peer) -> Json {
+    node(sim, peer, Some(peer.online)).into()
 }
 
 /// Another node without what comes and goes.
-pub(crate) fn lasting(world: &World, peer: &Peer) -> Json {
-    node(world, peer, None).into()
+pub(crate) fn lasting(sim: &SimState, peer: &Peer) -> Json {
+    node(sim, peer, None).into()
 }
 
-fn node(world: &World, peer: &Peer, online: Option<bool>) -> Fields {
+fn node(sim: &SimState, peer: &Peer, online: Option<bool>) -> Fields {
     let own: Vec<_> = peer.ips.iter().copied().map(prefix).collect();
-    let services =
-        world.services.values().filter(|service| service.host == peer.name).map(|service| prefix(service.ip));
+    let services = sim.services.values().filter(|service| service.host == peer.name).map(|service| prefix(service.ip));
     let allowed: Vec<_> = own.iter().cloned().chain(services).chain(peer.allowed_ips.iter().cloned()).collect();
     // `omitempty` did not leave out a time.
-    let timeless = peer.key_expiry.is_none() && world.version.since(1, 92);
+    let timeless = peer.key_expiry.is_none() && sim.version.since(1, 92);
     let padding =
         BTreeMap::from([("example.com/cap/padding".to_owned(), Json::texts(&["x".repeat(peer.cap_padding)]))]);
     Fields::default()
         .set("ID", peer.id)
         .set("StableID", format!("n{:08}CNTRL", peer.id))
-        .set("Name", full_name(world, &peer.name))
+        .set("Name", full_name(sim, &peer.name))
         .set("User", if peer.tags.is_empty() { OWN_USER } else { TAGGED_USER })
         .set("Key", node_key(peer))
         .set_if(!timeless, "KeyExpiry", peer.key_expiry.map_or_else(|| ZERO_TIME.to_owned(), rfc3339))
@@ -57,20 +56,20 @@ fn node(world: &World, peer: &Peer, online: Option<bool>) -> Fields {
 }
 
 /// The whole map as releases before 1.100 tell it to everybody, with the crowd.
-pub(crate) fn netmap(world: &World) -> Json {
-    let crowd = (0..world.crowd.peers).map(|at| stranger(world, at));
-    let peers = world.peers.values().map(|one| peer(world, one)).chain(crowd).collect();
+pub(crate) fn netmap(sim: &SimState) -> Json {
+    let crowd = (0..sim.crowd.peers).map(|at| stranger(sim, at));
+    let peers = sim.peers.values().map(|one| peer(sim, one)).chain(crowd).collect();
     Fields::default()
-        .set("SelfNode", own(world))
+        .set("SelfNode", own(sim))
         .set("PrivateKey", format!("privkey:{:064x}", 0))
         .set("Peers", Json::List(peers))
         .set("Domain", "example.com")
         .into()
 }
 
-fn stranger(world: &World, at: u32) -> Json {
+fn stranger(sim: &SimState, at: u32) -> Json {
     let mut stranger = Peer::new(&format!("crowd-{at:07}"));
     stranger.ips.push(IpAddr::V4(Ipv4Addr::from_bits(0x6450_0000 + at)));
-    (stranger.id, stranger.cap_padding) = (i64::from(at) + 1_000_000, world.crowd.padding);
-    peer(world, &stranger)
+    (stranger.id, stranger.cap_padding) = (i64::from(at) + 1_000_000, sim.crowd.padding);
+    peer(sim, &stranger)
 }

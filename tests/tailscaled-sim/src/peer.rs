@@ -47,7 +47,7 @@ pub struct Peer {
     pub answers_as: Option<IpAddr>,
     /// Bytes of padding in its CapMap, for large netmaps.
     pub cap_padding: usize,
-    /// Given by the world when the peer is added.
+    /// Given when the peer is added.
     pub(crate) id: i64,
 }
 

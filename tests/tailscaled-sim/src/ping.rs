@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use crate::json::{Fields, Json};
-use crate::world::Owner;
-use crate::{Peer, Request, World};
+use crate::sim_state::AddressOwner;
+use crate::{Peer, Request, SimState};
 
 /// How a ping goes on.
 #[derive(Debug)]
@@ -19,7 +19,7 @@ pub(crate) enum Ping {
     Unknown(String),
 }
 
-pub(crate) fn ping(world: &World, request: &Request) -> Ping {
+pub(crate) fn ping(sim: &SimState, request: &Request) -> Ping {
     let bad = |text: &str| Ping::BadRequest(text.to_owned());
     let parameter = |name| request.parameter(name).unwrap_or_default();
     if request.method != "POST" {
@@ -39,27 +39,27 @@ pub(crate) fn ping(world: &World, request: &Request) -> Ping {
     if size != 0 && kind != "disco" {
         return bad("'size' parameter is only supported with disco pings");
     }
-    let largest = if world.version.since(1, 102) { 65_467 } else { 65_475 };
+    let largest = if sim.version.since(1, 102) { 65_467 } else { 65_475 };
     if size > largest {
         return Ping::BadRequest(format!("maximum value for 'size' is {largest}"));
     }
-    send(world, ip, kind, usize::try_from(size).unwrap_or(0))
+    send(sim, ip, kind, usize::try_from(size).unwrap_or(0))
 }
 
-fn send(world: &World, ip: IpAddr, kind: &str, size: usize) -> Ping {
+fn send(sim: &SimState, ip: IpAddr, kind: &str, size: usize) -> Ping {
     let nobody = PingResult { ip: ip.to_string(), ..PingResult::default() };
-    let refused = |result: PingResult, text: &str| PingResult { err: text.to_owned(), ..result }.told(world);
-    let peer = match world.owner(ip) {
+    let refused = |result: PingResult, text: &str| PingResult { err: text.to_owned(), ..result }.told(sim);
+    let peer = match sim.owner(ip) {
         None => return refused(nobody, "no matching peer"),
-        Some(Owner::Own) => {
+        Some(AddressOwner::Own) => {
             let text = format!("{ip} is local Tailscale IP");
-            return PingResult { err: text, local: true, ..nobody }.told(world);
+            return PingResult { err: text, local: true, ..nobody }.told(sim);
         }
         // The address of a service, as 1.80.3 was seen to take it.
-        Some(Owner::Peer(peer, _)) if !peer.ips.contains(&ip) && !world.version.since(1, 100) => {
+        Some(AddressOwner::Peer(peer, _)) if !peer.ips.contains(&ip) && !sim.version.since(1, 100) => {
             return refused(nobody, "no matching peer");
         }
-        Some(Owner::Peer(peer, _)) => peer,
+        Some(AddressOwner::Peer(peer, _)) => peer,
     };
     let first = peer.ips.first().copied().unwrap_or(ip);
     let node = |node_ip: IpAddr| PingResult {
@@ -68,15 +68,14 @@ fn send(world: &World, ip: IpAddr, kind: &str, size: usize) -> Ping {
         ..nobody.clone()
     };
     match kind {
-        "disco" if !world.engine_on() => refused(nobody, "local tailscaled stopped"),
+        "disco" if !sim.engine_on() => refused(nobody, "local tailscaled stopped"),
         "disco" if !peer.ready => refused(node(first), "unknown peer"),
         "disco" if peer.expired => refused(node(first), "peer's node key has expired"),
-        "TSMP" if !world.engine_on() || peer.expired => Ping::Hang,
+        "TSMP" if !sim.engine_on() || peer.expired => Ping::Hang,
         "disco" | "TSMP" if peer.frozen => Ping::Hang,
-        "disco" => way(world, peer, size).map_or(Ping::Hang, |way| {
-            PingResult { way, seconds: peer.latency.as_secs_f64(), ..node(first) }.told(world)
-        }),
-        "TSMP" => PingResult { seconds: peer.latency.as_secs_f64(), peer_api: Some(34_567), ..node(ip) }.told(world),
+        "disco" => way(sim, peer, size)
+            .map_or(Ping::Hang, |way| PingResult { way, seconds: peer.latency.as_secs_f64(), ..node(first) }.told(sim)),
+        "TSMP" => PingResult { seconds: peer.latency.as_secs_f64(), peer_api: Some(34_567), ..node(ip) }.told(sim),
         _ => Ping::Unknown(format!("ping of type {kind}")),
     }
 }
@@ -85,8 +84,8 @@ fn send(world: &World, ip: IpAddr, kind: &str, size: usize) -> Ping {
 const SAFE: usize = 1360 - 20 - 8;
 
 /// The way whose answer comes first; none if nothing comes back.
-fn way(world: &World, peer: &Peer, size: usize) -> Option<Way> {
-    let relayed = !peer.peer_relay.is_empty() && world.version.since(1, 86);
+fn way(sim: &SimState, peer: &Peer, size: usize) -> Option<Way> {
+    let relayed = !peer.peer_relay.is_empty() && sim.version.since(1, 86);
     let fits = peer.largest_udp.is_none_or(|largest| size <= largest);
     if (!peer.cur_addr.is_empty() || relayed) && (fits || size <= SAFE) {
         let direct = Way { endpoint: peer.cur_addr.clone(), ..Way::default() };
@@ -129,7 +128,7 @@ struct Way {
 }
 
 impl PingResult {
-    fn told(self, world: &World) -> Ping {
+    fn told(self, sim: &SimState) -> Ping {
         let fields = Fields::default()
             .set("IP", self.ip)
             .set("NodeIP", self.node_ip)
@@ -137,7 +136,7 @@ impl PingResult {
             .set("Err", self.err)
             .set("LatencySeconds", Json::Float(self.seconds))
             .set("Endpoint", self.way.endpoint)
-            .set_if(world.version.since(1, 86), "PeerRelay", self.way.peer_relay)
+            .set_if(sim.version.since(1, 86), "PeerRelay", self.way.peer_relay)
             .set("DERPRegionID", self.way.derp)
             .set("DERPRegionCode", self.way.derp_code)
             .set_if(self.peer_api.is_some(), "PeerAPIPort", self.peer_api.unwrap_or_default())

@@ -1,4 +1,4 @@
-//! The world as `ipnstate.Status`, field by field in Tailscale's order, written out piece by piece so that a large tailnet
+//! The state as `ipnstate.Status`, field by field in Tailscale's order, written out piece by piece so that a large tailnet
 //! is never held whole.
 
 use std::collections::BTreeMap;
@@ -6,8 +6,8 @@ use std::net::IpAddr;
 
 use crate::health::warnings;
 use crate::json::{Fields, Json};
-use crate::node::{OWN_USER, TAGGED_USER, full_name, node_key, own, peer_status};
-use crate::{Crowd, Peer, Version, World};
+use crate::peer_status::{OWN_USER, TAGGED_USER, full_name, node_key, own, peer_status};
+use crate::{Crowd, Peer, SimState, Version};
 
 /// A status answer: the text before the peers, the peers, the text behind them.
 #[derive(Debug)]
@@ -19,18 +19,18 @@ pub(crate) struct Status {
 }
 
 impl Status {
-    pub(crate) fn new(world: &World, with_peers: bool) -> Self {
-        let listed = with_peers && world.netmap;
-        let mut peers: Vec<_> = world.peers.values().filter(|_| listed).map(|peer| entry(world, peer)).collect();
+    pub(crate) fn new(sim: &SimState, with_peers: bool) -> Self {
+        let listed = with_peers && sim.netmap;
+        let mut peers: Vec<_> = sim.peers.values().filter(|_| listed).map(|peer| entry(sim, peer)).collect();
         peers.sort();
-        let crowd = (listed && world.crowd.peers > 0).then(|| (world.crowd, crowd_template(world)));
+        let crowd = (listed && sim.crowd.peers > 0).then(|| (sim.crowd, crowd_template(sim)));
         let open = if crowd.is_none() && peers.is_empty() { "null" } else { "{\n" };
         let close = if open == "null" { "" } else { "\n\t}" };
         Status {
-            head: format!("{{\n{},\n\t\"Peer\": {open}", before_peers(world).lines(1)),
+            head: format!("{{\n{},\n\t\"Peer\": {open}", before_peers(sim).lines(1)),
             crowd,
             peers,
-            tail: format!("{close},\n{}\n}}\n", after_peers(world, with_peers).lines(1)),
+            tail: format!("{close},\n{}\n}}\n", after_peers(sim, with_peers).lines(1)),
         }
     }
 
@@ -44,70 +44,67 @@ impl Status {
     }
 }
 
-fn before_peers(world: &World) -> Fields {
+fn before_peers(sim: &SimState) -> Fields {
     let tailnet = Fields::default()
         .set("Name", "example.com")
-        .set("MagicDNSSuffix", world.magic_dns_suffix.as_str())
-        .set("MagicDNSEnabled", world.magic_dns);
-    let records: Vec<_> = world.services.values().map(|service| record(world, &service.name, service.ip)).collect();
-    let records = if world.netmap && !records.is_empty() { Json::List(records) } else { Json::Null };
-    let ips = if world.netmap { Json::texts(&world.ips) } else { Json::Null };
-    let domains = if world.netmap {
-        Json::texts(&[full_name(world, &world.host_name).trim_end_matches('.')])
-    } else {
-        Json::Null
-    };
+        .set("MagicDNSSuffix", sim.magic_dns_suffix.as_str())
+        .set("MagicDNSEnabled", sim.magic_dns);
+    let records: Vec<_> = sim.services.values().map(|service| record(sim, &service.name, service.ip)).collect();
+    let records = if sim.netmap && !records.is_empty() { Json::List(records) } else { Json::Null };
+    let ips = if sim.netmap { Json::texts(&sim.ips) } else { Json::Null };
+    let domains =
+        if sim.netmap { Json::texts(&[full_name(sim, &sim.host_name).trim_end_matches('.')]) } else { Json::Null };
     Fields::default()
-        .set("Version", world.version.long())
-        .set("TUN", world.mode == crate::Mode::Tun)
-        .set("BackendState", world.state.as_str())
-        .set_if(world.version.since(1, 66) && world.has_node_key(), "HaveNodeKey", true)
-        .set("AuthURL", world.auth_url.as_str())
+        .set("Version", sim.version.long())
+        .set("TUN", sim.mode == crate::Mode::Tun)
+        .set("BackendState", sim.state.as_str())
+        .set_if(sim.version.since(1, 66) && sim.has_node_key(), "HaveNodeKey", true)
+        .set("AuthURL", sim.auth_url.as_str())
         .set("TailscaleIPs", ips)
-        .set("Self", own(world))
-        .set("Health", Json::List(health(world).into_iter().map(Json::from).collect()))
-        .set("MagicDNSSuffix", if world.netmap { world.magic_dns_suffix.as_str() } else { "" })
-        .set("CurrentTailnet", if world.netmap { tailnet.into() } else { Json::Null })
+        .set("Self", own(sim))
+        .set("Health", Json::List(health(sim).into_iter().map(Json::from).collect()))
+        .set("MagicDNSSuffix", if sim.netmap { sim.magic_dns_suffix.as_str() } else { "" })
+        .set("CurrentTailnet", if sim.netmap { tailnet.into() } else { Json::Null })
         .set("CertDomains", domains)
-        .set_if(world.version.since(1, 100), "ExtraRecords", records)
+        .set_if(sim.version.since(1, 100), "ExtraRecords", records)
 }
 
-fn after_peers(world: &World, with_peers: bool) -> Fields {
+fn after_peers(sim: &SimState, with_peers: bool) -> Fields {
     let user = |id: i64, login: &str, name: &str| {
         let profile = Fields::default().set("ID", id).set("LoginName", login).set("DisplayName", name);
         (id.to_string(), Json::from(profile))
     };
     let mut users = BTreeMap::new();
     // Before the fix of tailscale#19894 an answer without peers had no user at all.
-    if world.netmap && (with_peers || world.version >= Version::NEWEST) {
+    if sim.netmap && (with_peers || sim.version >= Version::NEWEST) {
         users.extend([user(OWN_USER, "worker@example.com", "Worker <\u{1f980}>")]);
     }
-    if world.netmap && with_peers {
+    if sim.netmap && with_peers {
         users.extend([user(TAGGED_USER, "tagged-devices", "Tagged Devices")]);
     }
     let users = if users.is_empty() { Json::Null } else { Json::Map(users) };
     Fields::default().set("User", users).set("ClientVersion", Json::Null)
 }
 
-fn health(world: &World) -> Vec<String> {
-    warnings(world).into_values().map(|warning| warning.text).chain(world.health.iter().cloned()).collect()
+fn health(sim: &SimState) -> Vec<String> {
+    warnings(sim).into_values().map(|warning| warning.text).chain(sim.health.iter().cloned()).collect()
 }
 
-fn record(world: &World, name: &str, ip: IpAddr) -> Json {
-    Fields::default().set("Name", full_name(world, name)).set("Value", ip.to_string()).into()
+fn record(sim: &SimState, name: &str, ip: IpAddr) -> Json {
+    Fields::default().set("Name", full_name(sim, name)).set("Value", ip.to_string()).into()
 }
 
 /// A peer with its key in front, at its place in the document.
-fn entry(world: &World, peer: &Peer) -> String {
+fn entry(sim: &SimState, peer: &Peer) -> String {
     let mut text = format!("\t\t\"{}\": ", node_key(peer));
-    Json::from(peer_status(world, peer, false)).render(&mut text, 2);
+    Json::from(peer_status(sim, peer, false)).render(&mut text, 2);
     text
 }
 
-fn crowd_template(world: &World) -> String {
+fn crowd_template(sim: &SimState) -> String {
     let mut peer = Peer::new("crowd-@INDEX@").ip("100.127.255.254");
-    (peer.cap_padding, peer.id) = (world.crowd.padding, i64::from(u32::MAX));
-    entry(world, &peer)
+    (peer.cap_padding, peer.id) = (sim.crowd.padding, i64::from(u32::MAX));
+    entry(sim, &peer)
 }
 
 /// One of the crowd: the template with a name, key, id and address of its own.

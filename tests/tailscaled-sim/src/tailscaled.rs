@@ -6,17 +6,17 @@ use std::sync::Arc;
 use tokio::net::UnixListener;
 
 use crate::connection::{Daemon, serve};
-use crate::listening::Listening;
+use crate::listener::Listener;
 use crate::misbehaviour::Conduct;
-use crate::socket::Socket;
-use crate::{Call, Misbehaviour, Place, Request, Tally, locked};
+use crate::socket_file::Socket;
+use crate::{Call, Misbehaviour, Request, SocketFile, Tally, locked};
 
-/// A simulated tailscaled. It lives as long as this handle; its methods change the world, and what they change holds from
+/// A simulated tailscaled. It lives as long as this handle; its methods change its state, and what they change holds from
 /// the next request on.
 #[derive(Debug)]
 pub struct Tailscaled {
     pub(crate) daemon: Arc<Daemon>,
-    listening: Listening<UnixListener>,
+    listening: Listener<UnixListener>,
     socket: Socket,
 }
 
@@ -45,7 +45,7 @@ impl Tailscaled {
         let daemon = Arc::new(Daemon::new());
         let serving = Arc::clone(&daemon);
         let listening =
-            Listening::start(daemon.counter.clone(), move |stream, number| serve(Arc::clone(&serving), stream, number));
+            Listener::start(daemon.counter.clone(), move |stream, number| serve(Arc::clone(&serving), stream, number));
         Tailscaled { daemon, listening, socket }
     }
 
@@ -69,7 +69,7 @@ impl Tailscaled {
 
     /// Ends in order: connections cut, socket removed.
     pub fn stop(&self) {
-        self.place(Place::Nothing);
+        self.replace_socket(SocketFile::Nothing);
     }
 
     /// Is killed: connections cut, and a socket left behind that refuses.
@@ -79,9 +79,9 @@ impl Tailscaled {
     }
 
     /// Ends, and something else is at its path.
-    pub fn place(&self, what: Place) {
+    pub fn replace_socket(&self, file: SocketFile) {
         self.crash();
-        self.socket.place(what).unwrap_or_else(|error| panic!("cannot make {what:?}: {error}"));
+        self.socket.place(file).unwrap_or_else(|error| panic!("cannot make {file:?}: {error}"));
     }
 
     /// Mode of the socket, say 0o600. It does not keep root out.

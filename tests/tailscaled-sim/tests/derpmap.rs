@@ -16,7 +16,7 @@ async fn it_names_the_regions_that_are_somebodys_home() {
     let tailscaled = Tailscaled::start();
     tailscaled.add_peer(Peer::new("db").ip("100.64.0.2"));
     tailscaled.update_peer("db", |db| db.go_derp("fra"));
-    tailscaled.world(|world| "sfo".clone_into(&mut world.relay));
+    tailscaled.with_state(|sim| "sfo".clone_into(&mut sim.relay));
     let reply = ask(&tailscaled, &request("GET")).await;
     assert_eq!((reply.status, reply.header("Content-Type")), (200, Some("application/json")));
     let map = reply.json();

@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 
 use common::{STATUS, connect, dial, dial_request, drain, hangs, silent, soon, take};
 use tailscaled_sim::services::{Script, Server};
-use tailscaled_sim::{Backend, BackendState, Mode, Peer, Service, SystemResolver, Tailscaled};
+use tailscaled_sim::{BackendState, Mode, Peer, PeerPort, Service, SystemResolver, Tailscaled};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::task::JoinSet;
@@ -117,12 +117,12 @@ async fn a_backend_can_do_anything_else() {
     tailscaled.black_hole(DB, 5432);
     assert!(hangs(&tailscaled, DB, 5432).await);
     soon(tailscaled.until(|tally| tally.open == 0)).await;
-    tailscaled.set_backend(DB, 5432, Backend::DialSelf);
+    tailscaled.set_port(DB, 5432, PeerPort::DialSelf);
     dial_self(&tailscaled, DB).await;
-    tailscaled.set_backend(DB, 5432, Backend::Fail("connect tcp 100.64.0.2:5432: operation timed out".into()));
+    tailscaled.set_port(DB, 5432, PeerPort::Fail("connect tcp 100.64.0.2:5432: operation timed out".into()));
     let reply = dial(&tailscaled, DB, 5432).await;
     assert_eq!(reply.text(), "dial failure: connect tcp 100.64.0.2:5432: operation timed out\n");
-    tailscaled.set_backend(DB, 5432, Backend::Mute);
+    tailscaled.set_port(DB, 5432, PeerPort::Mute);
     assert!(silent(&mut stream(&tailscaled, DB, 5432).await).await);
 }
 
@@ -177,7 +177,7 @@ async fn without_a_netmap_nothing_is_ours() {
         let tailscaled = with_db(Mode::Userspace);
         tailscaled.set_backend_state(state);
         dial_self(&tailscaled, IP).await;
-        tailscaled.world(|world| world.system_resolver = SystemResolver::Fails(format!("lookup {DB}: no such host")));
+        tailscaled.with_state(|sim| sim.system_resolver = SystemResolver::Fails(format!("lookup {DB}: no such host")));
         let reply = dial(&tailscaled, DB, 5432).await;
         assert_eq!((reply.status, reply.text()), (502, "resolve failure: lookup stackeye-db-prd: no such host\n"));
         tailscaled.set_version("1.80.3");
@@ -191,9 +191,9 @@ async fn a_foreign_address_is_not_ours_since_1_98_and_a_false_success_before() {
     let foreign: SocketAddr = "10.99.0.1:5432".parse().unwrap();
     for mode in [Mode::Userspace, Mode::Tun] {
         let tailscaled = with_db(mode);
-        tailscaled.world(|world| {
-            world.foreign.insert(foreign, server.addr());
-            world.system_names.insert("cluster-db".into(), foreign.ip());
+        tailscaled.with_state(|sim| {
+            sim.foreign.insert(foreign, server.addr());
+            sim.system_names.insert("cluster-db".into(), foreign.ip());
         });
         for host in ["10.99.0.1", "cluster-db"] {
             tailscaled.set_version("1.98.0");
@@ -256,7 +256,7 @@ async fn dials_end_as_they_were_measured() {
         let dials = hosts.map(|host| (host, 7)).into_iter().chain([("100.100.100.100", 53), ("100.100.100.100", 7)]);
         for ((host, port), expected) in dials.zip(expected.split(' ')) {
             let (stream, request) = (connect(&tailscaled).await, dial_request(host, port));
-            let name = format!("{version} {mode:?} {:?} {host}:{port}", tailscaled.world(|world| world.state.clone()));
+            let name = format!("{version} {mode:?} {:?} {host}:{port}", tailscaled.with_state(|sim| sim.state.clone()));
             outcomes.spawn(async move { (name, outcome(stream, request).await, expected) });
         }
         all.push(tailscaled);

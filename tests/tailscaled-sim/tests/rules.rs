@@ -7,7 +7,7 @@ mod common;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 
 use common::{OWN_STATUS, STATUS, ask, ask_on, connect, dial_request, drain, soon};
-use tailscaled_sim::{BackendState, Peer, Place, Tailscaled};
+use tailscaled_sim::{BackendState, Peer, SocketFile, Tailscaled};
 use tokio::io::AsyncWriteExt;
 use tokio::net::UnixStream;
 
@@ -221,11 +221,11 @@ async fn what_is_at_the_path_can_be_anything() {
     tailscaled.crash();
     assert!(tailscaled.socket().metadata().unwrap().file_type().is_socket());
     assert_eq!(error().await, std::io::ErrorKind::ConnectionRefused);
-    tailscaled.place(Place::File);
+    tailscaled.replace_socket(SocketFile::File);
     assert_eq!(error().await, std::io::ErrorKind::ConnectionRefused);
-    tailscaled.place(Place::Folder);
+    tailscaled.replace_socket(SocketFile::Folder);
     assert_eq!(error().await, std::io::ErrorKind::ConnectionRefused);
-    tailscaled.place(Place::DanglingLink);
+    tailscaled.replace_socket(SocketFile::DanglingLink);
     assert_eq!(error().await, std::io::ErrorKind::NotFound);
     tailscaled.listen();
     assert_eq!(ask(&tailscaled, STATUS).await.status, 200);

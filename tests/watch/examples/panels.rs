@@ -13,7 +13,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use telltail_watch::{
-    board::{Board, Query},
+    dashboard::{Dashboard, Query},
     grafana::View,
     prometheus::Api,
 };
@@ -34,7 +34,7 @@ async fn main() -> Result<(), String> {
     };
     let (target, pod) = (first("target").await?, first("pod").await?);
     let mut rows = Vec::new();
-    for query in Board::all().iter().flat_map(Board::queries) {
+    for query in Dashboard::all().iter().flat_map(Dashboard::queries) {
         let view = View::all(RANGE, SCRAPE).with("pod", &pod);
         let view = if query.board == "telltail-target" { view.with("target", &target) } else { view };
         let mut best = Duration::MAX;

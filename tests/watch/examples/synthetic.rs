@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, SystemTime};
-use telltail_tailnet::eventually;
+use telltail_testkit::eventually;
 use telltail_watch::{Program, in_repository};
 use tokio::time::{Instant, sleep};
 

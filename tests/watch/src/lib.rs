@@ -5,21 +5,22 @@ mod program;
 mod query;
 mod rules;
 
-pub mod board;
-pub mod faster;
+pub mod dashboard;
 pub mod grafana;
 pub mod prometheus;
+pub mod speed_up;
 
 pub use metrics::{Labels, SCRAPE, metrics};
 pub use program::Program;
 pub use query::problems;
 pub use rules::{Case, Kind, Rule, cases, rules};
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use telltail_testkit::repository;
 
 /// A path within the repository.
 pub fn in_repository(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)
+    repository().join(path)
 }
 
 /// The text of a file of the repository.

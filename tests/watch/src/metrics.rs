@@ -2,6 +2,7 @@
 
 use crate::{read, rules};
 use std::collections::{BTreeMap, BTreeSet};
+use telltail_testkit::MetricsPage;
 
 /// Values of a metric's labels by their names. Where there is but one value, it is an example.
 pub type Labels = BTreeMap<String, BTreeSet<String>>;
@@ -39,13 +40,10 @@ pub fn metrics() -> BTreeMap<String, Labels> {
 
 fn page() -> BTreeMap<String, Labels> {
     let mut metrics = BTreeMap::<_, Labels>::new();
-    for line in read("tests/metrics.prom").lines().filter(|line| !line.starts_with('#')) {
-        let (series, _) = line.rsplit_once(' ').expect("a series and a value");
-        let (name, labels) = series.trim_end_matches('}').split_once('{').unwrap_or((series, ""));
-        let of = metrics.entry(name.to_owned()).or_default();
-        for pair in labels.split_terminator(',') {
-            let (label, value) = pair.split_once('=').expect("a label and a value");
-            of.entry(label.to_owned()).or_default().insert(value.trim_matches('"').to_owned());
+    for sample in MetricsPage::parse(read("tests/metrics.prom")).all() {
+        let of = metrics.entry(sample.name.clone()).or_default();
+        for (label, value) in &sample.labels {
+            of.entry(label.clone()).or_default().insert(value.clone());
         }
     }
     metrics

@@ -8,7 +8,7 @@ use tokio::{
     net::{TcpStream, UnixStream},
 };
 
-use crate::board::text;
+use crate::dashboard::text;
 
 /// The API of a Prometheus.
 #[derive(Debug, Clone)]

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 use std::time::Duration;
-use telltail_tailnet::eventually;
+use telltail_testkit::eventually;
 use telltail_watch::{Program, in_repository};
 use tempfile::TempDir;
 

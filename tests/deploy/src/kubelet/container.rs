@@ -64,7 +64,7 @@ pub(super) fn command(container: &Container, argv: &[String], mounts: &[Mount], 
 
 impl Mount {
     /// A read-only mount of something that every container has.
-    pub(super) fn given(source: impl Into<PathBuf>, target: impl Into<PathBuf>) -> Self {
+    pub(super) fn read_only(source: impl Into<PathBuf>, target: impl Into<PathBuf>) -> Self {
         let source = source.into();
         let folder = fs::metadata(&source).is_ok_and(|meta| meta.is_dir());
         Self { source, target: target.into(), folder, read_only: true }

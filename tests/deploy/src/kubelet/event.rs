@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use super::managed::Kind;
+use super::managed_container::ProbeKind;
 
 /// Something that happened; containers are called by their names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,9 +12,9 @@ pub enum Event {
     /// Its startup probe has passed, or it has none.
     Started(String),
     /// A probe failed that had not failed before.
-    ProbeFailed(String, Kind, String),
+    ProbeFailed(String, ProbeKind, String),
     /// A probe failed too often: the container is restarted.
-    Condemned(String, Kind),
+    Restarting(String, ProbeKind),
     /// The pod has become ready, or has ceased to be.
     Ready(bool),
     /// The pod was deleted and has so long to end.
@@ -34,7 +34,7 @@ impl fmt::Display for Event {
             Self::Running(name, restarts) => write!(f, "{name}: container started again (restart {restarts})"),
             Self::Started(name) => write!(f, "{name}: counts as started"),
             Self::ProbeFailed(name, kind, why) => write!(f, "{name}: {kind:?} probe failed: {why}"),
-            Self::Condemned(name, kind) => write!(f, "{name}: {kind:?} probe failed too often, restarting it"),
+            Self::Restarting(name, kind) => write!(f, "{name}: {kind:?} probe failed too often, restarting it"),
             Self::Ready(true) => write!(f, "pod is Ready"),
             Self::Ready(false) => write!(f, "pod is NotReady"),
             Self::Deleted(grace) => write!(f, "pod deleted, grace period {} s", grace.as_secs()),

@@ -5,13 +5,13 @@
 //! and an end in reverse order within the grace period. Users, capabilities, read-only roots and mounts are real. Not enforced
 //! are resources, sizes of volumes and seccomp; what it does not know in a pod it refuses.
 //!
-//! Decisions are in `life`, `managed` and `probe`, which are told the time; the rest carries them out.
+//! Decisions are in `lifecycle`, `managed_container` and `probe`, which are told the time; the rest carries them out.
 
 mod container;
 mod environment;
 mod event;
-mod life;
-mod managed;
+mod lifecycle;
+mod managed_container;
 mod manifest;
 mod pod;
 mod probe;
@@ -21,6 +21,6 @@ mod volume;
 
 pub use container::Image;
 pub use event::Event;
-pub use managed::Kind;
+pub use managed_container::ProbeKind;
 pub use pod::Pod;
 pub use volume::Files;

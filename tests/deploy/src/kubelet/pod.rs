@@ -6,7 +6,8 @@ use std::{
 };
 
 use serde_json::Value;
-use telltail_tailnet::{Answer, Signal, Tailnet, eventually, eventually_some};
+use telltail_tailnet::{HttpResponse, Tailnet};
+use telltail_testkit::{Signal, eventually, eventually_some};
 use tokio::{
     task::{AbortHandle, JoinSet},
     time::{Instant, timeout},
@@ -15,7 +16,7 @@ use tokio::{
 use super::{
     container::Image,
     event::Event,
-    life::Life,
+    lifecycle::PodLifecycle,
     manifest::{config_maps, fields, pod_name, pod_template},
     spec::{PodSpec, VolumeSource},
     sync::{Kubelet, State},
@@ -49,7 +50,7 @@ impl Pod {
         let objects = Objects { config_maps: config_maps(manifests), secrets: secrets.clone() };
         let below = sandbox.folder().join("volumes");
         let volumes = spec.volumes.iter().map(|v| (v.name.clone(), volume::make(v, &below, &objects))).collect();
-        let state = State { life: Life::new(&spec), running: BTreeMap::new(), timeline: Vec::new() };
+        let state = State { life: PodLifecycle::new(&spec), running: BTreeMap::new(), timeline: Vec::new() };
         let kubelet = Arc::new(Kubelet {
             fields: fields(&namespace, &sandbox),
             containers: spec.init_containers.iter().chain(&spec.containers).cloned().collect(),
@@ -114,7 +115,7 @@ impl Pod {
     }
 
     /// Asks a page of the pod, as the kubelet would.
-    pub async fn get(&self, port: u16, path: &str) -> Answer {
+    pub async fn get(&self, port: u16, path: &str) -> HttpResponse {
         let answer = self.kubelet.sandbox.probe(port, path, Duration::from_secs(5)).await;
         answer.unwrap_or_else(|error| panic!("{path}: {error}"))
     }

@@ -33,7 +33,7 @@ impl Prober {
         }
     }
 
-    /// Its first turn is now.
+    /// It is due now for the first time.
     pub(super) fn begin(&mut self, now: Duration) {
         self.due = Some(now);
     }
@@ -43,8 +43,8 @@ impl Prober {
         self.due = None;
     }
 
-    /// Takes its turn, if it is due. As in the kubelet a turn is missed while an answer is awaited.
-    pub(super) fn take_turn(&mut self, now: Duration) -> bool {
+    /// Begins a probe, if it is due. As in the kubelet a period is skipped while an answer is awaited.
+    pub(super) fn begin_if_due(&mut self, now: Duration) -> bool {
         let Some(due) = self.due.filter(|due| *due <= now) else { return false };
         self.due = Some(due + self.period);
         !std::mem::replace(&mut self.in_flight, true)
@@ -108,12 +108,12 @@ mod tests {
     fn turns_keep_their_period_whenever_they_are_taken() {
         let mut prober = prober(2, false);
         let at = Duration::from_secs_f64;
-        assert!(!prober.take_turn(at(100.0)), "it has not begun");
+        assert!(!prober.begin_if_due(at(100.0)), "it has not begun");
         prober.begin(at(1.0));
-        assert!(prober.take_turn(at(1.2)));
+        assert!(prober.begin_if_due(at(1.2)));
         prober.record(true);
-        assert!(!prober.take_turn(at(5.9)));
-        assert!(prober.take_turn(at(6.0)));
+        assert!(!prober.begin_if_due(at(5.9)));
+        assert!(prober.begin_if_due(at(6.0)));
     }
 
     #[test]
@@ -121,9 +121,9 @@ mod tests {
         let mut prober = prober(2, false);
         let at = Duration::from_secs;
         prober.begin(at(0));
-        assert!(prober.take_turn(at(0)));
-        assert!(!prober.take_turn(at(5)));
+        assert!(prober.begin_if_due(at(0)));
+        assert!(!prober.begin_if_due(at(5)));
         prober.record(false);
-        assert!(prober.take_turn(at(10)));
+        assert!(prober.begin_if_due(at(10)));
     }
 }

@@ -1,4 +1,4 @@
-//! Carries out what [`Life`] decides: containers, probes and signals.
+//! Carries out what [`PodLifecycle`] decides: containers, probes and signals.
 
 use std::{
     collections::BTreeMap,
@@ -8,7 +8,8 @@ use std::{
     time::Duration,
 };
 
-use telltail_tailnet::{Process, Sandbox, Signal};
+use telltail_tailnet::{NodeProcess, Sandbox};
+use telltail_testkit::Signal;
 use tokio::{
     task::JoinSet,
     time::{Instant, sleep},
@@ -18,8 +19,8 @@ use super::{
     container::{self, Image, Mount},
     environment::{self, Fields},
     event::Event,
-    life::{Action, Life, Turn},
-    managed::Kind,
+    lifecycle::{Action, DueProbe, PodLifecycle},
+    managed_container::ProbeKind,
     spec::{Container, DnsPolicy, PodSpec},
     volume::{Mounted, Objects},
 };
@@ -45,15 +46,15 @@ pub(super) struct Kubelet {
 
 #[derive(Debug)]
 pub(super) struct State {
-    pub life: Life,
-    pub running: BTreeMap<usize, Arc<Process>>,
+    pub life: PodLifecycle,
+    pub running: BTreeMap<usize, Arc<NodeProcess>>,
     pub timeline: Vec<(Duration, Event)>,
 }
 
 /// What one of the kubelet's tasks has to say.
-enum News {
+enum TaskResult {
     Exited(usize, i32),
-    Probed(Turn, Result<(), String>),
+    Probed(DueProbe, Result<(), String>),
 }
 
 impl Kubelet {
@@ -68,7 +69,7 @@ impl Kubelet {
                 return;
             }
             tokio::select! {
-                Some(news) = tasks.join_next() => self.learn(news.expect("no task of the kubelet panics")),
+                Some(result) = tasks.join_next() => self.record(result.expect("no task of the kubelet panics")),
                 () = sleep(SYNC) => {}
             }
         }
@@ -82,36 +83,36 @@ impl Kubelet {
         actions
     }
 
-    fn learn(&self, news: News) {
+    fn record(&self, result: TaskResult) {
         let now = self.now();
         let mut state = self.state();
-        match news {
-            News::Exited(index, code) => {
+        match result {
+            TaskResult::Exited(index, code) => {
                 state.running.remove(&index);
                 state.life.exited(index, code, now);
             }
-            News::Probed(turn, answer) => state.life.probed(turn, &answer, now),
+            TaskResult::Probed(due, answer) => state.life.probed(due, &answer, now),
         }
         state.record(now);
     }
 
-    async fn carry_out(self: &Arc<Self>, action: Action, tasks: &mut JoinSet<News>) {
+    async fn carry_out(self: &Arc<Self>, action: Action, tasks: &mut JoinSet<TaskResult>) {
         match action {
             Action::Start(index) => {
                 let process = Arc::new(self.launch(index).await);
                 self.state().running.insert(index, Arc::clone(&process));
-                tasks.spawn(async move { News::Exited(index, process.wait().await) });
+                tasks.spawn(async move { TaskResult::Exited(index, process.wait().await) });
             }
-            Action::Probe(turn) => {
+            Action::Probe(due) => {
                 let this = Arc::clone(self);
-                tasks.spawn(async move { News::Probed(turn, this.probe(turn).await) });
+                tasks.spawn(async move { TaskResult::Probed(due, this.probe(due).await) });
             }
             Action::Terminate(index) => self.signal(index, Signal::Term).await,
             Action::Kill(index) => self.signal(index, Signal::Kill).await,
         }
     }
 
-    async fn launch(&self, index: usize) -> Process {
+    async fn launch(&self, index: usize) -> NodeProcess {
         let container = &self.containers[index];
         let image = self.images.get(container.repository());
         let image = image.unwrap_or_else(|| panic!("no program for the image {}", container.image));
@@ -126,9 +127,9 @@ impl Kubelet {
     }
 
     fn mounts(&self, container: &Container, image: &Image) -> Vec<Mount> {
-        let network =
-            ["hosts", "resolv.conf"].map(|name| Mount::given(self.sandbox.folder().join(name), format!("/etc/{name}")));
-        let contents = image.contents.iter().map(|(source, target)| Mount::given(source, target));
+        let network = ["hosts", "resolv.conf"]
+            .map(|name| Mount::read_only(self.sandbox.folder().join(name), format!("/etc/{name}")));
+        let contents = image.contents.iter().map(|(source, target)| Mount::read_only(source, target));
         let volumes = container.volume_mounts.iter().map(|mount| {
             let volume = self.volumes.get(&mount.name);
             let volume =
@@ -143,12 +144,12 @@ impl Kubelet {
         network.into_iter().chain(contents).chain(volumes).collect()
     }
 
-    async fn probe(&self, turn: Turn) -> Result<(), String> {
-        let container = &self.containers[turn.container];
-        let probe = match turn.kind {
-            Kind::Startup => &container.startup_probe,
-            Kind::Readiness => &container.readiness_probe,
-            Kind::Liveness => &container.liveness_probe,
+    async fn probe(&self, due: DueProbe) -> Result<(), String> {
+        let container = &self.containers[due.container];
+        let probe = match due.kind {
+            ProbeKind::Startup => &container.startup_probe,
+            ProbeKind::Readiness => &container.readiness_probe,
+            ProbeKind::Liveness => &container.liveness_probe,
         };
         let Some(probe) = probe else { return Ok(()) };
         let within = Duration::from_secs(probe.timeout_seconds.into());

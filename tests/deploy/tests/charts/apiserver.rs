@@ -4,8 +4,9 @@ use crate::workers;
 use serde_json::{Value, json};
 use std::process::Output;
 use telltail_deploy::charts::{ENVIRONMENTS, Mode, objects, only};
-use telltail_deploy::tools::{built, root, run};
+use telltail_deploy::tools::{built, run};
 use telltail_deploy::{Apiserver, Charts, Worker};
+use telltail_testkit::repository;
 
 fn server() -> Apiserver {
     let server = Apiserver::start();
@@ -83,7 +84,7 @@ fn all_else_is_taken_too(server: &Apiserver) {
     taken("telltail-monitoring", &server.judge(&objects(&run(&mut helm))));
     for file in ["argocd/project.yaml", "argocd/workers.yaml", "argocd/monitoring.yaml", "tailnet/secret-template.yaml"]
     {
-        let content = std::fs::read_to_string(root().join("deploy").join(file)).unwrap();
+        let content = std::fs::read_to_string(repository().join("deploy").join(file)).unwrap();
         taken(file, &server.judge(&objects(&content)));
     }
     let policies = ["--set", "worker.tailscale.networkPolicy.enabled=true"];

@@ -5,10 +5,10 @@ use serde_json::Value;
 use std::collections::BTreeSet;
 use telltail_deploy::charts::{Mode, objects};
 use telltail_deploy::pod::{list, text};
-use telltail_deploy::tools::root;
+use telltail_testkit::repository;
 
 fn read(file: &str) -> Value {
-    objects(&std::fs::read_to_string(root().join("deploy/argocd").join(file)).unwrap()).remove(0)
+    objects(&std::fs::read_to_string(repository().join("deploy/argocd").join(file)).unwrap()).remove(0)
 }
 
 /// What the ApplicationSet makes: its template with each pair of the two lists.
@@ -52,7 +52,7 @@ fn applications_name_files_that_are_there_and_nothing_is_left_to_fill_in() {
         for application in applications(&read(set)) {
             assert!(!application.to_string().contains("{{"), "{application}");
             let source = &application["spec"]["source"];
-            let chart = root().join(text(&source["path"]));
+            let chart = repository().join(text(&source["path"]));
             assert!(chart.join("Chart.yaml").exists(), "{source}");
             let files = list(&source["helm"]["valueFiles"]);
             for file in files {

@@ -1,13 +1,14 @@
 //! What the charts tell telltail is what the real telltail understands.
 
 use crate::workers;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use telltail_deploy::charts::only;
 use telltail_deploy::pod::text;
 use telltail_deploy::tools::{output, telltail};
 use telltail_deploy::{Charts, Pod, Worker};
+use telltail_testkit::Process;
 use tempfile::TempDir;
 
 /// telltail with the rendered variables and the rendered file; only the file's and the socket's place differ.
@@ -38,15 +39,15 @@ fn every_rendered_configuration_holds() {
     }
 }
 
-#[test]
-fn every_rendered_path_is_served() {
+#[tokio::test]
+async fn every_rendered_path_is_served() {
     let rendered =
         Charts::prepare().render(Worker::PRODUCTION, &["--set", "worker.tailscale.agent.scrapeAnnotations=true"]);
-    let (_folder, mut command) = as_rendered(&rendered);
+    let (folder, mut command) = as_rendered(&rendered);
     let container = Pod::of(&rendered).container("telltail").unwrap();
     let port = container.0["ports"][0]["containerPort"].as_u64().unwrap();
     command.args(container.0["args"].as_array().unwrap().iter().map(text));
-    let running = Running::start(command.env("TELLTAIL_LISTEN", "127.0.0.1:0"));
+    let running = RunningAgent::start(command.env("TELLTAIL_LISTEN", "127.0.0.1:0"), &folder).await;
 
     let mut paths: Vec<&str> = container.probes().map(|(_, probe)| text(&probe["httpGet"]["path"])).collect();
     assert_eq!(paths, ["/startupz", "/healthz", "/livez"]);
@@ -61,19 +62,23 @@ fn every_rendered_path_is_served() {
     assert_eq!(port, u64::from(telltail::admin::PORT));
 }
 
-struct Running {
-    child: Child,
+struct RunningAgent {
+    _process: Process,
     address: String,
 }
 
-impl Running {
-    fn start(command: &mut Command) -> Self {
-        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let started =
-            lines.map_while(Result::ok).find(|line| line.contains("\"Started\"")).expect("a line that says so");
-        let started: serde_json::Value = serde_json::from_str(&started).unwrap();
-        Self { child, address: text(&started["address"]).to_owned() }
+impl RunningAgent {
+    async fn start(command: &mut Command, folder: &TempDir) -> Self {
+        let process = Process::spawn(command, folder.path().join("telltail.log"));
+        let address = process.until_some("it has started", async || {
+            let log = process.log();
+            // Whole lines alone: one may be under way.
+            let mut lines = log.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+            let started = lines.find(|line| line.contains("\"Started\""))?;
+            let started: serde_json::Value = serde_json::from_str(started).unwrap();
+            Some(text(&started["address"]).to_owned())
+        });
+        Self { address: address.await, _process: process }
     }
 
     fn get(&self, path: &str) -> u16 {
@@ -82,12 +87,5 @@ impl Running {
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         answer.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or_else(|| panic!("{answer}"))
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }

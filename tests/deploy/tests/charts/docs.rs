@@ -2,8 +2,9 @@
 
 use std::path::Path;
 use std::process::{Command, Stdio};
-use telltail_deploy::tools::{built, root, run, telltail};
+use telltail_deploy::tools::{built, run, telltail};
 use telltail_deploy::{Apiserver, Charts};
+use telltail_testkit::repository;
 use tempfile::TempDir;
 
 /// A fenced block: what stands behind the fence, and what is in it.
@@ -13,7 +14,7 @@ struct Block {
 }
 
 fn blocks(page: &str) -> Vec<Block> {
-    let text = std::fs::read_to_string(root().join("docs").join(page)).unwrap();
+    let text = std::fs::read_to_string(repository().join("docs").join(page)).unwrap();
     let mut parts = text.split("\n```");
     let mut found = Vec::new();
     parts.next();

@@ -4,8 +4,9 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use telltail_deploy::charts::{Mode, objects, only};
 use telltail_deploy::pod::{list, text};
-use telltail_deploy::tools::{built, root, run};
+use telltail_deploy::tools::{built, run};
 use telltail_deploy::{Charts, Pod, Worker};
+use telltail_testkit::repository;
 
 use crate::workers;
 
@@ -254,7 +255,7 @@ fn rules_and_dashboards_are_carried_as_they_are() {
     let charts = Charts::prepare();
     let chart = charts.deploy().join("helm/telltail-monitoring");
     let rendered = objects(&run(built("helm").args(["template", "telltail"]).arg(chart)));
-    let source = root().join("dashboards");
+    let source = repository().join("dashboards");
     let rules = std::fs::read_to_string(source.join("rules/telltail.rules.yaml")).unwrap();
     assert_eq!(only(&rendered, "PrometheusRule")["spec"], objects(&rules)[0]);
     let carried: BTreeMap<&str, &str> = rendered
@@ -277,7 +278,7 @@ fn rules_and_dashboards_are_carried_as_they_are() {
 fn the_charts_belong_to_this_release() {
     let cargo = env!("CARGO_PKG_VERSION");
     for chart in ["telltail", "stackeye-worker", "telltail-monitoring"] {
-        let file = root().join(format!("deploy/helm/{chart}/Chart.yaml"));
+        let file = repository().join(format!("deploy/helm/{chart}/Chart.yaml"));
         let chart = objects(&std::fs::read_to_string(file).unwrap()).remove(0);
         assert_eq!(chart["version"], cargo);
         for dependency in list(&chart["dependencies"]) {

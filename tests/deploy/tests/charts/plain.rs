@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use std::process::Command;
 use telltail_deploy::charts::objects;
 use telltail_deploy::pod::{list, text};
-use telltail_deploy::tools::{root, run};
+use telltail_deploy::tools::run;
 use telltail_deploy::{Charts, Worker};
+use telltail_testkit::repository;
 use tempfile::TempDir;
 
 const HEADER: &str = "\
@@ -20,7 +21,7 @@ fn the_plain_manifest_is_the_charts() {
     let values = charts.deploy().join("plain/values.yaml");
     let rendered = run(&mut charts.template(Worker::PRODUCTION, &["--values", &values.to_string_lossy()]));
     let rendered = format!("{HEADER}{}", rendered.replace("managed-by: Helm", "managed-by: kubectl"));
-    let file = root().join("deploy/plain/stackeye-worker.yaml");
+    let file = repository().join("deploy/plain/stackeye-worker.yaml");
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         std::fs::write(&file, &rendered).unwrap();
     }
@@ -55,7 +56,7 @@ fn plain_prometheus_finds_telltails_and_labels_them() {
         discovered("stackeye-dev", "web", "http", "Running"),
     ]);
     std::fs::write(folder.path().join("pods.json"), pods.to_string()).unwrap();
-    let kept = std::fs::read_to_string(root().join("deploy/plain/scrape-config.yaml")).unwrap();
+    let kept = std::fs::read_to_string(repository().join("deploy/plain/scrape-config.yaml")).unwrap();
     let cluster = "    kubernetes_sd_configs:\n      - role: pod\n";
     assert!(kept.contains(cluster), "{kept}");
     let from_file = "    file_sd_configs:\n      - files: [pods.json]\n";

@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use telltail_deploy::Pod;
 use telltail_deploy::charts::{ENVIRONMENTS, Mode};
 use telltail_deploy::policy::Policy;
-use telltail_deploy::tools::root;
+use telltail_testkit::repository;
 
 fn text() -> String {
-    std::fs::read_to_string(root().join("deploy/tailnet/policy.hujson")).unwrap()
+    std::fs::read_to_string(repository().join("deploy/tailnet/policy.hujson")).unwrap()
 }
 
 fn policy() -> Policy {

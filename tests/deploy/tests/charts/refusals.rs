@@ -1,8 +1,9 @@
 //! Values that cannot work are refused, and the sentence says what to do.
 
 use serde_json::{Value, json};
-use telltail_deploy::tools::{root, run, telltail};
+use telltail_deploy::tools::{run, telltail};
 use telltail_deploy::{Charts, Worker};
+use telltail_testkit::repository;
 
 /// (what somebody sets, what helm must say)
 const REFUSALS: &[(&[&str], &[&str])] = &[
@@ -77,7 +78,7 @@ fn what_cannot_work_is_refused_with_a_sentence() {
 
 #[test]
 fn the_schema_knows_telltails_file_as_telltail_does() {
-    let schema = root().join("deploy/helm/stackeye-worker/values.schema.json");
+    let schema = repository().join("deploy/helm/stackeye-worker/values.schema.json");
     let schema: Value = serde_json::from_str(&std::fs::read_to_string(schema).unwrap()).unwrap();
     let mut own: Value = serde_json::from_str(&run(telltail().args(["config", "schema"]))).unwrap();
     for set_by_the_chart in ["socket", "listen"] {

@@ -4,9 +4,11 @@ use telltail_deploy::{
     Mode,
     kubelet::{Event, Pod},
 };
-use telltail_tailnet::eventually;
+use telltail_testkit::{MetricsPage, eventually};
 
-use crate::world::{KUBELET, SLACK, START, World, becomes_ready, exited, nothing_restarted, show, worker_is_served};
+use crate::cluster::{
+    Cluster, KUBELET, SLACK, START, becomes_ready, exited, nothing_restarted, show, worker_is_served,
+};
 
 /// A target that is down is asked every 30 s ± 20 % and must answer twice, and the kubelet asks every 5 s.
 const RECOVERY: Duration = Duration::from_secs(36 + 2 + 5);
@@ -16,16 +18,16 @@ const REFUSING: Duration = Duration::from_secs(14);
 
 #[tokio::test]
 async fn a_silent_path_makes_the_pod_not_ready_in_the_promised_time() {
-    let world = World::new().await;
-    let pod = world.start(&world.render(Mode::Userspace, &[])).await;
+    let cluster = Cluster::new().await;
+    let pod = cluster.start(&cluster.render(Mode::Userspace, &[])).await;
     becomes_ready(&pod).await;
     worker_is_served(&pod).await;
 
     let broken = pod.note("the database's node is unplugged");
-    world.database.unplug().await;
+    cluster.database.unplug().await;
     pod.sees(&Event::Ready(false), broken, SILENT + KUBELET + SLACK).await;
     let healed = pod.note("the database's node is plugged in");
-    world.database.plug_in().await;
+    cluster.database.plug_in().await;
     pod.sees(&Event::Ready(true), healed, RECOVERY + SLACK).await;
     worker_is_served(&pod).await;
     nothing_restarted(&pod, broken);
@@ -34,16 +36,16 @@ async fn a_silent_path_makes_the_pod_not_ready_in_the_promised_time() {
 
 #[tokio::test]
 async fn a_refusing_server_makes_the_pod_not_ready_in_the_promised_time() {
-    let world = World::new().await;
-    let pod = world.start(&world.render(Mode::Userspace, &[])).await;
+    let cluster = Cluster::new().await;
+    let pod = cluster.start(&cluster.render(Mode::Userspace, &[])).await;
     becomes_ready(&pod).await;
     worker_is_served(&pod).await;
 
     let broken = pod.note("Valkey is stopped");
-    world.valkey.stop().await;
+    cluster.valkey.stop().await;
     pod.sees(&Event::Ready(false), broken, REFUSING + KUBELET + SLACK).await;
     let healed = pod.note("Valkey is started");
-    world.valkey.start_again().await;
+    cluster.valkey.start_again().await;
     pod.sees(&Event::Ready(true), healed, RECOVERY + SLACK).await;
     worker_is_served(&pod).await;
     nothing_restarted(&pod, broken);
@@ -52,8 +54,8 @@ async fn a_refusing_server_makes_the_pod_not_ready_in_the_promised_time() {
 
 #[tokio::test]
 async fn a_killed_sidecar_is_restarted_alone() {
-    let world = World::new().await;
-    let pod = world.start(&world.render(Mode::Userspace, &[])).await;
+    let cluster = Cluster::new().await;
+    let pod = cluster.start(&cluster.render(Mode::Userspace, &[])).await;
     becomes_ready(&pod).await;
     worker_is_served(&pod).await;
     let begin = pod.note("all is well");
@@ -80,10 +82,9 @@ async fn a_killed_sidecar_is_restarted_alone() {
 async fn every_target_answers(pod: &Pod, since: Duration) {
     let after = pod.wall_clock(since).as_secs_f64();
     eventually("telltail reaches every target", START, async || {
-        let page = pod.get(8245, "/metrics").await.body;
-        let successes = page.lines().filter(|line| line.starts_with("telltail_probe_last_success_timestamp_seconds{"));
-        let times = successes.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok());
-        times.filter(|time| *time > after).count() == 2
+        let page = MetricsPage::parse(pod.get(8245, "/metrics").await.body);
+        let successes = page.samples("telltail_probe_last_success_timestamp_seconds", &[]);
+        successes.filter(|success| success.value > after).count() == 2
     })
     .await;
 }

@@ -2,7 +2,7 @@
 //! with exactly the commands, environment, files and users that the chart gives them, and a worker with real drivers that
 //! asks a real PostgreSQL and a real Valkey. Each test prints its time line.
 
+mod cluster;
 mod faults;
-mod life;
+mod lifecycle;
 mod start;
-mod world;

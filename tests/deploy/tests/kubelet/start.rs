@@ -1,19 +1,19 @@
 use std::time::Duration;
 
 use telltail_deploy::{Mode, kubelet::Event};
-use telltail_tailnet::eventually;
+use telltail_testkit::eventually;
 
-use crate::world::{SLACK, START, World, nothing_restarted, show, starts_in_order, worker_is_served};
+use crate::cluster::{Cluster, SLACK, START, nothing_restarted, show, starts_in_order, worker_is_served};
 
 /// A target that is down is asked every 30 s ± 20 % and must answer twice, and the kubelet asks every 5 s.
 const RECOVERY: Duration = Duration::from_secs(36 + 2 + 5);
 
 #[tokio::test]
 async fn a_dead_database_does_not_wedge_the_start_and_observe_ends_its_effect() {
-    let world = World::new().await;
-    world.postgres.stop().await;
-    let strict = world.render(Mode::Userspace, &[]);
-    let pod = world.start(&strict).await;
+    let cluster = Cluster::new().await;
+    cluster.postgres.stop().await;
+    let strict = cluster.render(Mode::Userspace, &[]);
+    let pod = cluster.start(&strict).await;
     pod.note("the database is dead from the start");
     let gate = starts_in_order(&pod).await;
     eventually("the worker says what is wrong", START, async || pod.log("worker").contains("postgres failed")).await;
@@ -21,7 +21,7 @@ async fn a_dead_database_does_not_wedge_the_start_and_observe_ends_its_effect() 
     assert!(!pod.ready());
 
     let switched = pod.note("ConfigMap says readiness: observe");
-    pod.apply(&world.render(Mode::Userspace, &["worker.tailscale.agent.config.readiness=observe"]));
+    pod.apply(&cluster.render(Mode::Userspace, &["worker.tailscale.agent.config.readiness=observe"]));
     // telltail reads its file each round, the kubelet asks every 5 s.
     let observed = pod.sees(&Event::Ready(true), switched, Duration::from_secs(11 + 5) + SLACK).await;
     let switched = pod.note("ConfigMap says readiness: strict");
@@ -29,7 +29,7 @@ async fn a_dead_database_does_not_wedge_the_start_and_observe_ends_its_effect() 
     pod.sees(&Event::Ready(false), switched, Duration::from_secs(11 + 10) + SLACK).await;
 
     let healed = pod.note("the database is started");
-    world.postgres.start_again().await;
+    cluster.postgres.start_again().await;
     pod.sees(&Event::Ready(true), healed, RECOVERY + SLACK).await;
     worker_is_served(&pod).await;
     assert!(observed > gate);
@@ -39,11 +39,11 @@ async fn a_dead_database_does_not_wedge_the_start_and_observe_ends_its_effect() 
 
 #[tokio::test]
 async fn a_target_that_nobody_knows_holds_the_gate_until_its_release() {
-    let world = World::new().await;
+    let cluster = Cluster::new().await;
     let targets =
         "worker.tailscale.agent.config.targets={postgres://stackeye-db-prd:5432,valkey://stackeye-cache-prd:6379}";
     let release = "worker.tailscale.agent.config.startup_release=10s";
-    let pod = world.start(&world.render(Mode::Userspace, &[targets, release])).await;
+    let pod = cluster.start(&cluster.render(Mode::Userspace, &[targets, release])).await;
     pod.note("stackeye-cache-prd is not on the tailnet; the gate is released after 10 s");
     let gate = starts_in_order(&pod).await;
     assert!((10.0..14.0).contains(&gate.as_secs_f64()), "{}", pod.timeline());

@@ -79,7 +79,7 @@ impl Node {
         self.shown(peer, json!({"offline": true})).await;
     }
 
-    /// Tells this node the truth again about whether a peer is online.
+    /// Tells this node again whether a peer is online.
     pub async fn show_online(&self, peer: &Node) {
         self.shown(peer, json!({"offline": false})).await;
     }

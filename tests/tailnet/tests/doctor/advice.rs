@@ -4,7 +4,8 @@ use tokio::join;
 
 use super::*;
 use std::net::Ipv4Addr;
-use telltail_tailnet::{Pong, eventually};
+use telltail_tailnet::Pong;
+use telltail_testkit::eventually;
 
 #[tokio::test]
 async fn derp_shadowed_names_twins_and_keys_are_told_and_their_commands_work() {

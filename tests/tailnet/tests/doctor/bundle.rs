@@ -3,7 +3,8 @@
 use tokio::join;
 
 use super::*;
-use telltail_tailnet::{Agent, eventually};
+use telltail_tailnet::Agent;
+use telltail_testkit::eventually;
 
 /// Nothing that is a secret, or that only the tailnet's owners need to know, is in the file.
 #[tokio::test]

@@ -10,7 +10,7 @@ mod targets;
 
 use serde_json::Value;
 use std::time::Duration;
-use telltail_tailnet::{Mode, Node, Output, Tailnet, Version, doctor, typed};
+use telltail_tailnet::{Mode, Node, Output, Tailnet, Version, doctor, run_in_shell};
 
 const DB: &str = "stackeye-db-prd";
 const CACHE: &str = "stackeye-valkey-prd";
@@ -24,17 +24,17 @@ async fn node(tailnet: &Tailnet, name: &str, mode: Mode) -> Node {
 }
 
 /// What one run of the doctor said.
-struct Said {
+struct DoctorOutput {
     code: i32,
     json: Value,
 }
 
-async fn ask(worker: &Node, targets: &str) -> Said {
+async fn ask(worker: &Node, targets: &str) -> DoctorOutput {
     let Output { code, stdout, stderr, .. } = worker.run_as(USER, &doctor(worker, targets, &["--json"])).await;
     let json: Value = serde_json::from_str(&stdout).unwrap_or_else(|error| panic!("{error}: {stdout}{stderr}"));
     assert_eq!(json["exit_code"], code);
     assert!(stderr.is_empty() && stdout.is_ascii(), "{stderr}{stdout}");
-    Said { code, json }
+    DoctorOutput { code, json }
 }
 
 /// Prints what a person would see.
@@ -45,7 +45,7 @@ async fn show(worker: &Node, title: &str, targets: &str) -> String {
     output.stdout
 }
 
-impl Said {
+impl DoctorOutput {
     fn item<'a>(&'a self, list: &str, key: &str, value: &str) -> &'a Value {
         let items = self.json[list].as_array().unwrap_or_else(|| panic!("no {list}: {:#}", self.json));
         let found = items.iter().find(|item| item[key] == value);
@@ -93,12 +93,12 @@ impl Said {
 }
 
 /// Types the command of a finding or advice where it says, and looks for what it must print.
-async fn next_works(said: &Said, list: &str, code: &str, machines: &[&Node], prints: &str) {
+async fn next_works(said: &DoctorOutput, list: &str, code: &str, machines: &[&Node], prints: &str) {
     let next = &said.item(list, "code", code)["next_command"];
     let line = next["line"].as_str().expect("a command");
     let on = next["on"].as_str();
     let machine = machines.iter().find(|node| on.is_none_or(|on| node.name() == on)).expect("the machine");
-    let output = typed(machine, line).await;
+    let output = run_in_shell(machine, line).await;
     println!("{code}: {line}  -> {} {}", output.code, output.stdout.lines().next().unwrap_or_default());
     assert!(![126, 127, 64].contains(&output.code), "{line}: {}{}", output.stdout, output.stderr);
     let said = format!("{}{}", output.stdout, output.stderr);

@@ -1,10 +1,10 @@
-//! Rungs of the pod's own tailscaled.
+//! Checks of the pod's own tailscaled.
 
 use std::{fs, os::unix::fs::PermissionsExt};
 use tokio::join;
 
 use super::*;
-use telltail_tailnet::eventually;
+use telltail_testkit::eventually;
 
 const BOTH: &str = "postgres://stackeye-db-prd:5432,valkey://stackeye-valkey-prd:6379?required=false";
 

@@ -1,9 +1,10 @@
-//! Rungs between the pod and the service.
+//! Checks between the pod and the service.
 
 use tokio::join;
 
 use super::*;
-use telltail_tailnet::{Dial, Pong, eventually};
+use telltail_tailnet::{Dial, Pong};
+use telltail_testkit::eventually;
 
 /// A user and a database that make the first message of a login longer than [`LENGTH`]; see the tests of paths.
 const LONG: &str = "a-user-with-a-name-that-is-very-long-but-below-the-limit-of-63";

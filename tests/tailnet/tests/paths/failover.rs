@@ -1,7 +1,8 @@
 //! UDP blocked and unblocked, and relays that go away.
 
 use super::*;
-use telltail_tailnet::{Mode, Node, Region, Tailnet, Version, eventually};
+use telltail_tailnet::{Mode, Node, Region, Tailnet, Version};
+use telltail_testkit::eventually;
 
 #[tokio::test]
 async fn a_path_and_its_relays_come_and_go() {

@@ -5,17 +5,18 @@
 
 #![expect(clippy::print_stdout, reason = "what was measured shows in the output of a failed run")]
 
-mod culprit;
+mod bus;
 mod failover;
-mod judge;
-mod news;
 mod quiet;
 mod relayed;
 mod soak;
+mod timeout_reasons;
+mod verdict_check;
 
 use std::time::Duration;
 
-use telltail_tailnet::{Agent, Mode, Node, Page, Tailnet, Version, eventually};
+use telltail_tailnet::{Agent, AgentMetrics, Mode, Node, Tailnet, Version};
+use telltail_testkit::eventually;
 use tokio::{join, time::Instant};
 
 const DB: &str = "stackeye-db-prd";
@@ -78,7 +79,7 @@ impl<'a> Watch<'a> {
         watch
     }
 
-    async fn page(&self) -> Page {
+    async fn page(&self) -> AgentMetrics {
         self.agent.page().await
     }
 

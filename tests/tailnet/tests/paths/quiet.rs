@@ -1,6 +1,7 @@
 //! Where nothing must happen: packets that get lost now and then, and a peer that may sleep.
 
-use telltail_tailnet::{Mode, Tailnet, eventually};
+use telltail_tailnet::{Mode, Tailnet};
+use telltail_testkit::eventually;
 use tokio::time::sleep;
 
 use super::*;

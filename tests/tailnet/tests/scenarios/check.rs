@@ -1,6 +1,7 @@
 //! `telltail check`: what an engineer sees at 3 a.m.
 
-use telltail_tailnet::{Dial, Mode, Node, Output, Tailnet, check, eventually};
+use telltail_tailnet::{Dial, Mode, Node, Output, Tailnet, check};
+use telltail_testkit::eventually;
 use tokio::join;
 
 use crate::{DB, SOON, node};

@@ -13,7 +13,8 @@ mod start_and_end;
 
 use std::time::Duration;
 
-use telltail_tailnet::{Agent, Mode, Modes, Node, Page, Tailnet, Version, eventually, eventually_some};
+use telltail_tailnet::{Agent, AgentMetrics, Mode, Node, ReadyByMode, Tailnet, Version};
+use telltail_testkit::{eventually, eventually_some};
 
 const DB: &str = "stackeye-db-prd";
 const CACHE: &str = "stackeye-valkey-prd";
@@ -27,7 +28,7 @@ const SOON: Duration = Duration::from_secs(15);
 /// 36 s until a target that is down is asked again, and once more to be sure.
 const RECOVERY: Duration = Duration::from_secs(45);
 
-const READY: Modes = Modes { strict: true, local: true, observe: true };
+const READY: ReadyByMode = ReadyByMode { strict: true, local: true, observe: true };
 
 async fn node(tailnet: &Tailnet, name: &str, mode: Mode) -> Node {
     tailnet.node(name, Version::V1_102, mode).await
@@ -38,7 +39,7 @@ async fn watch<'a>(worker: &'a Node, targets: &str) -> Agent<'a> {
 }
 
 /// Waits until everything is fine, and asserts that every page says so.
-async fn becomes_ready(agent: &Agent<'_>) -> Page {
+async fn becomes_ready(agent: &Agent<'_>) -> AgentMetrics {
     eventually("ready", SOON, async || agent.ready().await).await;
     assert_eq!(agent.get("/healthz").await.body, "ok\n");
     assert!(agent.started().await);
@@ -66,7 +67,7 @@ async fn is_down(agent: &Agent<'_>, target: &str, reason: &str, scope: &str, loc
     })
     .await;
     assert_eq!(page.failing(target), Some((reason.to_owned(), scope.to_owned())), "{}", agent.log());
-    assert_eq!(page.modes(), Modes { strict: false, local, observe: true }, "{reason}");
+    assert_eq!(page.modes(), ReadyByMode { strict: false, local, observe: true }, "{reason}");
     assert_eq!(page.metric("telltail_target_up", &[("target", target)]), Some(0.0));
     assert_eq!(page.metric("telltail_probe_success", &[("target", target)]), Some(0.0));
     let why = [("target", target), ("reason", reason), ("scope", scope)];
@@ -106,12 +107,12 @@ async fn stays_up(agent: &Agent<'_>, target: &str, probes: f64) {
 }
 
 /// How often a target has entered a state.
-fn entered(page: &Page, target: &str, state: &str) -> Option<f64> {
+fn entered(page: &AgentMetrics, target: &str, state: &str) -> Option<f64> {
     page.metric("telltail_target_transitions_total", &[("target", target), ("to", state)])
 }
 
 /// How many probes of a target have succeeded or failed.
-fn probed(page: &Page, target: &str) -> f64 {
+fn probed(page: &AgentMetrics, target: &str) -> f64 {
     let count = |result| page.metric("telltail_probes_total", &[("target", target), ("result", result)]);
     count("success").unwrap_or_default() + count("failure").unwrap_or_default()
 }

@@ -1,6 +1,7 @@
 //! Faults of the pod's own tailscaled.
 
-use telltail_tailnet::{Agent, Mode, Tailnet, eventually};
+use telltail_tailnet::{Agent, Mode, Tailnet};
+use telltail_testkit::eventually;
 use tokio::join;
 
 use crate::{CACHE, SOON, becomes_ready, goes_down, node, watch};

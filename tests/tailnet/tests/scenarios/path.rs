@@ -2,7 +2,8 @@
 
 use std::{net::Ipv4Addr, process::Command, time::Duration};
 
-use telltail_tailnet::{Agent, Dial, Mode, Node, Pong, Tailnet, eventually};
+use telltail_tailnet::{Agent, Dial, Mode, Node, Pong, Tailnet};
+use telltail_testkit::eventually;
 use tokio::join;
 
 use crate::{CACHE, DB, SOON, becomes_ready, comes_back, entered, goes_down, never_comes_up, node, stays_up, watch};

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use telltail_tailnet::{Agent, Dial, Mode, Node, Tailnet, eventually};
+use telltail_tailnet::{Agent, Dial, Mode, Node, Tailnet};
+use telltail_testkit::eventually;
 use tokio::join;
 
 use crate::{CACHE, DB, SOON, becomes_ready, comes_back, goes_down, node, stays_up, watch};
@@ -29,7 +30,7 @@ async fn a_machine_that_fails_is_named_with_its_reason_and_comes_back() {
     );
     let mut agents = Vec::new();
     for worker in [&userspace, &tun] {
-        agents.push(Watch::start(worker).await);
+        agents.push(PeerWatch::start(worker).await);
     }
     for agents in &agents {
         agents.are_ready().await;
@@ -57,7 +58,7 @@ async fn a_machine_that_fails_is_named_with_its_reason_and_comes_back() {
 }
 
 /// One telltail per machine.
-struct Watch<'a> {
+struct PeerWatch<'a> {
     worker: &'a Node,
     removed: Agent<'a>,
     alike: Agent<'a>,
@@ -67,7 +68,7 @@ struct Watch<'a> {
     frozen_cache: Agent<'a>,
 }
 
-impl<'a> Watch<'a> {
+impl<'a> PeerWatch<'a> {
     async fn start(worker: &'a Node) -> Self {
         let database = async |host: &str| watch(worker, &format!("postgres://{host}:5432")).await;
         Self {

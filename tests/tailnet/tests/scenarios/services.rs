@@ -26,7 +26,7 @@ async fn a_service_that_fails_is_named_with_its_reason_and_comes_back() {
     );
     let mut agents = Vec::new();
     for worker in [&userspace, &tun] {
-        agents.push(Watch::start(worker).await);
+        agents.push(ServiceWatch::start(worker).await);
     }
     for agents in &agents {
         agents.are_ready().await;
@@ -60,7 +60,7 @@ async fn a_service_that_fails_is_named_with_its_reason_and_comes_back() {
 }
 
 /// One telltail per database, each with the cache that asks for a password.
-struct Watch<'a> {
+struct ServiceWatch<'a> {
     stopping: Agent<'a>,
     freezing: Agent<'a>,
     filling: Agent<'a>,
@@ -68,7 +68,7 @@ struct Watch<'a> {
     crowded: Agent<'a>,
 }
 
-impl<'a> Watch<'a> {
+impl<'a> ServiceWatch<'a> {
     async fn start(worker: &'a Node) -> Self {
         let with_cache = async |url: &str| watch(worker, &format!("{url},valkey://{CACHE}:6379")).await;
         Self {

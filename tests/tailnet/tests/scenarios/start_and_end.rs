@@ -1,6 +1,7 @@
 //! From the start of the process over the first success to SIGTERM.
 
-use telltail_tailnet::{Agent, Mode, Modes, Node, Page, Signal, Tailnet, eventually};
+use telltail_tailnet::{Agent, AgentMetrics, Mode, Node, ReadyByMode, Tailnet};
+use telltail_testkit::{Signal, eventually};
 use tokio::{join, time::timeout};
 
 use crate::{BOTH, CACHE, DB, SOON, becomes_ready, node, probed, stays_up, watch};
@@ -80,7 +81,7 @@ impl<'a> Said<'a> {
     }
 }
 
-async fn says_which_way(agent: &Agent<'_>, page: &Page, mode: Mode) {
+async fn says_which_way(agent: &Agent<'_>, page: &AgentMetrics, mode: Mode) {
     let (via, name, untested) = match mode {
         Mode::Userspace => ("localapi", "userspace", true),
         Mode::Tun => ("tcp", "tun", false),
@@ -103,7 +104,7 @@ async fn ends_within_its_drain(agent: Agent<'_>) {
     assert!(healthz.body.contains("[-]draining failed"), "{}", healthz.body);
     assert_eq!(agent.get("/livez").await.status, 200);
     let page = agent.page().await;
-    assert_eq!(page.modes(), Modes { strict: false, local: false, observe: false });
+    assert_eq!(page.modes(), ReadyByMode { strict: false, local: false, observe: false });
     assert_eq!(page.metric("telltail_draining", &[]), Some(1.0));
     assert_eq!(page.state(DB), "up", "a probe that was cut short proves nothing");
     assert_eq!(agent.process().wait().await, 0, "{}", agent.log());
@@ -161,7 +162,7 @@ async fn waits(agent: &Agent<'_>, reason: &str) {
     assert_eq!(healthz.status, 503);
     assert!(healthz.body.contains(&format!("[-]node failed: {reason} (scope pod)")), "{}", healthz.body);
     let page = agent.page().await;
-    assert_eq!(page.modes(), Modes { strict: false, local: false, observe: true });
+    assert_eq!(page.modes(), ReadyByMode { strict: false, local: false, observe: true });
     assert_eq!((page.state(CACHE).as_str(), probed(&page, CACHE)), ("unknown", 0.0));
     assert_eq!(page.metric("telltail_startup_gate_open", &[]), Some(0.0));
     assert_eq!(page.metric("telltail_startup_gate_release_info", &[]), None);

@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::task::JoinSet;
 
-use crate::listening::{Counter, Listening};
+use crate::listener::{Counter, Listener};
 use crate::services::dns_message::{DnsConduct, NOERROR, Question, head, parse, plain, record, reply};
 use crate::services::server::bind;
 use crate::{Tally, locked};
@@ -18,7 +18,7 @@ use crate::{Tally, locked};
 #[derive(Debug)]
 pub struct Dns {
     shared: Arc<Shared>,
-    listening: Listening<TcpListener>,
+    listening: Listener<TcpListener>,
     answering: JoinSet<()>,
     addr: SocketAddr,
 }
@@ -47,7 +47,7 @@ impl Dns {
         });
         let (socket, listener, addr) = pair().unwrap_or_else(|error| panic!("cannot listen: {error}"));
         let serving = Arc::clone(&shared);
-        let listening = Listening::start(counter, move |stream, _| {
+        let listening = Listener::start(counter, move |stream, _| {
             let shared = Arc::clone(&serving);
             async move { drop(serve_tcp(&shared, stream).await) }
         });

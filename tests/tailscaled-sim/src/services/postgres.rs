@@ -88,19 +88,19 @@ impl Postgres {
         Postgres { greeting, ..self }
     }
 
-    /// Answer to a GSSENCRequest.
+    /// Response to a GSSENCRequest.
     #[must_use]
     pub fn gssenc(self, gssenc: Script) -> Self {
         Postgres { gssenc, ..self }
     }
 
-    /// Answer to an SSLRequest.
+    /// Response to an SSLRequest.
     #[must_use]
     pub fn ssl(self, ssl: Script) -> Self {
         Postgres { ssl, ..self }
     }
 
-    /// Answer to a StartupMessage.
+    /// Response to a StartupMessage.
     #[must_use]
     pub fn startup(self, startup: Script) -> Self {
         Postgres { startup, ..self }

@@ -8,7 +8,7 @@ use bytes::BytesMut;
 use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::listening::{Counter, Listening};
+use crate::listener::{Counter, Listener};
 use crate::services::Script;
 use crate::{Tally, locked};
 
@@ -37,7 +37,7 @@ impl Manner for Script {
 #[derive(Debug)]
 pub struct Server<M> {
     manner: Arc<Mutex<M>>,
-    listening: Listening<TcpListener>,
+    listening: Listener<TcpListener>,
     addr: SocketAddr,
     counter: Counter,
 }
@@ -57,7 +57,7 @@ impl<M: Manner> Server<M> {
         let counter = Counter::new();
         let (speaking, counting) = (Arc::clone(&manner), counter.clone());
         let listening =
-            Listening::start(counter.clone(), move |stream, _| serve(Arc::clone(&speaking), stream, counting.clone()));
+            Listener::start(counter.clone(), move |stream, _| serve(Arc::clone(&speaking), stream, counting.clone()));
         let (listener, addr) = bind(addr).unwrap_or_else(|error| panic!("cannot listen at {addr}: {error}"));
         listening.open(listener);
         Server { manner, listening, addr, counter }

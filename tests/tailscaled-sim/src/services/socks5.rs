@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::listening::{Counter, Listening};
+use crate::listener::{Counter, Listener};
 use crate::services::server::bind;
 use crate::services::socks5_message::{Socks5Conduct, Socks5Request, reply, request};
 use crate::{Tally, locked};
@@ -16,7 +16,7 @@ use crate::{Tally, locked};
 #[derive(Debug)]
 pub struct Socks5 {
     shared: Arc<Shared>,
-    listening: Listening<TcpListener>,
+    listening: Listener<TcpListener>,
     addr: SocketAddr,
 }
 
@@ -41,7 +41,7 @@ impl Socks5 {
             counter: counter.clone(),
         });
         let serving = Arc::clone(&shared);
-        let listening = Listening::start(counter, move |stream, _| {
+        let listening = Listener::start(counter, move |stream, _| {
             let shared = Arc::clone(&serving);
             async move { drop(serve(&shared, stream).await) }
         });

@@ -2,32 +2,25 @@
 
 use crate::remote_write::Series;
 use std::ops::Range;
+use telltail_testkit::{MetricsPage, Sample};
 use telltail_watch::read;
 
 /// Pods that export the page that is a contract, with values of a fleet that is well or out.
 pub struct Fleet {
-    page: Vec<Row>,
+    page: MetricsPage,
     /// How many.
     pub pods: usize,
     /// Whether every tailscaled needs a login and every target is down.
     pub outage: bool,
 }
 
-struct Row {
-    name: String,
-    labels: Vec<(String, String)>,
-    value: f64,
-}
-
 impl Fleet {
     pub fn new(pods: usize) -> Self {
-        let page = read("tests/metrics.prom");
-        let page = page.lines().filter(|line| !line.starts_with('#')).map(row).collect();
-        Self { page, pods, outage: false }
+        Self { page: MetricsPage::parse(read("tests/metrics.prom")), pods, outage: false }
     }
 
     pub fn series_per_pod(&self) -> usize {
-        self.page.len() + 1
+        self.page.all().len() + 1
     }
 
     /// All series of one pod.
@@ -46,12 +39,13 @@ impl Fleet {
             let name = ("__name__".to_owned(), name.to_owned());
             scraped.chain(labels.iter().cloned()).chain([name]).collect::<Vec<_>>()
         };
-        let row = |row: &Row| Series::new(with(&row.name, &row.labels), times.clone(), step, |at| self.value(row, at));
+        let series =
+            |row: &Sample| Series::new(with(&row.name, &row.labels), times.clone(), step, |at| self.value(row, at));
         let up = Series::new(with("up", &[]), times.clone(), step, |_| 1.0);
-        self.page.iter().map(row).chain([up]).collect()
+        self.page.all().iter().map(series).chain([up]).collect()
     }
 
-    fn value(&self, row: &Row, at: u64) -> f64 {
+    fn value(&self, row: &Sample, at: u64) -> f64 {
         let (down, up) = (f64::from(u8::from(self.outage)), f64::from(u8::from(!self.outage)));
         let now = at as f64;
         let is = |value: &str| row.labels.iter().any(|(_, other)| other == value);
@@ -73,17 +67,6 @@ impl Fleet {
             _ => row.value,
         }
     }
-}
-
-fn row(line: &str) -> Row {
-    let (series, value) = line.rsplit_once(' ').expect("a series and a value");
-    let (name, labels) = series.trim_end_matches('}').split_once('{').unwrap_or((series, ""));
-    let pair = |pair: &str| {
-        let (label, value) = pair.split_once('=').expect("a label and a value");
-        (label.to_owned(), value.trim_matches('"').to_owned())
-    };
-    let labels = labels.split_terminator(',').map(pair).collect();
-    Row { name: name.to_owned(), labels, value: value.parse().expect("a number") }
 }
 
 /// What the rules over long ranges have recorded of a fleet that was well.

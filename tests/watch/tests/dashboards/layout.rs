@@ -1,11 +1,11 @@
 //! Panels: that each has what it needs, and a place of its own.
 
 use serde_json::{Value, json};
-use telltail_watch::board::{Board, text};
+use telltail_watch::dashboard::{Dashboard, text};
 
 const COLUMNS: u64 = 24;
 
-pub fn problems(board: &Board) -> Vec<String> {
+pub fn problems(board: &Dashboard) -> Vec<String> {
     let mut problems: Vec<_> = board
         .panels()
         .flat_map(|panel| {

@@ -2,14 +2,14 @@
 
 use serde_json::Value;
 use telltail_watch::{
-    board::{Board, text},
+    dashboard::{Dashboard, text},
     in_repository,
 };
 
 const OURS: &str = "https://github.com/stackeye/telltail/";
 
 /// `boards` are those that may be linked to.
-pub fn problems(board: &Board, boards: &[Board]) -> Vec<String> {
+pub fn problems(board: &Dashboard, boards: &[Dashboard]) -> Vec<String> {
     let mut problems = Vec::new();
     for url in strings(&board.json).into_iter().filter(|text| text.contains("://") || text.starts_with("/d/")) {
         problems.extend(if url.contains("://") { absolute(url) } else { dashboard(url, boards) });
@@ -26,7 +26,7 @@ fn absolute(url: &str) -> Option<String> {
     (!in_repository(path).exists()).then(|| format!("{path} does not exist"))
 }
 
-fn dashboard(url: &str, boards: &[Board]) -> Option<String> {
+fn dashboard(url: &str, boards: &[Dashboard]) -> Option<String> {
     let (path, query) = url.split_once('?').unwrap_or((url, ""));
     let uid = path.strip_prefix("/d/").unwrap_or_default();
     let Some(board) = boards.iter().find(|board| board.name == uid) else { return Some(format!("no dashboard {uid}")) };

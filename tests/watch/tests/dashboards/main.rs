@@ -9,18 +9,18 @@ use std::{collections::BTreeMap, process::Command};
 use serde_json::{Value, json};
 use telltail_watch::{
     Labels,
-    board::{Board, text},
+    dashboard::{Dashboard, text},
     in_repository, metrics,
 };
 
 /// Everything that is wrong with a dashboard.
-fn problems(board: &Board, boards: &[Board], metrics: &BTreeMap<String, Labels>) -> Vec<String> {
+fn problems(board: &Dashboard, boards: &[Dashboard], metrics: &BTreeMap<String, Labels>) -> Vec<String> {
     let found =
         [head(board), layout::problems(board), promql::problems(board, metrics), links::problems(board, boards)];
     found.into_iter().flatten().map(|problem| format!("{}: {problem}", board.name)).collect()
 }
 
-fn head(board: &Board) -> Vec<String> {
+fn head(board: &Dashboard) -> Vec<String> {
     let wanted = [
         ("uid", json!(board.name)),
         ("schemaVersion", json!(42)),
@@ -42,7 +42,7 @@ fn head(board: &Board) -> Vec<String> {
 
 #[test]
 fn the_dashboards_have_no_fault() {
-    let (boards, metrics) = (Board::all(), metrics());
+    let (boards, metrics) = (Dashboard::all(), metrics());
     let names: Vec<_> = boards.iter().map(|board| board.name.as_str()).collect();
     assert_eq!(names, ["telltail-fleet", "telltail-pod", "telltail-target"]);
     let found: Vec<_> = boards.iter().flat_map(|board| problems(board, &boards, &metrics)).collect();
@@ -52,7 +52,7 @@ fn the_dashboards_have_no_fault() {
 /// A fault for each thing that the lint looks at, and what it says of it: `1` is the first panel below the first row.
 #[test]
 fn every_fault_is_seen() {
-    let (boards, metrics) = (Board::all(), metrics());
+    let (boards, metrics) = (Dashboard::all(), metrics());
     let expr = "/panels/1/targets/0/expr";
     let faults = [
         ("/uid", json!("fleet"), "uid is not"),

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use promql_parser::parser::{Expr, LabelModifier, VectorSelector, parse, token};
 use telltail_watch::{
     Labels,
-    board::{Board, Query, text},
+    dashboard::{Dashboard, Query, text},
     grafana::{View, label_values},
     problems as unknown, read,
 };
@@ -15,7 +15,7 @@ use crate::links::strings;
 const BUILTIN: [&str; 6] = ["__rate_interval", "__range", "__url_time_range", "__data", "__value", "__field"];
 const SCRAPE: Duration = Duration::from_secs(15);
 
-pub fn problems(board: &Board, metrics: &BTreeMap<String, Labels>) -> Vec<String> {
+pub fn problems(board: &Dashboard, metrics: &BTreeMap<String, Labels>) -> Vec<String> {
     let counters = counters();
     let of_query = |query: &Query| {
         let found = query_problems(query, metrics, &counters);
@@ -121,7 +121,7 @@ fn counters() -> Vec<String> {
     names.collect()
 }
 
-fn variables(board: &Board, metrics: &BTreeMap<String, Labels>) -> Vec<String> {
+fn variables(board: &Dashboard, metrics: &BTreeMap<String, Labels>) -> Vec<String> {
     let mut problems = Vec::new();
     let list: Vec<_> = board.list("/templating/list").collect();
     let names: Vec<_> = list.iter().map(|variable| text(&variable["name"])).collect();

@@ -4,20 +4,21 @@
 
 #![expect(clippy::print_stdout, reason = "the time line is what a reader wants of a drill")]
 
-mod expected;
+mod expected_panels;
+mod fixture;
 mod panels;
-mod stage;
 
 use std::time::Duration;
 
-use panels::Shown;
-use stage::{CACHE, DB, Nodes, PODS, Sent, Stage, now};
-use telltail_tailnet::{Region, eventually, eventually_some};
+use fixture::{CACHE, DB, Fixture, Nodes, PODS, SentAlert, now};
+use panels::PanelRecords;
+use telltail_tailnet::Region;
+use telltail_testkit::{eventually, eventually_some};
 use tokio::time::{Instant, sleep};
 
 /// What the tailnet and its pods are in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum State {
+pub enum Phase {
     /// Everything works, every path is direct.
     Healthy,
     /// The pods of nyc3 reach the database over DERP.
@@ -32,7 +33,7 @@ pub enum State {
     Drained,
 }
 
-impl State {
+impl Phase {
     const ALL: [Self; 6] =
         [Self::Healthy, Self::OnDerp, Self::ServiceDown, Self::RelayDown, Self::NodeDown, Self::Drained];
 
@@ -57,10 +58,10 @@ const QUIET: Duration = Duration::from_secs(16);
 
 /// A drill that goes on.
 struct Drill<'a> {
-    stage: Stage<'a>,
+    fixture: Fixture<'a>,
     began: Instant,
     marks: Vec<(f64, String)>,
-    shown: Shown,
+    shown: PanelRecords,
 }
 
 #[tokio::test]
@@ -72,9 +73,9 @@ async fn the_drill_pages_for_what_matters_and_stays_quiet_otherwise() {
     drill.loses_the_database().await;
     drill.loses_one_tailscaled(&nodes).await;
     drill.ends_one_pod().await;
-    drill.shown.save(&drill.stage.prometheus, &drill.marks).await;
+    drill.shown.save(&drill.fixture.prometheus, &drill.marks).await;
 
-    println!("\n{}; most series; dashboard / panel / query", State::ALL.map(State::name).join(", "));
+    println!("\n{}; most series; dashboard / panel / query", Phase::ALL.map(Phase::name).join(", "));
     println!("{}", drill.shown.table());
     let fired = drill.fired();
     assert_eq!(fired.len(), 4, "nothing else was sent: {fired:#?}");
@@ -84,8 +85,8 @@ async fn the_drill_pages_for_what_matters_and_stays_quiet_otherwise() {
 impl<'a> Drill<'a> {
     async fn start(nodes: &'a Nodes) -> Self {
         let began = Instant::now();
-        let stage = Stage::start(nodes).await;
-        let mut drill = Self { stage, began, marks: Vec::new(), shown: Shown::new() };
+        let fixture = Fixture::start(nodes).await;
+        let mut drill = Self { fixture, began, marks: Vec::new(), shown: PanelRecords::new() };
         drill.mark("four pods in two clusters, PostgreSQL, Valkey, Prometheus and Alertmanager run");
         drill
     }
@@ -98,14 +99,14 @@ impl<'a> Drill<'a> {
 
     async fn gathers_a_past(&mut self) {
         eventually("every pod is ready", SOON, async || {
-            let ready = self.stage.prometheus.at("sum(telltail_ready)", now()).await.unwrap_or_default();
+            let ready = self.fixture.prometheus.at("sum(telltail_ready)", now()).await.unwrap_or_default();
             ready.first().is_some_and(|series| series.points[0].1 == 4.0)
         })
         .await;
         self.mark("every pod is ready, every path direct");
         sleep(PAST).await;
         self.mark("the paths have an hour's past");
-        self.shown.look(&self.stage.prometheus, State::Healthy).await;
+        self.shown.look(&self.fixture.prometheus, Phase::Healthy).await;
         self.is_quiet("while all is well");
     }
 
@@ -126,7 +127,7 @@ impl<'a> Drill<'a> {
             ),
             "{said}"
         );
-        self.shown.look(&self.stage.prometheus, State::OnDerp).await;
+        self.shown.look(&self.fixture.prometheus, Phase::OnDerp).await;
         for pod in &nodes.pods[..3] {
             pod.unblock_udp().await;
         }
@@ -135,7 +136,7 @@ impl<'a> Drill<'a> {
     }
 
     async fn loses_the_database(&mut self) {
-        self.stage.postgres.stop().await;
+        self.fixture.postgres.stop().await;
         self.mark("PostgreSQL stopped");
         let mut clusters =
             [self.fires_in("TelltailTargetDown", "nyc3").await, self.fires_in("TelltailTargetDown", "sfo3").await];
@@ -145,8 +146,8 @@ impl<'a> Drill<'a> {
             assert!(said.contains("down for 100% of the pods"), "{said}");
             assert!(said.contains("Most say connect_refused, scope service."), "{said}");
         }
-        self.shown.look(&self.stage.prometheus, State::ServiceDown).await;
-        self.stage.postgres.start_again().await;
+        self.shown.look(&self.fixture.prometheus, Phase::ServiceDown).await;
+        self.fixture.postgres.start_again().await;
         self.mark("PostgreSQL runs again");
         self.resolves("TelltailTargetDown").await;
     }
@@ -162,8 +163,12 @@ impl<'a> Drill<'a> {
         self.loses_the_relays(nodes).await;
         // Alertmanager has them, and keeps them to itself.
         let held = eventually_some("the targets' alerts of that pod are inhibited", SOON, async || {
-            let held =
-                self.stage.alertmanager.get("/api/v2/alerts?inhibited=true&active=false&silenced=false").await.ok()?;
+            let held = self
+                .fixture
+                .alertmanager
+                .get("/api/v2/alerts?inhibited=true&active=false&silenced=false")
+                .await
+                .ok()?;
             let held: Vec<serde_json::Value> = serde_json::from_str(&held).ok()?;
             let of = |target: &str| {
                 held.iter().any(|alert| alert["labels"]["target"] == target && alert["labels"]["pod"] == pod)
@@ -173,7 +178,7 @@ impl<'a> Drill<'a> {
         .await;
         assert!(held.iter().all(|alert| alert["labels"]["alertname"] == "TelltailTargetDownInPod"), "{held:?}");
         self.mark(&format!("Alertmanager holds back {} alerts TelltailTargetDownInPod of that pod", held.len()));
-        self.shown.look(&self.stage.prometheus, State::NodeDown).await;
+        self.shown.look(&self.fixture.prometheus, Phase::NodeDown).await;
         nodes.pods[1].restart().await;
         self.mark("tailscaled runs again");
         self.resolves("TelltailNodeDown").await;
@@ -186,39 +191,42 @@ impl<'a> Drill<'a> {
         }
         self.mark("both DERP regions stopped");
         eventually("tailscaled warns", SOON, async || {
-            let warnings =
-                self.stage.prometheus.at(r#"telltail_node_health_warning{pod="stackeye-worker-nyc3-a"}"#, now()).await;
+            let warnings = self
+                .fixture
+                .prometheus
+                .at(r#"telltail_node_health_warning{pod="stackeye-worker-nyc3-a"}"#, now())
+                .await;
             warnings.is_ok_and(|warnings| !warnings.is_empty())
         })
         .await;
         self.mark("tailscaled warns of it, telltail exports that");
-        self.shown.look(&self.stage.prometheus, State::RelayDown).await;
+        self.shown.look(&self.fixture.prometheus, Phase::RelayDown).await;
         for region in [Region::Nyc, Region::Sfo] {
             nodes.tailnet.start_region(region).await;
         }
     }
 
     async fn ends_one_pod(&mut self) {
-        let before = self.stage.sent().len();
-        let code = self.stage.agents[2].process().terminate().await;
+        let before = self.fixture.sent().len();
+        let code = self.fixture.agents[2].process().terminate().await;
         assert_eq!(code, 0);
-        self.stage.scrape(&[0, 1, 3]);
+        self.fixture.scrape(&[0, 1, 3]);
         self.mark(&format!("SIGTERM: the pod {} ended with exit code 0", PODS[2].0));
         sleep(QUIET).await;
-        assert_eq!(self.stage.sent().len(), before, "{:#?}", &self.stage.sent()[before..]);
+        assert_eq!(self.fixture.sent().len(), before, "{:#?}", &self.fixture.sent()[before..]);
         self.mark("sixteen seconds later, 24 minutes to the rules, nothing was sent");
-        self.shown.look(&self.stage.prometheus, State::Drained).await;
+        self.shown.look(&self.fixture.prometheus, Phase::Drained).await;
     }
 
     /// Waits for the first message that an alert fires.
-    async fn fires(&mut self, name: &str) -> Sent {
+    async fn fires(&mut self, name: &str) -> SentAlert {
         self.fires_in(name, "").await
     }
 
-    async fn fires_in(&mut self, name: &str, cluster: &str) -> Sent {
-        let stage = &self.stage;
+    async fn fires_in(&mut self, name: &str, cluster: &str) -> SentAlert {
+        let fixture = &self.fixture;
         let alert = eventually_some(&format!("{name} fires {cluster}"), SOON, async || {
-            let mut sent = stage.sent().into_iter();
+            let mut sent = fixture.sent().into_iter();
             sent.find(|sent| sent.label("alertname") == name && sent.label("cluster").contains(cluster))
         })
         .await;
@@ -234,29 +242,29 @@ impl<'a> Drill<'a> {
 
     /// Waits until every alert of this name that was sent is resolved, and sees that each was sent once.
     async fn resolves(&mut self, name: &str) {
-        let of = |stage: &Stage<'_>, status: &str| {
+        let of = |fixture: &Fixture<'_>, status: &str| {
             let sent =
-                stage.sent().into_iter().filter(|sent| sent.label("alertname") == name && sent.status() == status);
+                fixture.sent().into_iter().filter(|sent| sent.label("alertname") == name && sent.status() == status);
             let mut labels: Vec<_> = sent.map(|sent| sent.labels()).collect();
             labels.sort();
             labels
         };
-        let stage = &self.stage;
-        let fired = of(stage, "firing");
-        eventually(&format!("{name} resolves"), SOON, async || of(stage, "resolved").len() == fired.len()).await;
-        assert_eq!(of(stage, "resolved"), fired, "each fired once and resolved once");
+        let fixture = &self.fixture;
+        let fired = of(fixture, "firing");
+        eventually(&format!("{name} resolves"), SOON, async || of(fixture, "resolved").len() == fired.len()).await;
+        assert_eq!(of(fixture, "resolved"), fired, "each fired once and resolved once");
         self.mark(&format!("RESOLVED  {name}"));
     }
 
     fn is_quiet(&self, when: &str) {
-        let sent = self.stage.sent();
+        let sent = self.fixture.sent();
         assert!(sent.is_empty(), "{when}: {sent:#?}");
     }
 
     /// Every alert that was sent as firing, by name and labels, each once.
     fn fired(&self) -> Vec<String> {
         let mut fired: Vec<_> =
-            self.stage.sent().iter().filter(|sent| sent.status() == "firing").map(Sent::labels).collect();
+            self.fixture.sent().iter().filter(|sent| sent.status() == "firing").map(SentAlert::labels).collect();
         fired.sort();
         fired.dedup();
         fired

@@ -4,15 +4,15 @@ use std::{collections::BTreeMap, fs, time::Duration};
 
 use serde_json::{Value, json};
 use telltail_watch::{
-    board::{Board, Query},
+    dashboard::{Dashboard, Query},
     grafana::{View, label_values},
     in_repository,
     prometheus::{Api, Series},
 };
 
 use crate::{
-    State, expected,
-    stage::{DB, PODS, now},
+    Phase, expected_panels,
+    fixture::{DB, PODS, now},
 };
 
 /// More are never shown in one panel by one query, with four pods and two targets: the longest list is the reasons, of
@@ -23,34 +23,34 @@ const SCRAPE: Duration = Duration::from_secs(1);
 const MOMENT: Duration = Duration::from_secs(6);
 
 /// What the panels showed, by state.
-pub struct Shown {
-    boards: Vec<Board>,
+pub struct PanelRecords {
+    boards: Vec<Dashboard>,
     began: f64,
     /// By panel and query.
-    seen: BTreeMap<String, Seen>,
+    seen: BTreeMap<String, QueryRecord>,
     record: Vec<Value>,
     problems: Vec<String>,
 }
 
 /// What one query showed.
 #[derive(Default)]
-struct Seen {
+struct QueryRecord {
     /// In these states something, with the last value of the first series.
-    states: BTreeMap<State, f64>,
+    states: BTreeMap<Phase, f64>,
     /// The most series.
     most: usize,
 }
 
-impl Shown {
+impl PanelRecords {
     pub fn new() -> Self {
-        let boards = Board::all();
+        let boards = Dashboard::all();
         Self { boards, began: now(), seen: BTreeMap::new(), record: Vec::new(), problems: Vec::new() }
     }
 
     /// Asks for everything, as somebody would see it now.
-    pub async fn look(&mut self, api: &Api, state: State) {
+    pub async fn look(&mut self, api: &Api, state: Phase) {
         let time = now();
-        for query in self.boards.iter().flat_map(Board::queries).collect::<Vec<_>>() {
+        for query in self.boards.iter().flat_map(Dashboard::queries).collect::<Vec<_>>() {
             // A figure for the whole range is one for the whole drill.
             let range = if query.instant { Duration::from_secs_f64((time - self.began).ceil()) } else { MOMENT };
             match ask(api, &query, &view(range, state), time).await {
@@ -70,7 +70,7 @@ impl Shown {
         }
     }
 
-    fn keep(&mut self, query: &Query, state: State, time: f64, series: &[Series]) {
+    fn keep(&mut self, query: &Query, state: Phase, time: f64, series: &[Series]) {
         let seen = self.seen.entry(place(query)).or_default();
         seen.most = seen.most.max(series.len());
         let said = series.iter().find_map(|series| series.points.iter().rev().find(|(_, value)| !value.is_nan()));
@@ -85,8 +85,9 @@ impl Shown {
     /// Writes what was seen, for `tests/watch/draw`: tables and figures at each state, graphs over the whole drill.
     pub async fn save(&mut self, api: &Api, marks: &[(f64, String)]) {
         let end = now();
-        let view = view(Duration::from_secs_f64((end - self.began).ceil()), State::NodeDown);
-        for query in self.boards.iter().flat_map(Board::queries).filter(|query| !query.instant).collect::<Vec<_>>() {
+        let view = view(Duration::from_secs_f64((end - self.began).ceil()), Phase::NodeDown);
+        for query in self.boards.iter().flat_map(Dashboard::queries).filter(|query| !query.instant).collect::<Vec<_>>()
+        {
             match ask(api, &query, &view, end).await {
                 Ok(series) => self.record.push(recorded(&query, None, end, &series)),
                 Err(error) => self.problems.push(format!("{}: {error}", place(&query))),
@@ -100,8 +101,8 @@ impl Shown {
 
     /// Panel by panel, in which states it showed something, and how many series at most.
     pub fn table(&self) -> String {
-        let row = |(place, seen): (&String, &Seen)| {
-            let marks = State::ALL.map(|state| if seen.states.contains_key(&state) { "x" } else { "." }).join(" ");
+        let row = |(place, seen): (&String, &QueryRecord)| {
+            let marks = Phase::ALL.map(|state| if seen.states.contains_key(&state) { "x" } else { "." }).join(" ");
             format!("{marks}  {:>3}  {place}\n", seen.most)
         };
         self.seen.iter().map(row).collect()
@@ -111,8 +112,8 @@ impl Shown {
     pub fn judge(&self) {
         let mut problems = self.problems.clone();
         for (place, seen) in &self.seen {
-            let (must, may) = expected::states(place);
-            for state in State::ALL {
+            let (must, may) = expected_panels::states(place);
+            for state in Phase::ALL {
                 match (seen.states.contains_key(&state), must.contains(&state)) {
                     (false, true) => problems.push(format!("{place}: shows nothing while {}", state.name())),
                     (true, false) if !may.contains(&state) => {
@@ -125,7 +126,7 @@ impl Shown {
                 problems.push(format!("{place}: {} series", seen.most));
             }
         }
-        for (place, state, value) in expected::VALUES {
+        for (place, state, value) in expected_panels::VALUES {
             let shown = self.seen.get(*place).and_then(|seen| seen.states.get(state));
             if shown != Some(value) {
                 problems.push(format!("{place}: {shown:?} while {}, not {value}", state.name()));
@@ -136,8 +137,8 @@ impl Shown {
 }
 
 /// Everything on the fleet's dashboard, the database on the target's, the pod that is hurt on the pod's, or else one that lives.
-fn view(range: Duration, state: State) -> View {
-    let pod = if [State::RelayDown, State::Drained].contains(&state) { PODS[0].0 } else { PODS[1].0 };
+fn view(range: Duration, state: Phase) -> View {
+    let pod = if [Phase::RelayDown, Phase::Drained].contains(&state) { PODS[0].0 } else { PODS[1].0 };
     View::all(range, SCRAPE).with("pod", pod)
 }
 
@@ -154,10 +155,10 @@ fn place(query: &Query) -> String {
     format!("{} / {} / {}", query.board, query.panel, query.reference)
 }
 
-fn recorded(query: &Query, state: Option<State>, time: f64, series: &[Series]) -> Value {
+fn recorded(query: &Query, state: Option<Phase>, time: f64, series: &[Series]) -> Value {
     // JSON knows no NaN; null is a gap.
     let series: Vec<_> =
         series.iter().map(|series| json!({"labels": series.labels, "points": series.points})).collect();
-    json!({"board": query.board, "panel": query.panel, "ref": query.reference, "state": state.map(State::name), "time": time,
+    json!({"board": query.board, "panel": query.panel, "ref": query.reference, "state": state.map(Phase::name), "time": time,
            "series": series})
 }

@@ -1,0 +1,107 @@
+//! The held connection to Valkey, probe by probe. The clock is moved while nothing is under way, for a paused clock and a
+//! real socket do not mix.
+
+use crate::harness::{Harness, Setup};
+use std::sync::Arc;
+use std::time::Duration;
+use tailscaled_sim::services::Valkey;
+use telltail::agent::MAGIC_DNS;
+use telltail::config::{Environment, Source, Target};
+use telltail::probe::dns::MagicDns;
+use telltail::probe::resolve::resolve;
+use telltail::probe::{Detail, PooledConnection, ProbeContext, run};
+use telltail::reason::Reason;
+use telltail::tailscale::LocalApi;
+use tokio::time::{advance, pause, resume};
+
+struct Prober {
+    target: Target,
+    local: LocalApi,
+    held: Option<PooledConnection>,
+}
+
+impl Prober {
+    fn of(harness: &Harness) -> Self {
+        let environment: Environment = [("TELLTAIL_TARGETS", "valkey://cache:6379")].into_iter().collect();
+        let config = Source::new(environment, None).load().expect("a configuration that holds").config;
+        let local = LocalApi::new(Some(harness.tailscaled.socket().to_owned()), Arc::new(|_, _| {}));
+        Self { target: Target::clone(&config.targets[0]), local, held: None }
+    }
+
+    async fn probe(&mut self) -> Result<Detail, Reason> {
+        let status = self.local.status(true, &|_| true).await.expect("tailscaled is fine");
+        let resolution = resolve(&status, &self.target.host);
+        let context = ProbeContext { tun: status.tun, dialer: self.local.dialer(), dns: &MagicDns::new(MAGIC_DNS) };
+        run(&self.target, &resolution, &mut self.held, context).await.outcome.map_err(|failure| failure.reason)
+    }
+}
+
+async fn later(seconds: u64) {
+    pause();
+    advance(Duration::from_secs(seconds)).await;
+    resume();
+}
+
+#[tokio::test]
+async fn a_held_connection_is_dialled_anew_once_a_minute() {
+    let harness = Harness::new(Setup::Userspace);
+    let mut prober = Prober::of(&harness);
+    for seconds in [0, 10, 10, 10, 10, 10] {
+        later(seconds).await;
+        assert_eq!(prober.probe().await, Ok(Detail::Accepting));
+        assert_eq!(harness.cache.tally().accepted, 1);
+    }
+    later(10).await;
+    assert_eq!(prober.probe().await, Ok(Detail::Accepting));
+    assert_eq!(harness.cache.tally().accepted, 2);
+    harness.cache.until(|tally| tally.open == 1).await;
+    later(30).await;
+    assert_eq!(prober.probe().await, Ok(Detail::Accepting));
+    assert_eq!(harness.cache.tally().accepted, 2);
+}
+
+#[tokio::test]
+async fn new_connections_that_are_refused_are_found_out_within_a_minute() {
+    let harness = Harness::new(Setup::Userspace);
+    let mut prober = Prober::of(&harness);
+    assert_eq!(prober.probe().await, Ok(Detail::Accepting));
+    // Whoever is connected is served on.
+    harness.tailscaled.refuse("cache", 6379);
+    later(50).await;
+    assert_eq!(prober.probe().await, Ok(Detail::Accepting));
+    later(10).await;
+    assert_eq!(prober.probe().await, Err(Reason::ConnectRefused));
+    harness.cache.until(|tally| tally.open == 0).await;
+}
+
+#[tokio::test]
+async fn a_connection_that_died_is_replaced_within_the_probe_and_one_that_complains_is_asked_again_on_a_new_one() {
+    let harness = Harness::new(Setup::Userspace);
+    let mut prober = Prober::of(&harness);
+    assert_eq!(prober.probe().await, Ok(Detail::Accepting));
+    harness.cache.kill_connections();
+    harness.cache.until(|tally| tally.open == 0).await;
+    assert_eq!(prober.probe().await, Ok(Detail::Accepting));
+    assert_eq!(harness.cache.tally().accepted, 2);
+    harness.cache.behave(Valkey::loading());
+    assert_eq!(prober.probe().await, Err(Reason::ProtocolLoading));
+    assert_eq!(harness.cache.tally().accepted, 3);
+    harness.cache.behave(Valkey::healthy());
+    assert_eq!(prober.probe().await, Ok(Detail::Accepting));
+    assert_eq!(harness.cache.tally().accepted, 4, "after a failure nothing is held");
+    // Another address, another connection.
+    harness.tailscaled.update_peer("cache", |cache| cache.ips = vec!["100.64.0.30".parse().expect("an address")]);
+    assert_eq!(prober.probe().await, Ok(Detail::Accepting));
+    assert_eq!(harness.cache.tally().accepted, 5);
+    harness.cache.until(|tally| tally.open == 1).await;
+}
+
+#[tokio::test]
+async fn a_frozen_server_is_no_success_because_a_connection_was_held() {
+    let harness = Harness::new(Setup::Userspace);
+    let mut prober = Prober::of(&harness);
+    prober.target.timeout = Duration::from_millis(400);
+    assert_eq!(prober.probe().await, Ok(Detail::Accepting));
+    harness.cache.behave(Valkey::frozen());
+    assert_eq!(prober.probe().await, Err(Reason::ProtocolTimeout));
+}
