@@ -18,8 +18,6 @@ use family::{gauge, labelled, sanitize_label};
 use process::ProcessMetrics;
 use prometheus::proto::MetricFamily;
 use prometheus::{IntCounterVec, Opts, Registry, Result, TextEncoder};
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use target_metrics::ProbeFamilies;
 
 /// Every metric. One for the process; it is shared by reference.
@@ -29,8 +27,6 @@ pub struct Metrics {
     build: Build,
     process: ProcessMetrics,
     probes: ProbeFamilies,
-    /// The targets whose series are on the page.
-    targets: Mutex<BTreeMap<String, Weak<TargetMetrics>>>,
     localapi: IntCounterVec,
     http: IntCounterVec,
 }
@@ -81,21 +77,20 @@ impl Metrics {
             build,
             process: ProcessMetrics::new(),
             probes: ProbeFamilies::new(&registry)?,
-            targets: Mutex::default(),
             localapi,
             http,
             registry,
         })
     }
 
-    /// Makes a target's series, at zero. They stay on the page until the last reference is dropped, or until the series
-    /// of another target of this name are made.
-    pub fn target(&self, target: &Target) -> Arc<TargetMetrics> {
-        let mut targets = self.live_targets();
-        self.probes.remove(&target.name);
-        let metrics = Arc::new(self.probes.target(target));
-        targets.insert(target.name.clone(), Arc::downgrade(&metrics));
-        metrics
+    /// Makes a target's series, at zero. They stay on the page until [`Self::remove_target`].
+    pub fn target(&self, target: &Target) -> TargetMetrics {
+        self.probes.target(target)
+    }
+
+    /// Removes the series of the target with this name, after which its [`TargetMetrics`] count nothing that is shown.
+    pub fn remove_target(&self, name: &str) {
+        self.probes.remove(name);
     }
 
     /// Counts one call to the LocalAPI.
@@ -110,10 +105,7 @@ impl Metrics {
 
     /// Every family that has series, by name.
     pub fn families(&self, snapshot: &Snapshot) -> Vec<MetricFamily> {
-        let mut families = {
-            let _no_target_comes_or_goes = self.live_targets();
-            self.registry.gather()
-        };
+        let mut families = self.registry.gather();
         families.push(self.build.family());
         families.extend(self.process.families());
         families.extend(snapshot::families(snapshot));
@@ -130,27 +122,10 @@ impl Metrics {
         }
         page
     }
-
-    /// Removes the series of targets that are gone. Not when a target is dropped: by then its name may have a successor.
-    fn live_targets(&self) -> MutexGuard<'_, BTreeMap<String, Weak<TargetMetrics>>> {
-        let mut targets = lock(&self.targets);
-        targets.retain(|name, metrics| {
-            let is_live = metrics.strong_count() > 0;
-            if !is_live {
-                self.probes.remove(name);
-            }
-            is_live
-        });
-        targets
-    }
 }
 
 fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> Result<IntCounterVec> {
     let counters = IntCounterVec::new(Opts::new(name, help), labels)?;
     registry.register(Box::new(counters.clone()))?;
     Ok(counters)
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

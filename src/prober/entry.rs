@@ -10,7 +10,7 @@ use tokio::time::Instant;
 /// A target in the loop. Its index is that of the target in the configuration and in the state.
 pub(super) struct Entry {
     pub target: Arc<Target>,
-    pub metrics: Arc<TargetMetrics>,
+    pub metrics: TargetMetrics,
     /// When its probe is due.
     pub due: Instant,
     /// When a sample of its path is due before that, because a change is being decided on.
@@ -25,7 +25,7 @@ pub(super) enum TurnState {
 }
 
 impl Entry {
-    pub fn new(target: Arc<Target>, metrics: Arc<TargetMetrics>, due: Instant) -> Self {
+    pub fn new(target: Arc<Target>, metrics: TargetMetrics, due: Instant) -> Self {
         Self { target, metrics, due, sample_due: None, turn: TurnState::Idle(TurnMemory::default()) }
     }
 

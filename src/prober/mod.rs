@@ -283,8 +283,12 @@ impl<B: Backend> Prober<B> {
     /// An entry for each target: the old one that `kept` names, or a new one that is due at `due`.
     fn fill_entries(&mut self, kept: &[Option<usize>], due: Instant) {
         let mut old: Vec<_> = self.entries.drain(..).map(Some).collect();
-        for (target, kept) in self.config.targets.iter().zip(kept) {
-            let entry = match kept.and_then(|index| old.get_mut(index)?.take()) {
+        let mut kept: Vec<_> = kept.iter().map(|kept| kept.and_then(|index| old.get_mut(index)?.take())).collect();
+        for gone in old.into_iter().flatten() {
+            self.metrics.remove_target(&gone.target.name);
+        }
+        for (target, kept) in self.config.targets.iter().zip(&mut kept) {
+            let entry = match kept.take() {
                 Some(mut entry) => {
                     entry.reconfigure(Arc::clone(target), due);
                     entry

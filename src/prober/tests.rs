@@ -354,7 +354,7 @@ async fn until_tailscaled_runs_it_is_asked_each_second_and_nothing_is_counted() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_probe_that_our_own_stall_cut_short_is_void() {
+async fn a_probe_that_our_own_stall_cut_short_is_aborted() {
     let late = (TIMEOUT + STALL + FAST, Err(Reason::ConnectTimeout));
     let script = move |_: &str, before, _| if before == 2 || before > 4 { late } else { good() };
     let played = play("a-pod", &[], |_| running(), script, MINUTES).await;

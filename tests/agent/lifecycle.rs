@@ -185,7 +185,7 @@ async fn local_waits_until_everything_was_reached_once_and_from_then_on_for_faul
 }
 
 #[tokio::test]
-async fn at_the_end_probes_in_flight_are_void_and_pages_answer_until_the_drain_is_over() {
+async fn at_the_end_probes_in_flight_are_aborted_and_pages_answer_until_the_drain_is_over() {
     let harness = Harness::new(Setup::Userspace);
     let slow = [("TELLTAIL_INTERVAL", "4s"), ("TELLTAIL_TIMEOUT", "1900ms"), ("TELLTAIL_DRAIN", "120s")];
     let mut agent = harness.agent(&slow).await;
@@ -200,7 +200,7 @@ async fn at_the_end_probes_in_flight_are_void_and_pages_answer_until_the_drain_i
     assert_eq!(agent.get("/healthz").await.0, 503);
     assert_eq!(agent.get("/livez").await.0, 200);
     assert_eq!(agent.get("/startupz").await.0, 200);
-    assert_eq!(page.get("telltail_probes_total", &[("target", "db"), ("result", "aborted")]), 1.0);
+    assert_eq!(page.value("telltail_probes_total", &[("target", "db"), ("result", "aborted")]), 1.0);
     assert_eq!(page.sum("telltail_probes_total", &[("result", "failure")]), 0.0);
     assert!(page.is("telltail_target_state", &[("target", "db"), ("state", "up")]), "nothing changes any more");
     for mode in ["strict", "local", "observe"] {

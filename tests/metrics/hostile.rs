@@ -108,8 +108,9 @@ fn series(metrics: &Metrics, snapshot: &Snapshot) -> Result<BTreeSet<String>, Te
     Ok(names.into_iter().map(told).collect())
 }
 
-/// A reload with everything counted once. The old targets' metrics go after the new ones are made.
+/// A reload with everything counted once.
 fn reload(pod: &mut SamplePod, config: &Config, snapshot: Snapshot) {
+    pod.snapshot.targets.iter().for_each(|view| pod.metrics.remove_target(&view.target.name));
     pod.targets = config.targets.iter().map(|target| pod.metrics.target(target)).collect();
     for (view, target) in snapshot.targets.iter().zip(&pod.targets) {
         if let Some(probed) = view.last.as_ref().filter(|probed| probed.outcome.is_ok()) {

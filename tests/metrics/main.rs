@@ -9,7 +9,6 @@ mod sample;
 use page::Page;
 use sample::SamplePod;
 use std::collections::BTreeSet;
-use std::sync::Arc;
 use std::time::Duration;
 use telltail::config::{Depth, Host, Kind, Mode, Target, Via};
 use telltail::health::Thresholds;
@@ -155,11 +154,11 @@ fn an_address_is_never_asked_of_a_resolver() {
 #[test]
 fn a_reason_that_a_target_should_not_have_is_counted_and_goes_with_the_target() {
     let config = sample::config(vec![sample::target("t", Kind::Tcp, 1)]);
-    let mut pod = SamplePod::new(&config);
+    let pod = SamplePod::new(&config);
     pod.targets[0].probe(&sample::failure(0.0, Reason::ProtocolLoading, ""));
     let before = page(&pod);
     assert_eq!(before.get("telltail_probe_failures_total", &[("reason", "protocol_loading")]), Some(1.0));
-    pod.targets.clear();
+    pod.metrics.remove_target("t");
     assert!(reasons(&page(&pod), "t").is_empty());
 }
 
@@ -189,21 +188,23 @@ fn a_reload_keeps_what_stays_and_removes_what_goes() {
     let db = Target { interval: Duration::from_secs(5), ..db };
     let cache = Target { kind: Kind::Tcp, depth: Depth::Tcp, ..cache };
     let new = sample::target("new", Kind::Tcp, 80);
-    let targets = vec![Arc::clone(&pod.targets[0]), pod.metrics.target(&cache), pod.metrics.target(&new)];
+    pod.metrics.remove_target(&cache.name);
+    let targets = [pod.metrics.target(&cache), pod.metrics.target(&new)];
     pod.snapshot = sample::fresh(&sample::config(vec![db, cache, new]));
     let successes = |page: &Page, name| page.get("telltail_probes_total", &[("target", name), ("result", "success")]);
-    // The old targets go once their probes have ended. Meanwhile nothing that these count is on the page.
-    let old = std::mem::replace(&mut pod.targets, targets);
-    old[1].probe(&sample::success(60.0, None, None));
-    for old in [old, Vec::new()] {
-        let reloaded = page(&pod);
-        assert_eq!(successes(&reloaded, "stackeye-db-prd"), Some(4.0), "{old:?}");
-        assert_eq!(successes(&reloaded, "stackeye-valkey-prd"), Some(0.0));
-        assert_eq!(successes(&reloaded, "new"), Some(0.0));
-        assert!(reasons(&reloaded, "stackeye-valkey-prd").iter().all(|reason| !reason.starts_with("protocol_")));
-    }
+    // What the removed target's own counters still count is not on the page.
+    pod.targets[1].probe(&sample::success(60.0, None, None));
+    let reloaded = page(&pod);
+    assert_eq!(successes(&reloaded, "stackeye-db-prd"), Some(4.0));
+    assert_eq!(successes(&reloaded, "stackeye-valkey-prd"), Some(0.0));
+    assert_eq!(successes(&reloaded, "new"), Some(0.0));
+    assert!(reasons(&reloaded, "stackeye-valkey-prd").iter().all(|reason| !reason.starts_with("protocol_")));
+    targets[0].probe(&sample::success(60.0, None, None));
+    assert_eq!(successes(&page(&pod), "stackeye-valkey-prd"), Some(1.0));
 
-    pod.targets.drain(..2);
+    for name in ["stackeye-db-prd", "stackeye-valkey-prd"] {
+        pod.metrics.remove_target(name);
+    }
     pod.snapshot = sample::fresh(&sample::config(vec![sample::target("new", Kind::Tcp, 80)]));
     let text = pod.metrics.render(&pod.snapshot);
     assert!(!text.contains("stackeye-"), "{text}");

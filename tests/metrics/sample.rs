@@ -24,7 +24,7 @@ pub struct SamplePod {
     /// Its metrics.
     pub metrics: Metrics,
     /// Of each target, in the configuration's order.
-    pub targets: Vec<Arc<TargetMetrics>>,
+    pub targets: Vec<TargetMetrics>,
     /// Its state.
     pub snapshot: Snapshot,
 }

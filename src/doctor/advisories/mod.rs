@@ -167,10 +167,10 @@ mod tests {
     use crate::config::Via;
 
     #[test]
-    fn only_localapi_is_not_the_workers_path() {
+    fn in_userspace_mode_only_a_proxy_is_the_workers_path() {
         let proxy = Via::Socks5(([127, 0, 0, 1], 1055).into());
         let untested = |tun| [Via::Auto, Via::LocalApi, Via::Tcp, proxy].map(|via| !via.tests_worker_path(tun));
-        assert_eq!(untested(false), [true, true, false, false], "userspace");
+        assert_eq!(untested(false), [true, true, true, false], "userspace");
         assert_eq!(untested(true), [false; 4], "TUN");
     }
 

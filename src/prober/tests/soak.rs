@@ -80,7 +80,7 @@ struct Books {
     rounds: u64,
     successes: u64,
     failures: u64,
-    void: u64,
+    aborted: u64,
 }
 
 impl Books {
@@ -149,7 +149,7 @@ impl Backend for Month {
                 books.mood != Mood::Good
             };
             if books.mood == Mood::Stalling {
-                books.void += 1;
+                books.aborted += 1;
             } else {
                 books.probed(!fails);
             }
@@ -184,7 +184,7 @@ async fn a_month_of_random_faults_is_counted_to_the_last_one() {
         rounds: 0,
         successes: 0,
         failures: 0,
-        void: 0,
+        aborted: 0,
     }));
     let backend = Month { state: Arc::clone(&state), books: Arc::clone(&books), begun: Instant::now() };
     let prober = Prober::new(Arc::clone(&state), Arc::clone(&metrics), config, source, backend, "a-pod");
@@ -208,7 +208,7 @@ async fn a_month_of_random_faults_is_counted_to_the_last_one() {
     assert_eq!(count(r#"telltail_probes_total{result="success",target="db"}"#), books.successes);
     assert_eq!(count(r#"telltail_probes_total{result="failure",target="db"}"#), books.failures);
     // The last one may have been cut short.
-    assert!(count(r#"telltail_probes_total{result="aborted",target="db"}"#) - books.void <= 1);
+    assert!(count(r#"telltail_probes_total{result="aborted",target="db"}"#) - books.aborted <= 1);
 }
 
 /// A database that a thousand pods share; it writes down in which second it is asked.
