@@ -44,9 +44,9 @@ pub struct ServerLoad {
     pub targets: Vec<String>,
     /// All is well.
     pub rest: LoadRates,
-    /// The server has begun to fail and each pod makes sure: a failure and up to `fall`−1 retries, [`DECIDING`] apart.
+    /// The server has begun to fail and each pod makes sure: a failure and up to `fall`−1 retries, `schedule::DECIDING` apart.
     pub onset: LoadRates,
-    /// Every pod has taken the target down and probes it each [`DOWN`] or, if longer, each interval.
+    /// Every pod has taken the target down and probes it each `schedule::DOWN` or, if longer, each interval.
     pub down: LoadRates,
     /// The server is back: a success and up to `rise`−1 retries, found at the pace of `down`.
     pub recovery: LoadRates,

@@ -59,7 +59,7 @@ pub struct Prober<B> {
 
 /// What a task of the loop brings.
 enum Event {
-    Status(Box<StatusReading>),
+    Status(StatusReading),
     Turn(TurnMemory, TurnOutcome),
 }
 
@@ -131,7 +131,7 @@ impl<B: Backend> Prober<B> {
 
     fn handle(&mut self, event: Result<(Id, Event), JoinError>) {
         match event {
-            Ok((_, Event::Status(reading))) => self.take_status(*reading),
+            Ok((_, Event::Status(reading))) => self.take_status(reading),
             Ok((task, Event::Turn(memory, outcome))) => self.take_turn(task, memory, outcome),
             Err(error) if error.is_cancelled() => {}
             Err(error) => std::panic::resume_unwind(error.into_panic()),
@@ -145,7 +145,7 @@ impl<B: Backend> Prober<B> {
         self.note_lag(now, now.saturating_duration_since(planned));
         self.reading = true;
         let (backend, interest, home) = (Arc::clone(&self.backend), Arc::clone(&self.interest), self.home.clone());
-        self.tasks.spawn(async move { Event::Status(Box::new(read_node(&*backend, &interest, home).await)) });
+        self.tasks.spawn(async move { Event::Status(read_node(&*backend, &interest, home).await) });
     }
 
     /// Records the node, and begins the turns of the round.
