@@ -73,9 +73,14 @@ pub struct Facts {
 }
 
 impl Facts {
-    /// How tailscaled reaches the network: the label value and JSON value.
-    pub fn mode(&self) -> &'static str {
+    /// tailscaled's networking mode, for labels and JSON.
+    pub const fn mode(&self) -> &'static str {
         if self.tun { "tun" } else { "userspace" }
+    }
+
+    /// tailscaled's networking mode, for a person.
+    pub const fn mode_name(&self) -> &'static str {
+        if self.tun { "TUN" } else { "userspace" }
     }
 }
 

@@ -15,7 +15,7 @@ use crate::node::Node;
 use crate::probe::ProbeResult;
 use crate::probe::dns::MagicDns;
 use crate::probe::resolve::Interest;
-use crate::reason::{Reason, Scope};
+use crate::reason::{Reason, Scope, Stage};
 use crate::tailscale::{LocalApi, Status};
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -142,16 +142,17 @@ impl CheckReport {
 
     fn stage_table(&self, palette: Palette) -> String {
         let failure = self.probe.outcome.as_ref().err().filter(|failure| !failure.reason.is_node_fault());
-        let stages = self.stages();
+        let mut stages = self.probe.timings.by_stage().to_vec();
+        stages.retain(|(stage, _)| *stage != Stage::Protocol || self.target.depth == Depth::Protocol);
         // The first stage without a duration failed; those after it were not reached.
         let failed = stages.iter().position(|(_, took)| took.is_none());
-        let row = |(index, (stage, took)): (usize, &(&str, Option<Duration>))| {
+        let row = |(index, (stage, took)): (usize, &(Stage, Option<Duration>))| {
             let (status, evidence) = match (took, failure) {
                 (Some(took), _) => (StepStatus::Passed, ms_text(*took)),
                 (None, Some(failure)) if failed == Some(index) => (StepStatus::Failed, failure.cause.clone()),
                 (None, _) => (StepStatus::NotTried, "not tried".to_owned()),
             };
-            (status, (*stage).to_owned(), evidence)
+            (status, stage.slug().to_owned(), evidence)
         };
         steps(palette, stages.iter().enumerate().map(row))
     }
@@ -172,15 +173,6 @@ impl CheckReport {
             "next_step": failure.map(|failure| failure.reason.next_step()),
             "tailscaled": self.status.as_ref().map(|status| &status.version),
         })
-    }
-
-    fn stages(&self) -> Vec<(&'static str, Option<Duration>)> {
-        let timings = self.probe.timings;
-        let mut stages = vec![("resolve", timings.resolve), ("connect", timings.connect)];
-        if self.target.depth == Depth::Protocol {
-            stages.push(("protocol", timings.protocol));
-        }
-        stages
     }
 
     fn via(&self) -> String {

@@ -1,11 +1,10 @@
 //! `telltail config`: check, show or describe a configuration without running it.
 
-use super::{EXIT_CONFIG, FileArgument};
+use super::{CommandContext, EXIT_CONFIG, Exit, FileArgument};
 use crate::config::{self, Environment, Loaded, Source};
 use crate::fleet_load;
 use clap::builder::StyledStr;
 use clap::{Args, Subcommand};
-use std::io::{self, Write};
 
 /// The variables, for the help of every command that reads them.
 pub const VARIABLES: VariablesHelp = VariablesHelp;
@@ -54,81 +53,93 @@ enum ConfigCommand {
     Schema,
 }
 
+/// What the command prints.
+#[derive(Debug, Default)]
+struct ConfigOutput {
+    code: u8,
+    out: String,
+    err: String,
+}
+
 impl ConfigArgs {
-    /// Runs the command: results to `out`, problems and warnings to `err`. Gives the exit code.
-    ///
-    /// # Errors
-    /// When `out` or `err` cannot be written to.
-    pub fn run(self, environment: Environment, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<u8> {
+    /// Prints results to stdout, problems and warnings to stderr.
+    pub async fn run(self, context: &mut CommandContext) -> Result<u8, Exit> {
+        let ConfigOutput { code, out, err } = self.output(context.environment());
+        context.out.print(&out)?;
+        context.err.print(&err)?;
+        Ok(code)
+    }
+
+    fn output(self, environment: Environment) -> ConfigOutput {
         let (file, pods) = match self.command {
             ConfigCommand::Check { file, pods } => (file, Some(pods)),
             ConfigCommand::Show { file } => (file, None),
             ConfigCommand::Schema => {
-                writeln!(out, "{:#}", config::json_schema())?;
-                return Ok(0);
+                return ConfigOutput { out: format!("{:#}\n", config::json_schema()), ..ConfigOutput::default() };
             }
         };
         let loaded = match Source::new(environment, file.path).load() {
             Ok(loaded) => loaded,
             Err(problems) => {
-                writeln!(err, "{problems}")?;
-                return Ok(EXIT_CONFIG);
+                return ConfigOutput { code: EXIT_CONFIG, err: format!("{problems}\n"), ..ConfigOutput::default() };
             }
         };
-        for warning in &loaded.warnings {
-            writeln!(err, "warning: {warning}")?;
-        }
+        let mut output = ConfigOutput::default();
+        output.err.extend(loaded.warnings.iter().map(|warning| format!("warning: {warning}\n")));
         match pods {
-            None => write!(out, "{}", config::show(&loaded.config))?,
+            None => output.out = config::show(&loaded.config),
             Some(pods) => {
-                print_summary(&loaded, out)?;
+                output.out = summary(&loaded);
                 if let Some(pods) = pods {
-                    print_load(&loaded, pods, out, err)?;
+                    output.load(&loaded, pods);
                 }
             }
         }
-        Ok(0)
+        output
     }
 }
 
-fn print_summary(loaded: &Loaded, out: &mut dyn Write) -> io::Result<()> {
+fn summary(loaded: &Loaded) -> String {
     let config = &loaded.config;
     let s = if config.targets.len() == 1 { "" } else { "s" };
-    writeln!(out, "Configuration OK: {} target{s}, hash {}.", config.targets.len(), config.hash)?;
+    let mut text = format!("Configuration OK: {} target{s}, hash {}.\n", config.targets.len(), config.hash);
     for target in &config.targets {
         let required = if target.required { "required" } else { "optional" };
         let interval = humantime::format_duration(target.interval);
-        writeln!(out, "  {:<20} {}  {required}, every {interval}", target.name, config::url(target))?;
+        text += &format!("  {:<20} {}  {required}, every {interval}\n", target.name, config::url(target));
     }
-    Ok(())
+    text
 }
 
-fn print_load(loaded: &Loaded, count: u32, out: &mut dyn Write, err: &mut dyn Write) -> io::Result<()> {
-    writeln!(out, "\nLoad of {count} pods on each server, per second:")?;
-    let loads = fleet_load::loads(&loaded.config, count);
-    for load in &loads {
-        writeln!(out, "\n{} ({})", load.address, load.targets.join(", "))?;
-        writeln!(out, "  {:<36} {:>11} {:>10} {:>12}", "", "connections", "server CPU", "log lines *")?;
-        for (when, rate) in [
-            ("at rest", load.rest),
-            ("at onset of an outage", load.onset),
-            ("while down", load.down),
-            ("at recovery", load.recovery),
-        ] {
-            let cpu = rate.cores.map_or_else(|| "unknown".to_owned(), |cores| format!("{:.2} %", cores * 100.0));
-            writeln!(out, "  {when:<36} {:>11.2} {cpu:>10} {:>12.2}", rate.connections, rate.log_lines)?;
+impl ConfigOutput {
+    fn load(&mut self, loaded: &Loaded, count: u32) {
+        self.out += &format!("\nLoad of {count} pods on each server, per second:\n");
+        let loads = fleet_load::loads(&loaded.config, count);
+        for load in &loads {
+            self.out += &format!("\n{} ({})\n", load.address, load.targets.join(", "));
+            self.out += &format!("  {:<36} {:>11} {:>10} {:>12}\n", "", "connections", "server CPU", "log lines *");
+            for (when, rate) in [
+                ("at rest", load.rest),
+                ("at onset of an outage", load.onset),
+                ("while down", load.down),
+                ("at recovery", load.recovery),
+            ] {
+                let cpu = rate.cores.map_or_else(|| "unknown".to_owned(), |cores| format!("{:.2} %", cores * 100.0));
+                let (connections, log_lines) = (rate.connections, rate.log_lines);
+                self.out += &format!("  {when:<36} {connections:>11.2} {cpu:>10} {log_lines:>12.2}\n");
+            }
         }
-    }
-    write!(out, "{NOTES}")?;
-    for load in loads {
-        let (peak, when) = load.peak();
-        if peak > fleet_load::MAX_CONNECTIONS {
+        self.out += NOTES;
+        for load in loads {
+            let (peak, when) = load.peak();
             let limit = fleet_load::MAX_CONNECTIONS;
-            let advice = "raise `interval`, or probe from fewer pods";
-            writeln!(err, "warning: {}: {peak:.1} connections/s {when}, above {limit}: {advice}", load.address)?;
+            if peak > limit {
+                let advice = "raise `interval`, or probe from fewer pods";
+                self.err +=
+                    &format!("warning: {}: {peak:.1} connections/s {when}, above {limit}: {advice}\n", load.address);
+            }
         }
     }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -136,6 +147,7 @@ mod tests {
     use super::*;
     use crate::config::TARGETS_VARIABLE;
     use clap::Parser;
+    use std::io::Write;
 
     #[derive(Parser)]
     struct ConfigProgram {
@@ -147,9 +159,8 @@ mod tests {
     fn run(arguments: &[&str], targets: &str) -> (u8, String, String) {
         let program = ConfigProgram::parse_from(["telltail-config"].iter().chain(arguments));
         let environment = [(TARGETS_VARIABLE, targets)].into_iter().collect();
-        let (mut out, mut err) = (Vec::new(), Vec::new());
-        let code = program.config.run(environment, &mut out, &mut err).unwrap();
-        (code, String::from_utf8(out).unwrap(), String::from_utf8(err).unwrap())
+        let ConfigOutput { code, out, err } = program.config.output(environment);
+        (code, out, err)
     }
 
     #[test]

@@ -57,13 +57,7 @@ impl Command {
             Self::Health(args) => args.run(context).await,
             Self::Status(args) => args.run(context).await,
             Self::Wait(args) => args.run(context).await,
-            Self::Config(args) => {
-                let (mut out, mut err) = (Vec::new(), Vec::new());
-                let code = args.run(context.environment(), &mut out, &mut err).map_err(write_error)?;
-                context.out.print(&String::from_utf8_lossy(&out))?;
-                context.err.print(&String::from_utf8_lossy(&err))?;
-                Ok(code)
-            }
+            Self::Config(args) => args.run(context).await,
         }
     }
 }

@@ -3,9 +3,11 @@
 use super::explain::{Explanation, failure_title, transition};
 use super::terminal::{Palette, Style, Table};
 use crate::advisory::AdvisoryCode;
+use crate::document::elapsed;
 use crate::document::{Document, FailureJson, NodeJson, RegionJson, StagesJson, TargetJson, TransitionJson};
-use crate::document::{elapsed, words};
+use crate::duration::words;
 use crate::health::NODE_CHECK;
+use crate::reason::Stage;
 use std::fmt::Write;
 
 /// Changes that are shown; the status page and the JSON document have more.
@@ -74,7 +76,7 @@ fn in_region(region: Option<&RegionJson>) -> String {
 fn failures(document: &Document) -> impl Iterator<Item = (&str, &FailureJson)> {
     let node = document.node.failure.iter().map(|failure| (NODE_CHECK, failure));
     let targets = document.targets.iter().filter_map(|target| Some((target.name.as_str(), target.failure.as_ref()?)));
-    node.chain(targets.filter(|(_, failure)| !failure.reason.starts_with("node_")))
+    node.chain(targets.filter(|(_, failure)| failure.stage() != Some(Stage::Node)))
 }
 
 fn explanation<'a>(palette: Palette, name: &str, failure: &'a FailureJson) -> Explanation<'a> {

@@ -89,10 +89,9 @@ impl Check {
             Self::Backend if asked() == Some(Reason::NodeKeyExpired) => {
                 Some("logged in, but its key has expired".to_owned())
             }
-            Self::Backend => facts.filter(|_| evidence.node.state == NodeState::Running).map(|facts| {
-                let mode = if facts.tun { "TUN" } else { "userspace" };
-                format!("Running in {mode} mode")
-            }),
+            Self::Backend => facts
+                .filter(|_| evidence.node.state == NodeState::Running)
+                .map(|facts| format!("Running in {} mode", facts.mode_name())),
             Self::OwnKey => facts.and_then(|facts| valid(facts.key_expiry, evidence.wall)),
             Self::Name => peer.map(|peer| format!("stands for {} of {}", peer.address, peer.name)),
             Self::Netmap => peer.map(|peer| format!("{} is in the netmap", peer.name)),

@@ -11,7 +11,7 @@ pub use timeout::{PingEvidence, PingOutcome, refine_timeout};
 use crate::node::Node;
 use crate::path::Sample;
 use crate::peer::TargetPeer;
-use crate::reason::{Failure, Reason, escape};
+use crate::reason::{Failure, Reason, Stage, escape};
 use crate::slug::slug_enum;
 use std::time::{Duration, SystemTime};
 
@@ -47,6 +47,13 @@ pub struct Timings {
     pub connect: Option<Duration>,
     /// Question to answer.
     pub protocol: Option<Duration>,
+}
+
+impl Timings {
+    /// Each stage with its duration, in order.
+    pub fn by_stage(self) -> [(Stage, Option<Duration>); 3] {
+        [(Stage::Resolve, self.resolve), (Stage::Connect, self.connect), (Stage::Protocol, self.protocol)]
+    }
 }
 
 /// What is the matter with a target, and what shows it.

@@ -3,6 +3,7 @@
 use super::{DoctorReport, TargetReport};
 use crate::command_hint::ShellCommand;
 use crate::diagnose::Timings;
+use crate::node::Facts;
 use crate::path::Sample;
 use humantime::format_rfc3339_seconds;
 use serde_json::{Value, json};
@@ -21,7 +22,7 @@ impl DoctorReport {
             "node": {
                 "state": self.node.state.slug(),
                 "version": facts.map(|facts| &facts.version),
-                "mode": facts.map(|facts| if facts.tun { "tun" } else { "userspace" }),
+                "mode": facts.map(Facts::mode),
                 "hostname": facts.map(|facts| &facts.hostname),
                 "addresses": self.addresses,
                 "online": facts.map(|facts| facts.online),

@@ -86,7 +86,7 @@ fn node(snapshot: &Snapshot, clock: WallClock) -> NodeJson {
         tailscaled: node.state.slug().into(),
         failure: node.fault.as_ref().map(failure),
         tailscaled_version: facts.map(|facts| escape(&facts.version)),
-        mode: facts.map(|facts| if facts.tun { "tun" } else { "userspace" }.into()),
+        mode: facts.map(|facts| facts.mode().into()),
         hostname: facts.map(|facts| escape(&facts.hostname)),
         online: facts.map(|facts| facts.online),
         key_expiry: facts.and_then(|facts| facts.key_expiry).map(time),

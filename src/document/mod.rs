@@ -8,10 +8,9 @@ mod from_snapshot;
 mod sentence;
 mod time;
 
-pub use crate::duration::words;
 pub use time::elapsed;
 
-use crate::reason::Reason;
+use crate::reason::{Reason, Stage};
 
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -285,13 +284,13 @@ impl Document {
 }
 
 impl FailureJson {
-    /// Whether tailscaled itself is at fault, which fails every target at once.
-    pub fn is_node_fault(&self) -> bool {
-        reason_of(&self.reason).is_some_and(Reason::is_node_fault)
+    /// The reason; none for one that only a newer agent knows.
+    pub fn known_reason(&self) -> Option<Reason> {
+        Reason::ALL.iter().copied().find(|reason| reason.slug() == self.reason)
     }
-}
 
-/// The reason with this slug; none for a reason that only a newer agent knows.
-pub fn reason_of(slug: &str) -> Option<Reason> {
-    Reason::ALL.iter().copied().find(|reason| reason.slug() == slug)
+    /// The stage that failed.
+    pub fn stage(&self) -> Option<Stage> {
+        self.known_reason().map(Reason::stage)
+    }
 }

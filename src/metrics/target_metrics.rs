@@ -3,8 +3,8 @@
 use super::counters;
 use crate::config::{Depth, Host, Kind, Target, Via};
 use crate::health::TrackState;
-use crate::probe::{ProbeResult, Timings};
-use crate::reason::{AppliesTo, Reason};
+use crate::probe::ProbeResult;
+use crate::reason::{AppliesTo, Reason, Stage};
 use crate::slug::slug_enum;
 use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Registry, Result};
 use std::collections::BTreeMap;
@@ -30,7 +30,7 @@ pub(super) struct ProbeFamilies {
     probes: IntCounterVec,
     failures: IntCounterVec,
     transitions: IntCounterVec,
-    /// Of the stages resolve, connect and protocol.
+    /// In the order of [`crate::probe::Timings::by_stage`].
     durations: [HistogramVec; 3],
 }
 
@@ -68,9 +68,9 @@ impl ProbeFamilies {
                 &["target", "to"],
             )?,
             durations: [
-                durations(r, "resolve", &RESOLVE_BOUNDS)?,
-                durations(r, "connect", &BOUNDS)?,
-                durations(r, "protocol", &BOUNDS)?,
+                durations(r, Stage::Resolve, &RESOLVE_BOUNDS)?,
+                durations(r, Stage::Connect, &BOUNDS)?,
+                durations(r, Stage::Protocol, &BOUNDS)?,
             ],
         })
     }
@@ -123,10 +123,9 @@ impl TargetMetrics {
                 }
             }
         }
-        let Timings { resolve, connect, protocol } = result.timings;
-        for (stage, took) in self.durations.iter().zip([resolve, connect, protocol]) {
+        for (histogram, (_, took)) in self.durations.iter().zip(result.timings.by_stage()) {
             if let Some(took) = took {
-                stage.observe(took.as_secs_f64());
+                histogram.observe(took.as_secs_f64());
             }
         }
     }
@@ -156,12 +155,12 @@ fn failure(failures: &IntCounterVec, name: &str, reason: Reason) -> IntCounter {
 }
 
 /// One stage's histogram; the stage is a constant label, so that each stage has bounds of its own.
-fn durations(r: &Registry, stage: &str, bounds: &[f64]) -> Result<HistogramVec> {
+fn durations(r: &Registry, stage: Stage, bounds: &[f64]) -> Result<HistogramVec> {
     let opts = HistogramOpts::new(
         "telltail_probe_duration_seconds",
         "Duration of successful probe stages, in seconds; connect only where a connection was dialled.",
     )
-    .const_label("stage", stage)
+    .const_label("stage", stage.slug())
     .buckets(bounds.to_vec());
     let vec = HistogramVec::new(opts, &["target"])?;
     r.register(Box::new(vec.clone())).map(|()| vec)

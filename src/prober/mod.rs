@@ -5,7 +5,9 @@
 
 mod backend;
 mod entry;
+mod lag_window;
 mod node_reader;
+mod round;
 mod tailnet;
 #[cfg(test)]
 mod tests;
@@ -15,24 +17,20 @@ pub use backend::Backend;
 pub use tailnet::Tailnet;
 
 use crate::config::{Config, Source, needs_restart};
-use crate::duration::ms_f64;
 use crate::metrics::Metrics;
-use crate::node::Node;
-use crate::probe::ProbeResult;
-use crate::probe::resolve::{Interest, resolve};
+use crate::probe::resolve::Interest;
 use crate::schedule::Schedule;
-use crate::state::{Change, NodeReading, State, TurnRecord};
-use crate::tailscale::Status;
+use crate::state::State;
 use crate::transition_log::TransitionLog;
 use entry::{Entry, TurnState};
-use node_reader::{HomeRegion, StatusReading, read_node};
-use std::collections::VecDeque;
+use lag_window::LagWindow;
+use node_reader::{HomeRegion, StatusReading};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::sync::{Notify, watch};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
-use turn::{ProbeOutcome, Turn, TurnMemory, TurnOutcome};
+use turn::{TurnMemory, TurnOutcome};
 
 /// Runs the probes and records what they find out.
 pub struct Prober<B> {
@@ -53,7 +51,7 @@ pub struct Prober<B> {
     round_began: Instant,
     /// When the node is read at the latest, for targets that are down are seldom due.
     next_round: Instant,
-    lags: VecDeque<(Instant, Duration)>,
+    lags: LagWindow,
     log: TransitionLog,
 }
 
@@ -63,12 +61,8 @@ enum Event {
     Turn(TurnMemory, TurnOutcome),
 }
 
-/// Until tailscaled is Running for the first time it is asked this often: the startup gate waits for it.
-const UNTIL_RUNNING: Duration = Duration::from_secs(1);
 /// Shortest time from one round to another that the IPN bus asks for: in a large tailnet it always has notifications.
 const BETWEEN_WAKES: Duration = Duration::from_secs(2);
-/// Over this time the worst lateness of a round is exported.
-const LAG_WINDOW: Duration = Duration::from_secs(60);
 
 impl<B: Backend> Prober<B> {
     /// A loop that has not begun.
@@ -96,7 +90,7 @@ impl<B: Backend> Prober<B> {
             home: None,
             round_began: now,
             next_round: first,
-            lags: VecDeque::new(),
+            lags: LagWindow::default(),
             log: TransitionLog::new(now),
             config,
         };
@@ -138,129 +132,6 @@ impl<B: Backend> Prober<B> {
         }
     }
 
-    fn begin_round(&mut self, planned: Instant) {
-        self.reload(false);
-        let now = Instant::now();
-        self.round_began = now;
-        self.note_lag(now, now.saturating_duration_since(planned));
-        self.reading = true;
-        let (backend, interest, home) = (Arc::clone(&self.backend), Arc::clone(&self.interest), self.home.clone());
-        self.tasks.spawn(async move { Event::Status(read_node(&*backend, &interest, home).await) });
-    }
-
-    /// Records the node, and begins the turns of the round.
-    fn take_status(&mut self, StatusReading { node, status, home }: StatusReading) {
-        let now = Instant::now();
-        self.reading = false;
-        self.home = home;
-        self.next_round = now + shortest_interval(&self.config);
-        let (was_running, was_fine) = self.state.read(|state| (state.was_running, state.node.is_fine()));
-        let fine = node.is_fine();
-        let reading = NodeReading { at: SystemTime::now(), node: node.clone(), lag: self.worst_lag() };
-        let changes = self.state.record_node(reading, now);
-        self.report(&changes, now);
-
-        // Targets that are due a little later come along: one waking up instead of two.
-        let round_began = self.round_began;
-        let due = |entry: &Entry| entry.due <= round_began + entry.target.interval / 20;
-        let changed = was_running && was_fine != fine;
-        // Either every target's state has just changed, or all are down and would be probed later, but that they cannot be
-        // reached now is known.
-        let all = changed || !fine && !self.entries.iter().any(due);
-        let due: Vec<bool> = self.entries.iter().map(|entry| all || due(entry)).collect();
-        match status.filter(|_| fine) {
-            Some(status) => self.begin_turns(&status, &due),
-            None if was_running => self.fail_by_node(&node, &due),
-            None => {
-                for (entry, _) in self.entries.iter_mut().zip(due).filter(|(_, due)| *due) {
-                    entry.due = now + UNTIL_RUNNING.min(entry.target.interval);
-                }
-            }
-        }
-    }
-
-    fn begin_turns(&mut self, status: &Status, due: &[bool]) {
-        let round_began = self.round_began;
-        for (entry, &probe_due) in self.entries.iter_mut().zip(due) {
-            let TurnState::Idle(memory) = &mut entry.turn else { continue };
-            let (mut memory, backend) = (std::mem::take(memory), Arc::clone(&self.backend));
-            let turn = Turn {
-                target: Arc::clone(&entry.target),
-                resolution: resolve(status, &entry.target.host),
-                tun: status.tun,
-                probe_due,
-                sample_due: entry.sample_due.is_some_and(|due| due <= round_began),
-                fall: self.config.fall,
-            };
-            let abort = self.tasks.spawn(async move {
-                let outcome = turn.run(&mut memory, &*backend).await;
-                Event::Turn(memory, outcome)
-            });
-            entry.turn = TurnState::Running { abort, probing: probe_due };
-        }
-    }
-
-    fn take_turn(&mut self, task: Id, memory: TurnMemory, TurnOutcome { probe, path }: TurnOutcome) {
-        let now = Instant::now();
-        // None, if the target was removed by a reload or the turn cut short meanwhile.
-        let Some(index) = self.entries.iter().position(|entry| entry.runs(task)) else { return };
-        let Some(entry) = self.entries.get_mut(index) else { return };
-        entry.turn = TurnState::Idle(memory);
-        let probed = !matches!(probe, ProbeOutcome::NotDue);
-        let probe = match probe {
-            ProbeOutcome::NotDue => None,
-            ProbeOutcome::Aborted => {
-                entry.metrics.aborted();
-                None
-            }
-            ProbeOutcome::Done(result) => Some(result),
-        };
-        self.record(index, TurnRecord { at: SystemTime::now(), probe, path }, probed, now);
-    }
-
-    /// While the node is at fault nothing is dialled, and each probe that is due has failed for the node's reason.
-    fn fail_by_node(&mut self, node: &Node, due: &[bool]) {
-        let Some(fault) = &node.fault else { return };
-        let now = Instant::now();
-        for (index, _) in due.iter().enumerate().filter(|(_, due)| **due) {
-            let Some(entry) = self.entries.get_mut(index) else { continue };
-            entry.fail_by_node();
-            let probe = Some(ProbeResult::not_dialled(fault.clone()));
-            self.record(index, TurnRecord { at: SystemTime::now(), probe, path: None }, true, now);
-        }
-    }
-
-    /// Records a turn and plans the next one.
-    fn record(&mut self, index: usize, turn: TurnRecord, probed: bool, now: Instant) {
-        let Some(entry) = self.entries.get_mut(index) else { return };
-        if let Some(result) = &turn.probe {
-            log_probe(&entry.target.name, result);
-            entry.metrics.probe(result);
-        }
-        let changes = self.state.record_turn(index, turn, now);
-        for change in &changes {
-            if let Change::Target(_, change) = change {
-                entry.metrics.transition(change.to);
-            }
-        }
-        let next =
-            self.state.read(|state| state.targets.get(index).map(|view| (view.pace(), view.path.next_sample(now))));
-        if let Some((pace, next_sample)) = next {
-            entry.sample_due = next_sample;
-            if probed {
-                entry.due = self.schedule.next(pace, now);
-                self.next_round = now + shortest_interval(&self.config);
-            }
-        }
-        if !changes.is_empty() {
-            self.report(&changes, now);
-        }
-    }
-
-    fn report(&mut self, changes: &[Change], now: Instant) {
-        self.log.record(changes, &self.state.snapshot(now), now);
-    }
-
     /// Reads the configuration anew and puts it in force if it has changed, or reads it in any case if `asked`.
     fn reload(&mut self, asked: bool) {
         match self.source.changed(asked) {
@@ -299,33 +170,10 @@ impl<B: Backend> Prober<B> {
         }
         self.interest = Arc::new(Interest::of(self.config.targets.iter().map(|target| &**target)));
     }
-
-    fn note_lag(&mut self, now: Instant, lag: Duration) {
-        self.lags.push_back((now, lag));
-        while self.lags.front().is_some_and(|(at, _)| now.duration_since(*at) > LAG_WINDOW) {
-            self.lags.pop_front();
-        }
-    }
-
-    fn worst_lag(&self) -> Duration {
-        self.lags.iter().map(|(_, lag)| *lag).max().unwrap_or_default()
-    }
 }
 
 fn shortest_interval(config: &Config) -> Duration {
     config.targets.iter().map(|target| target.interval).min().unwrap_or_default()
-}
-
-fn log_probe(target: &str, result: &ProbeResult) {
-    let milliseconds = |took: Option<Duration>| took.map(ms_f64);
-    tracing::debug!(
-        target,
-        outcome = ?result.outcome,
-        resolve_ms = milliseconds(result.timings.resolve),
-        connect_ms = milliseconds(result.timings.connect),
-        protocol_ms = milliseconds(result.timings.protocol),
-        "Probed"
-    );
 }
 
 /// Returns when the IPN bus has a notification, but not before `calm`. It is taken last, so that a reload meanwhile loses

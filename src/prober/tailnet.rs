@@ -19,12 +19,12 @@ use tokio::time::{Instant, timeout};
 /// The tailnet, as the local tailscaled shows and reaches it.
 pub struct Tailnet {
     /// Reads of the status, over a kept connection. The loop makes one at a time.
-    reader: Mutex<StatusReader>,
+    reader: Mutex<NetmapCache>,
     dialer: Dialer,
     dns: MagicDns,
 }
 
-struct StatusReader {
+struct NetmapCache {
     local: LocalApi,
     netmap: Option<Netmap>,
 }
@@ -49,7 +49,7 @@ impl Tailnet {
     pub fn new(socket: Option<PathBuf>, magic_dns: SocketAddr, observe: CallObserver) -> Self {
         let local = LocalApi::new(socket, observe);
         let dialer = local.dialer().clone();
-        Self { reader: Mutex::new(StatusReader { local, netmap: None }), dialer, dns: MagicDns::new(magic_dns) }
+        Self { reader: Mutex::new(NetmapCache { local, netmap: None }), dialer, dns: MagicDns::new(magic_dns) }
     }
 
     /// For other callers of tailscaled.
@@ -58,7 +58,7 @@ impl Tailnet {
     }
 }
 
-impl StatusReader {
+impl NetmapCache {
     async fn status(&mut self, interest: &Interest) -> Result<Status, Failure> {
         let keep = |peer: &Peer| interest.wants(peer);
         let recent = |netmap: &Netmap| {

@@ -10,9 +10,9 @@ use crate::metrics::Build;
 use crate::peer::TargetPeer;
 use crate::probe::path_probe::{PathProbe, PingPolicy};
 use crate::probe::resolve::{Resolution, Resolved};
-use crate::probe::{Detail, PooledConnection};
+use crate::probe::{Detail, PooledConnection, ProbeResult};
 use crate::reason::{Failure, Reason};
-use crate::tailscale::SelfNode;
+use crate::tailscale::{SelfNode, Status};
 use prometheus::Registry;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -51,14 +51,14 @@ struct Script<F> {
     node: Box<dyn Fn(Duration) -> Result<Status, Failure> + Send + Sync>,
     /// StatusPath the target's name, how many probes of it there were, and the time since the start.
     probe: F,
-    seen: Turns,
+    seen: ProbeSpans,
 }
 
 /// What was probed: when, and what came of it.
-type Turns = Arc<Mutex<BTreeMap<String, Vec<Turn>>>>;
+type ProbeSpans = Arc<Mutex<BTreeMap<String, Vec<ProbeSpan>>>>;
 
 #[derive(Clone, Copy, Debug)]
-struct Turn {
+struct ProbeSpan {
     started: f64,
     ended: f64,
 }
@@ -74,7 +74,7 @@ impl<F: Fn(&str, usize, Duration) -> Outcome + Send + Sync + 'static> Backend fo
         let (took, outcome) = (self.probe)(&target.name, before, started);
         sleep(took).await;
         let ended = self.begun.elapsed();
-        let turn = Turn { started: started.as_secs_f64(), ended: ended.as_secs_f64() };
+        let turn = ProbeSpan { started: started.as_secs_f64(), ended: ended.as_secs_f64() };
         lock(&self.seen).entry(target.name.clone()).or_default().push(turn);
         let outcome = outcome.map_err(|reason| Failure::new(reason, "as the script says"));
         result(outcome, ended - started)
@@ -123,7 +123,7 @@ fn silent() -> Outcome {
 struct Played {
     state: Arc<State>,
     metrics: Arc<Metrics>,
-    seen: Turns,
+    seen: ProbeSpans,
     begun: Instant,
 }
 
@@ -157,7 +157,7 @@ where
     let (source, config) = configuration(settings);
     let (metrics, state) = books(&config);
     let begun = Instant::now();
-    let seen = Turns::default();
+    let seen = ProbeSpans::default();
     let backend = Script { begun, node: Box::new(node), probe, seen: Arc::clone(&seen) };
     let prober = Prober::new(Arc::clone(&state), Arc::clone(&metrics), config, source, backend, uid);
     let (stop, stopped) = watch::channel(false);
@@ -170,7 +170,7 @@ where
 }
 
 impl Played {
-    fn turns(&self, target: &str) -> Vec<Turn> {
+    fn turns(&self, target: &str) -> Vec<ProbeSpan> {
         lock(&self.seen).get(target).cloned().unwrap_or_default()
     }
 
@@ -193,7 +193,7 @@ impl Played {
 }
 
 /// From one turn's end to the next one's start.
-fn waits(turns: &[Turn]) -> Vec<f64> {
+fn waits(turns: &[ProbeSpan]) -> Vec<f64> {
     turns.windows(2).map(|pair| pair[1].started - pair[0].ended).collect()
 }
 

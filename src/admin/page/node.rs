@@ -1,7 +1,8 @@
 //! The local tailscaled.
 
 use super::{row, state};
-use crate::document::{Document, elapsed, words};
+use crate::document::{Document, elapsed};
+use crate::duration::words;
 use maud::{Markup, html};
 
 pub(super) fn section(document: &Document) -> Markup {

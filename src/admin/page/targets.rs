@@ -2,7 +2,9 @@
 
 use super::node::key_expiry;
 use super::{milliseconds, row, stages, state, time_of_day};
-use crate::document::{Document, PathJson, ProbeJson, TargetJson, elapsed, words};
+use crate::document::{Document, PathJson, ProbeJson, TargetJson, elapsed};
+use crate::duration::words;
+use crate::reason::Stage;
 use maud::{Markup, html};
 
 pub(super) fn section(document: &Document) -> Markup {
@@ -103,7 +105,7 @@ fn bar(took: f64, slowest: f64) -> Markup {
 /// Why a stage has no duration.
 fn untimed(stage: &str, target: &TargetJson) -> &'static str {
     match &target.failure {
-        Some(failure) if failure.reason.starts_with(stage) => "failed",
+        Some(failure) if failure.stage().map(Stage::slug) == Some(stage) => "failed",
         Some(_) => "not tried",
         // The protocol is spoken on a connection that is held open from probe to probe.
         None if stage == "connect" => "held open",

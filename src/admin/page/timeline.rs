@@ -1,7 +1,8 @@
 //! The last changes of the node and the targets, newest first.
 
 use super::{milliseconds, stages, state, time_of_day};
-use crate::document::{Document, PathChangeJson, TransitionJson, elapsed, words};
+use crate::document::{Document, PathChangeJson, TransitionJson, elapsed};
+use crate::duration::words;
 use maud::{Markup, html};
 use std::time::Duration;
 

@@ -3,7 +3,7 @@
 use super::{DOCS, row, time_of_day};
 use crate::config::Mode;
 use crate::document::{Document, FailureJson};
-use crate::reason::Reason;
+use crate::reason::Stage;
 use maud::{Markup, html};
 
 pub(super) fn section(document: &Document) -> Markup {
@@ -35,7 +35,7 @@ pub(super) fn failures(document: &Document) -> Markup {
     let node = document.node.failure.iter().map(|failure| ("this pod's tailscaled", failure));
     let targets = document.targets.iter().filter_map(|target| Some((target.name.as_str(), target.failure.as_ref()?)));
     // A fault of the node is shown once, not for every target.
-    let failures: Vec<_> = node.chain(targets.filter(|(_, failure)| !is_node_fault(failure))).collect();
+    let failures: Vec<_> = node.chain(targets.filter(|(_, failure)| failure.stage() != Some(Stage::Node))).collect();
     let problems = &document.config.problems;
     html! {
         section #trouble {
@@ -53,10 +53,6 @@ pub(super) fn failures(document: &Document) -> Markup {
             }
         }
     }
-}
-
-fn is_node_fault(failure: &FailureJson) -> bool {
-    Reason::ALL.iter().any(|reason| reason.is_node_fault() && reason.slug() == failure.reason)
 }
 
 fn explanation(subject: &str, failure: &FailureJson) -> Markup {

@@ -1,0 +1,156 @@
+//! A round: one status, the turns that begin with it, and the record of each.
+
+use super::entry::{Entry, TurnState};
+use super::node_reader::{StatusReading, read_node};
+use super::turn::{ProbeOutcome, Turn, TurnMemory, TurnOutcome};
+use super::{Backend, Event, Prober, shortest_interval};
+use crate::duration::ms_f64;
+use crate::node::Node;
+use crate::probe::ProbeResult;
+use crate::probe::resolve::resolve;
+use crate::state::{Change, NodeReading, TurnRecord};
+use crate::tailscale::Status;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+use tokio::task::Id;
+use tokio::time::Instant;
+
+/// Until tailscaled is Running for the first time it is asked this often: the startup gate waits for it.
+const UNTIL_RUNNING: Duration = Duration::from_secs(1);
+
+impl<B: Backend> Prober<B> {
+    pub(super) fn begin_round(&mut self, planned: Instant) {
+        self.reload(false);
+        let now = Instant::now();
+        self.round_began = now;
+        self.lags.note(now, now.saturating_duration_since(planned));
+        self.reading = true;
+        let (backend, interest, home) = (Arc::clone(&self.backend), Arc::clone(&self.interest), self.home.clone());
+        self.tasks.spawn(async move { Event::Status(read_node(&*backend, &interest, home).await) });
+    }
+
+    /// Records the node, and begins the turns of the round.
+    pub(super) fn take_status(&mut self, StatusReading { node, status, home }: StatusReading) {
+        let now = Instant::now();
+        self.reading = false;
+        self.home = home;
+        self.next_round = now + shortest_interval(&self.config);
+        let (was_running, was_fine) = self.state.read(|state| (state.was_running, state.node.is_fine()));
+        let fine = node.is_fine();
+        let reading = NodeReading { at: SystemTime::now(), node: node.clone(), lag: self.lags.worst() };
+        let changes = self.state.record_node(reading, now);
+        self.report(&changes, now);
+
+        // Targets that are due a little later come along: one waking up instead of two.
+        let round_began = self.round_began;
+        let due = |entry: &Entry| entry.due <= round_began + entry.target.interval / 20;
+        let changed = was_running && was_fine != fine;
+        // Either every target's state has just changed, or all are down and would be probed later, but that they cannot be
+        // reached now is known.
+        let all = changed || !fine && !self.entries.iter().any(due);
+        let due: Vec<bool> = self.entries.iter().map(|entry| all || due(entry)).collect();
+        match status.filter(|_| fine) {
+            Some(status) => self.begin_turns(&status, &due),
+            None if was_running => self.fail_by_node(&node, &due),
+            None => {
+                for (entry, _) in self.entries.iter_mut().zip(due).filter(|(_, due)| *due) {
+                    entry.due = now + UNTIL_RUNNING.min(entry.target.interval);
+                }
+            }
+        }
+    }
+
+    fn begin_turns(&mut self, status: &Status, due: &[bool]) {
+        let round_began = self.round_began;
+        for (entry, &probe_due) in self.entries.iter_mut().zip(due) {
+            let TurnState::Idle(memory) = &mut entry.turn else { continue };
+            let (mut memory, backend) = (std::mem::take(memory), Arc::clone(&self.backend));
+            let turn = Turn {
+                target: Arc::clone(&entry.target),
+                resolution: resolve(status, &entry.target.host),
+                tun: status.tun,
+                probe_due,
+                sample_due: entry.sample_due.is_some_and(|due| due <= round_began),
+                fall: self.config.fall,
+            };
+            let abort = self.tasks.spawn(async move {
+                let outcome = turn.run(&mut memory, &*backend).await;
+                Event::Turn(memory, outcome)
+            });
+            entry.turn = TurnState::Running { abort, probing: probe_due };
+        }
+    }
+
+    pub(super) fn take_turn(&mut self, task: Id, memory: TurnMemory, TurnOutcome { probe, path }: TurnOutcome) {
+        let now = Instant::now();
+        // None, if the target was removed by a reload or the turn cut short meanwhile.
+        let Some(index) = self.entries.iter().position(|entry| entry.runs(task)) else { return };
+        let Some(entry) = self.entries.get_mut(index) else { return };
+        entry.turn = TurnState::Idle(memory);
+        let probed = !matches!(probe, ProbeOutcome::NotDue);
+        let probe = match probe {
+            ProbeOutcome::NotDue => None,
+            ProbeOutcome::Aborted => {
+                entry.metrics.aborted();
+                None
+            }
+            ProbeOutcome::Done(result) => Some(result),
+        };
+        self.record(index, TurnRecord { at: SystemTime::now(), probe, path }, probed, now);
+    }
+
+    /// While the node is at fault nothing is dialled, and each probe that is due has failed for the node's reason.
+    fn fail_by_node(&mut self, node: &Node, due: &[bool]) {
+        let Some(fault) = &node.fault else { return };
+        let now = Instant::now();
+        for (index, _) in due.iter().enumerate().filter(|(_, due)| **due) {
+            let Some(entry) = self.entries.get_mut(index) else { continue };
+            entry.fail_by_node();
+            let probe = Some(ProbeResult::not_dialled(fault.clone()));
+            self.record(index, TurnRecord { at: SystemTime::now(), probe, path: None }, true, now);
+        }
+    }
+
+    /// Records a turn and plans the next one.
+    fn record(&mut self, index: usize, turn: TurnRecord, probed: bool, now: Instant) {
+        let Some(entry) = self.entries.get_mut(index) else { return };
+        if let Some(result) = &turn.probe {
+            log_probe(&entry.target.name, result);
+            entry.metrics.probe(result);
+        }
+        let changes = self.state.record_turn(index, turn, now);
+        for change in &changes {
+            if let Change::Target(_, change) = change {
+                entry.metrics.transition(change.to);
+            }
+        }
+        let next =
+            self.state.read(|state| state.targets.get(index).map(|view| (view.pace(), view.path.next_sample(now))));
+        if let Some((pace, next_sample)) = next {
+            entry.sample_due = next_sample;
+            if probed {
+                entry.due = self.schedule.next(pace, now);
+                self.next_round = now + shortest_interval(&self.config);
+            }
+        }
+        if !changes.is_empty() {
+            self.report(&changes, now);
+        }
+    }
+
+    fn report(&mut self, changes: &[Change], now: Instant) {
+        self.log.record(changes, &self.state.snapshot(now), now);
+    }
+}
+
+fn log_probe(target: &str, result: &ProbeResult) {
+    let milliseconds = |took: Option<Duration>| took.map(ms_f64);
+    tracing::debug!(
+        target,
+        outcome = ?result.outcome,
+        resolve_ms = milliseconds(result.timings.resolve),
+        connect_ms = milliseconds(result.timings.connect),
+        protocol_ms = milliseconds(result.timings.protocol),
+        "Probed"
+    );
+}
