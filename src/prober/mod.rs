@@ -28,7 +28,7 @@ use node_reader::{HomeRegion, StatusReading};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::sync::{Notify, watch};
-use tokio::task::{Id, JoinError, JoinSet};
+use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 use turn::{TurnMemory, TurnOutcome};
 
@@ -44,8 +44,8 @@ pub struct Prober<B> {
     /// In the configuration's order.
     entries: Vec<Entry>,
     tasks: JoinSet<Event>,
-    /// Is the status being read?
-    reading: bool,
+    /// The status that is being read.
+    reading: Option<AbortHandle>,
     home: Option<HomeRegion>,
     /// When the last round began.
     round_began: Instant,
@@ -86,7 +86,7 @@ impl<B: Backend> Prober<B> {
             schedule,
             entries: Vec::new(),
             tasks: JoinSet::new(),
-            reading: false,
+            reading: None,
             home: None,
             round_began: now,
             next_round: first,
@@ -112,8 +112,8 @@ impl<B: Backend> Prober<B> {
                 _ = shutdown.wait_for(|down| *down) => break,
                 () = reload.notified() => self.reload(true),
                 Some(event) = self.tasks.join_next_with_id() => self.handle(event),
-                () = sleep_until(due), if !self.reading => self.begin_round(due),
-                () = woken(&wake, calm), if !self.reading => self.begin_round(Instant::now()),
+                () = sleep_until(due), if self.reading.is_none() => self.begin_round(due),
+                () = woken(&wake, calm), if self.reading.is_none() => self.begin_round(Instant::now()),
             }
         }
         for entry in &self.entries {
@@ -125,7 +125,11 @@ impl<B: Backend> Prober<B> {
 
     fn handle(&mut self, event: Result<(Id, Event), JoinError>) {
         match event {
-            Ok((_, Event::Status(reading))) => self.take_status(reading),
+            Ok((task, Event::Status(reading))) => {
+                if self.reading.take_if(|abort| abort.id() == task).is_some() {
+                    self.take_status(reading);
+                }
+            }
             Ok((task, Event::Turn(memory, outcome))) => self.take_turn(task, memory, outcome),
             Err(error) if error.is_cancelled() => {}
             Err(error) => std::panic::resume_unwind(error.into_panic()),
@@ -147,6 +151,10 @@ impl<B: Backend> Prober<B> {
                 let kept = self.state.reconfigure(Arc::clone(&config), Instant::now(), SystemTime::now());
                 self.config = config;
                 self.fill_entries(&kept, Instant::now());
+                // What is being read has the peers of the old targets only.
+                if let Some(reading) = self.reading.take() {
+                    reading.abort();
+                }
             }
         }
     }

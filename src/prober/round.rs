@@ -24,15 +24,14 @@ impl<B: Backend> Prober<B> {
         let now = Instant::now();
         self.round_began = now;
         self.lags.note(now, now.saturating_duration_since(planned));
-        self.reading = true;
         let (backend, interest, home) = (Arc::clone(&self.backend), Arc::clone(&self.interest), self.home.clone());
-        self.tasks.spawn(async move { Event::Status(read_node(&*backend, &interest, home).await) });
+        let reading = self.tasks.spawn(async move { Event::Status(read_node(&*backend, &interest, home).await) });
+        self.reading = Some(reading);
     }
 
     /// Records the node, and begins the turns of the round.
     pub(super) fn take_status(&mut self, StatusReading { node, status, home }: StatusReading) {
         let now = Instant::now();
-        self.reading = false;
         self.home = home;
         self.next_round = now + shortest_interval(&self.config);
         let (was_running, was_fine) = self.state.read(|state| (state.was_running, state.node.is_fine()));

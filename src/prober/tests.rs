@@ -40,6 +40,7 @@ macro_rules! no_paths {
 }
 
 mod paths;
+mod reload;
 mod soak;
 
 /// What a probe comes to, and how long it takes.

@@ -1,0 +1,68 @@
+//! A reload while something is under way.
+
+use super::*;
+use crate::tailscale::Peer;
+use std::fs;
+
+/// A tailscaled that takes its time for a status, and gives the peers of interest only.
+struct SlowStatus;
+
+const STATUS_TAKES: Duration = Duration::from_millis(500);
+
+impl Backend for SlowStatus {
+    async fn status(&self, interest: &Interest) -> Result<Status, Failure> {
+        sleep(STATUS_TAKES).await;
+        let peer = |(name, address): (&str, &str)| Peer {
+            dns_name: format!("{name}.tail1234.ts.net"),
+            addresses: vec![address.parse().expect("an address")],
+            ..Peer::default()
+        };
+        let peers = [("db", "100.64.0.2"), ("other", "100.64.0.3")].map(peer);
+        let peers = peers.into_iter().filter(|peer| interest.wants(peer)).collect();
+        Ok(Status { suffix: Some("tail1234.ts.net".to_owned()), peers, ..running()? })
+    }
+
+    async fn probe(
+        &self,
+        _: &Target,
+        resolution: &Resolution,
+        _: &mut Option<PooledConnection>,
+        _: bool,
+    ) -> ProbeResult {
+        result(resolution.dialable().map(|_| Detail::Answering).map_err(Failure::clone), FAST)
+    }
+
+    no_paths!();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_that_is_new_is_not_looked_up_in_a_status_that_was_asked_for_before() {
+    let file = tempfile::NamedTempFile::new().expect("a temporary file");
+    let write = |targets: &str| fs::write(file.path(), format!("targets: [{targets}]")).expect("a file");
+    write("postgres://db:5432");
+    let mut source = Source::new(Environment::default(), Some(file.path().to_owned()));
+    let config = Arc::new(source.load().expect("a valid configuration").config);
+    let (metrics, state) = books(&config);
+    let prober = Prober::new(Arc::clone(&state), Arc::clone(&metrics), config, source, SlowStatus, "a-pod");
+    let (stop, stopped) = watch::channel(false);
+    let reload = Arc::new(Notify::new());
+    let meanwhile = async {
+        // The first round begins within a second, and the second one ten seconds later at most: at each of these moments
+        // a status is or is not being read.
+        for moment in 0..40 {
+            sleep(Duration::from_millis(250)).await;
+            write(if moment % 2 == 0 { "postgres://db:5432, postgres://other:5432" } else { "postgres://db:5432" });
+            reload.notify_one();
+        }
+        sleep(MINUTES).await;
+        stop.send_replace(true);
+    };
+    tokio::join!(prober.run(Arc::clone(&reload), Arc::default(), stopped), meanwhile);
+    let page = metrics.render(&state.snapshot(Instant::now()));
+    let failures: Vec<_> = page
+        .lines()
+        .filter(|line| line.starts_with("telltail_probe_failures_total") && !line.ends_with(" 0"))
+        .collect();
+    assert_eq!(failures, Vec::<&str>::new());
+    assert!(page.contains("telltail_target_up{target=\"db\"} 1"), "{page}");
+}
