@@ -149,7 +149,7 @@ fn path(target: &Target, change: &PathChange) {
 
 fn node(change: &StateChange, snapshot: &Snapshot) {
     match (change.to, &change.failure) {
-        // No alarm at each start of a pod: whether it stays so will be said.
+        // Info during startup; a warning follows after 60 s.
         (TrackState::Down, Some(fault)) if !snapshot.was_running => {
             info!(reason = slug(fault), cause = fault.cause, "Node is not up yet: {}", fault.reason.sentence());
         }
