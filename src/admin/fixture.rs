@@ -29,7 +29,7 @@ pub(super) fn fresh(readiness: Mode, startup_gate: Gate) -> Arc<State> {
     Arc::new(State::new(Arc::new(config(readiness, startup_gate)), Instant::now(), SystemTime::now()))
 }
 
-/// Records one read of the node and a turn of each target; the causes hold what no page may show.
+/// Records a status and one probe of each target; causes contain text that must not be shown.
 pub(super) fn record(state: &State, node: Node, outcomes: &[(&str, Result<Detail, Reason>)]) {
     let (at, now) = (SystemTime::now(), Instant::now());
     state.record_node(NodeReading { at, node, lag: Duration::ZERO }, now);
@@ -64,7 +64,7 @@ pub(super) const ALL_UP: [(&str, Result<Detail, Reason>); 3] =
 pub(super) const VALKEY_REFUSES: [(&str, Result<Detail, Reason>); 3] =
     [("db", Ok(Detail::AuthRequired)), ("valkey", Err(Reason::ConnectRefused)), ("cache", Err(Reason::ConnectTimeout))];
 
-/// A state after the given round.
+/// A state after one round with these outcomes.
 pub(super) fn after(readiness: Mode, outcomes: &[(&str, Result<Detail, Reason>)]) -> Arc<State> {
     let state = fresh(readiness, Gate::Tailnet);
     record(&state, running(true), outcomes);

@@ -1,6 +1,6 @@
 //! Readiness in the format of Kubernetes' apiserver: `ok`, or a line per check and the result at the end.
 //!
-//! The kubelet copies these responses into events. So they hold no address and no text of a peer: only names from the
+//! The kubelet copies these responses into events. So they contain no address and no text of a peer: only names from the
 //! configuration, slugs, and telltail's own sentences.
 
 use super::health_check::{HealthCheck, ReadinessEffect};
@@ -68,7 +68,7 @@ pub(super) fn single_check(snapshot: &Snapshot, query: &HealthQuery<'_>) -> Resp
     result(check.is_up(), query.verbose, check.line(ReadinessEffect::Blocks, snapshot.at))
 }
 
-/// `ok` for machines; the explanation if the query wants it or a check failed.
+/// `ok` for machines; the explanation if the query is verbose or a check failed.
 fn result(passed: bool, verbose: bool, explanation: String) -> Response<Body> {
     match passed {
         true if !verbose => text(StatusCode::OK, "ok\n"),
@@ -77,7 +77,7 @@ fn result(passed: bool, verbose: bool, explanation: String) -> Response<Body> {
     }
 }
 
-/// What only a person wants to know.
+/// The lines that only `?verbose` adds.
 fn notes(snapshot: &Snapshot, excluded: &[&str]) -> String {
     let by_mode = Mode::ALL.map(|mode| {
         let passed = snapshot.verdict_without(mode, excluded).ready;

@@ -32,7 +32,7 @@ slug_enum! {
     pub enum Route {
         /// `/healthz`, `/readyz`.
         Healthz = "healthz",
-        /// `/healthz/NAME`, `/readyz/NAME`: apart from the above, which the kubelet asks.
+        /// `/healthz/NAME`, `/readyz/NAME`: separate from the above, which the kubelet requests.
         HealthzCheck = "healthz_check",
         /// `/livez`.
         Livez = "livez",

@@ -9,11 +9,11 @@ pub(super) fn verdict(document: &Document) -> String {
         return "Not ready: telltail is shutting down.".to_owned();
     }
     let node_is_at_fault = document.node.state != "up" || blocks(document, NODE_CHECK);
-    let trouble = if node_is_at_fault { Some(node(document)) } else { targets(document) };
-    match (trouble, document.ready) {
-        (Some(trouble), true) => format!("Ready in mode {}, but {trouble}.", document.readiness.mode),
-        (Some(trouble), false) => format!("Not ready: {trouble}."),
-        (None, _) => format!("Ready: {}.", fine(document)),
+    let problem = if node_is_at_fault { Some(node(document)) } else { targets(document) };
+    match (problem, document.ready) {
+        (Some(problem), true) => format!("Ready in mode {}, but {problem}.", document.readiness.mode),
+        (Some(problem), false) => format!("Not ready: {problem}."),
+        (None, _) => format!("Ready: {}.", all_up(document)),
     }
 }
 
@@ -27,29 +27,29 @@ fn node(document: &Document) -> String {
             format!("this pod's tailscaled is at fault ({}), and no target can be reached without it", failure.reason)
         }
         (None, "unknown") => "tailscaled has not answered yet".to_owned(),
-        (None, _) => "tailscaled has just come back".to_owned(),
+        (None, _) => "tailscaled is recovering".to_owned(),
     }
 }
 
-/// The targets that are not up: those that block, else those that are down, or required and not known to be up.
+/// The targets that are not up: those that block, else those that are down, or required and not up yet.
 fn targets(document: &Document) -> Option<String> {
     let select = |wanted: &dyn Fn(&TargetJson) -> bool| {
         document.targets.iter().filter(|target| wanted(target)).collect::<Vec<_>>()
     };
     let blocking = select(&|target| blocks(document, &target.name));
-    let troubled = if blocking.is_empty() {
+    let failing = if blocking.is_empty() {
         select(&|target| target.state == "down" || target.required && target.state == "unknown")
     } else {
         blocking
     };
-    let first = troubled.first()?;
-    let names: Vec<_> = troubled.iter().map(|target| target.name.as_str()).collect();
+    let first = failing.first()?;
+    let names: Vec<_> = failing.iter().map(|target| target.name.as_str()).collect();
     let are = if names.len() == 1 { "is" } else { "are" };
-    if troubled.iter().all(|target| target.state == "unknown") {
-        return Some(format!("{} {are} not known to be up yet", listed(&names)));
+    if failing.iter().all(|target| target.state == "unknown") {
+        return Some(format!("{} {are} not up yet", listed(&names)));
     }
     let reason = |target: &TargetJson| target.failure.as_ref().map(|failure| failure.reason.clone());
-    let same = troubled.iter().all(|target| reason(target) == reason(first));
+    let same = failing.iter().all(|target| reason(target) == reason(first));
     let why = first.failure.as_ref().filter(|_| same).map(fault_clause).unwrap_or_default();
     let optional = if first.required { "" } else { "optional " };
     Some(format!("{optional}{} {are} down{why}", listed(&names)))
@@ -64,7 +64,7 @@ fn fault_clause(failure: &FailureJson) -> String {
     format!(", and the fault is with {part} ({})", failure.reason)
 }
 
-fn fine(document: &Document) -> String {
+fn all_up(document: &Document) -> String {
     match &document.targets[..] {
         [only] if only.state == "up" => format!("{} is up", only.name),
         all if all.iter().all(|target| target.state == "up") => format!("all {} targets are up", all.len()),
@@ -101,11 +101,11 @@ mod tests {
         let config = load(&environment, None).expect("a configuration").config;
         let (now, wall) = (Instant::now(), SystemTime::now());
         let state = State::new(Arc::new(config), now, wall);
-        let said = || Document::of(&state.snapshot(now), wall).verdict;
-        assert_eq!(said(), "Ready in mode observe, but tailscaled has not answered yet.");
+        let verdict = || Document::of(&state.snapshot(now), wall).verdict;
+        assert_eq!(verdict(), "Ready in mode observe, but tailscaled has not answered yet.");
         let node = Node { state: NodeState::Running, fault: None, facts: Some(Facts::default()) };
         state.record_node(NodeReading { at: wall, node, lag: Duration::ZERO }, now);
         assert_eq!(state.snapshot(now).node_track.state(), TrackState::Up);
-        assert_eq!(said(), "Ready in mode observe, but db is not known to be up yet.");
+        assert_eq!(verdict(), "Ready in mode observe, but db is not up yet.");
     }
 }

@@ -65,17 +65,17 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, observ
         match accepted {
             Ok((stream, _)) => {
                 if std::mem::take(&mut failing) {
-                    tracing::info!("accepting connections again");
+                    tracing::info!("Accepting connections again");
                 }
                 connections.make_room().await;
                 connections.admit(stream);
             }
             Err(error) if concerns_one_connection(&error) => {
-                tracing::debug!(%error, "a connection was lost before accept")
+                tracing::debug!(%error, "Connection lost before accept")
             }
             Err(error) => {
                 if !std::mem::replace(&mut failing, true) {
-                    tracing::warn!(%error, "accept failed; retrying");
+                    tracing::warn!(%error, "Accept failed; retrying");
                 }
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
