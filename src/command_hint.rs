@@ -1,34 +1,25 @@
-//! The command to run next: what, where, and how to get there from outside of the pod.
+//! The command to run next, where to run it, and how to get there from outside of the pod.
 
 use std::path::{Path, PathBuf};
 
-/// Where a command is run.
+/// Where to run which command, or which log to read. A command has placeholders: `{name}`, `{host}`, `{fqdn}`, `{address}`,
+/// `{port}`, `{url}`, `{socket}`, and `{local_check}`, which checks the target's service on its own machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RunIn {
-    /// In the tailscale container, as the user that it runs as.
-    Sidecar,
-    /// In telltail's own container, which has no other program.
-    Agent,
-    /// On the target's machine.
-    Machine,
-    /// Not at all: it is the log of the tailscale container that is read, and the template is not used.
+pub enum CommandHint {
+    /// A command in the tailscale container, run by the container's own user.
+    Sidecar(&'static str),
+    /// Arguments of telltail, the only program in its container.
+    Agent(&'static str),
+    /// A command on the target's machine.
+    Machine(&'static str),
+    /// The log of the tailscale container.
     Log,
-}
-
-/// A command with placeholders: `{name}`, `{host}`, `{fqdn}`, `{address}`, `{port}`, `{url}`, `{socket}` and `{ask}`, a
-/// command that checks the target's service on its own machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CommandHint {
-    /// Where it is run.
-    pub run_in: RunIn,
-    /// The command line with placeholders.
-    pub template: &'static str,
 }
 
 /// A command without placeholders.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShellCommand {
-    /// The machine on which it is run; none for the one from which a person looks at the pod.
+    /// The machine on which it is run; none where it is run where kubectl runs.
     pub on: Option<String>,
     /// The command line.
     pub line: String,
@@ -53,7 +44,7 @@ pub struct CommandSubject {
     pub local_check: String,
 }
 
-/// Where telltail runs, as far as commands depend on it.
+/// The pod and namespace for kubectl commands, and tailscaled's socket.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PodContext {
     /// The pod's name; none outside of Kubernetes.
@@ -72,38 +63,44 @@ const LOG_LINES: u8 = 50;
 impl CommandHint {
     /// The command with its placeholders filled.
     pub fn command(self, subject: &CommandSubject, pod: &PodContext) -> ShellCommand {
-        let line = self.fill(subject, pod);
-        match self.run_in {
-            RunIn::Machine => ShellCommand { on: Some(subject.host.clone()), line },
-            RunIn::Sidecar => ShellCommand { on: None, line: pod.exec("tailscale", &line) },
-            RunIn::Agent => {
-                let program = if pod.pod.is_some() { "/telltail" } else { "telltail" };
-                ShellCommand { on: None, line: pod.exec("telltail", &format!("{program} {line}")) }
-            }
-            RunIn::Log => ShellCommand { on: None, line: pod.log() },
-        }
-    }
-
-    fn fill(self, subject: &CommandSubject, pod: &PodContext) -> String {
         let socket = pod.socket.as_deref().unwrap_or(Path::new(CLI_SOCKET)).display().to_string();
-        // The path of the socket on the target's machine is unknown here.
-        let line = match self.template.strip_prefix("tailscale ").filter(|_| self.run_in == RunIn::Sidecar) {
-            Some(rest) if socket != CLI_SOCKET => format!("tailscale --socket={socket} {rest}"),
-            _ => self.template.to_owned(),
+        let fill = |template| subject.fill(template, &socket);
+        let (on, line) = match self {
+            // The path of the socket on that machine is unknown here.
+            Self::Machine(template) => (Some(subject.host.clone()), fill(template)),
+            Self::Sidecar(template) => {
+                let line = match template.strip_prefix("tailscale ") {
+                    Some(rest) if socket != CLI_SOCKET => format!("tailscale --socket={socket} {}", fill(rest)),
+                    _ => fill(template),
+                };
+                (None, pod.exec("tailscale", &line))
+            }
+            Self::Agent(template) => {
+                let program = if pod.pod.is_some() { "/telltail" } else { "telltail" };
+                (None, pod.exec("telltail", &format!("{program} {}", fill(template))))
+            }
+            Self::Log => (None, pod.log()),
         };
-        let port = subject.port.to_string();
+        ShellCommand { on, line }
+    }
+}
+
+impl CommandSubject {
+    /// The template with its placeholders filled.
+    fn fill(&self, template: &str, socket: &str) -> String {
+        let port = self.port.to_string();
         [
-            ("{ask}", &subject.local_check),
-            ("{name}", &subject.name),
-            ("{host}", &subject.host),
-            ("{fqdn}", &subject.fqdn),
-            ("{address}", &subject.address),
+            ("{local_check}", self.local_check.as_str()),
+            ("{name}", &self.name),
+            ("{host}", &self.host),
+            ("{fqdn}", &self.fqdn),
+            ("{address}", &self.address),
             ("{port}", &port),
-            ("{url}", &subject.url),
-            ("{socket}", &socket),
+            ("{url}", &self.url),
+            ("{socket}", socket),
         ]
         .into_iter()
-        .fold(line, |line, (placeholder, value)| line.replace(placeholder, value))
+        .fold(template.to_owned(), |line, (placeholder, value)| line.replace(placeholder, value))
     }
 }
 
@@ -152,30 +149,33 @@ mod tests {
         PodContext::of(value, socket.map(PathBuf::from))
     }
 
-    fn line(run_in: RunIn, template: &'static str, pod: &PodContext) -> String {
+    fn line(hint: CommandHint, pod: &PodContext) -> String {
         let subject =
             CommandSubject { name: "db".into(), host: "stackeye-db".into(), port: 5432, ..CommandSubject::default() };
-        CommandHint { run_in, template }.command(&subject, pod).line
+        hint.command(&subject, pod).line
     }
 
     #[test]
     fn a_command_reaches_into_the_pod_from_outside() {
         let pod = [("KUBERNETES_SERVICE_HOST", "10.96.0.1"), ("HOSTNAME", "worker-1"), ("POD_NAMESPACE", "prd")];
         let pod = context(&pod, Some(CLI_SOCKET));
-        let ping = line(RunIn::Sidecar, "tailscale ping --c=3 {host}", &pod);
+        let ping = line(CommandHint::Sidecar("tailscale ping --c=3 {host}"), &pod);
         assert_eq!(ping, "kubectl exec -n prd worker-1 -c tailscale -- tailscale ping --c=3 stackeye-db");
-        let check = line(RunIn::Agent, "check {name}", &pod);
+        let check = line(CommandHint::Agent("check {name}"), &pod);
         assert_eq!(check, "kubectl exec -n prd worker-1 -c telltail -- /telltail check db");
-        assert_eq!(line(RunIn::Log, "", &pod), "kubectl logs -n prd worker-1 -c tailscale --tail=50");
-        assert_eq!(line(RunIn::Machine, "ss -ltn sport = :{port}", &pod), "ss -ltn sport = :5432");
+        assert_eq!(line(CommandHint::Log, &pod), "kubectl logs -n prd worker-1 -c tailscale --tail=50");
+        assert_eq!(line(CommandHint::Machine("ss -ltn sport = :{port}"), &pod), "ss -ltn sport = :5432");
     }
 
     #[test]
     fn outside_of_kubernetes_it_is_run_beside_telltail() {
         let pod = context(&[("HOSTNAME", "laptop")], Some("/tmp/tailscaled.sock"));
-        assert_eq!(line(RunIn::Sidecar, "tailscale status", &pod), "tailscale --socket=/tmp/tailscaled.sock status");
-        assert_eq!(line(RunIn::Sidecar, "getent hosts {host}", &pod), "getent hosts stackeye-db");
-        assert_eq!(line(RunIn::Agent, "check {name}", &pod), "telltail check db");
-        assert_eq!(line(RunIn::Log, "", &pod), "journalctl -u tailscaled -n 50");
+        assert_eq!(
+            line(CommandHint::Sidecar("tailscale status"), &pod),
+            "tailscale --socket=/tmp/tailscaled.sock status"
+        );
+        assert_eq!(line(CommandHint::Sidecar("getent hosts {host}"), &pod), "getent hosts stackeye-db");
+        assert_eq!(line(CommandHint::Agent("check {name}"), &pod), "telltail check db");
+        assert_eq!(line(CommandHint::Log, &pod), "journalctl -u tailscaled -n 50");
     }
 }

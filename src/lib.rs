@@ -12,14 +12,13 @@
 //! * [`tailscale`], [`http`]: the few LocalAPI calls that are made, over a small HTTP client
 //! * [`probe`]: resolve, connect, protocol
 //! * [`node`], [`peer`], [`path`], [`health`], [`diagnose`]: decisions, without I/O and clock
-//! * [`reason`], [`advisory`], [`command_hint`]: the closed lists of failures and advisories, and the command to run next
+//! * [`reason`], [`command_hint`]: the closed list of failures, and the command to run next
 //! * [`doctor`]: every check for every target, once, and advisories
 //! * [`state`]: shared state and its snapshot
 //! * [`transition_log`], [`key_expiry_log`], [`metrics`], [`admin`]: what the log, Prometheus and the kubelet get
 //! * [`document`]: the snapshot as `/api/v1/status`, the status page and `telltail status` show it
 
 pub mod admin;
-pub mod advisory;
 pub mod agent;
 pub mod bus_watch;
 pub mod cli;

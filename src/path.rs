@@ -64,6 +64,27 @@ pub enum Sample {
     Gone,
 }
 
+impl Sample {
+    /// The path that it shows by itself.
+    pub const fn path(&self) -> Path {
+        match self {
+            Self::Direct => Path::Direct,
+            Self::PeerRelay => Path::PeerRelay,
+            Self::Derp(_) => Path::Derp,
+            Self::Idle => Path::Idle,
+            Self::Silent | Self::Gone => Path::Unknown,
+        }
+    }
+
+    /// The DERP region; none unless the path is DERP.
+    pub const fn region(&self) -> Option<&DerpRegion> {
+        match self {
+            Self::Derp(region) => Some(region),
+            Self::Direct | Self::PeerRelay | Self::Idle | Self::Silent | Self::Gone => None,
+        }
+    }
+}
+
 /// Samples that must agree before a path is called worse. With [`CONFIRM`], from the facts on how long discovery takes.
 const AGREEING: u32 = 3;
 /// Time over which they must agree: tailscaled trusts a UDP address for 6.5 s after its last pong.

@@ -3,7 +3,7 @@
 //! The enum is closed: its slug is the metric label, the log field, the JSON value and the code in
 //! `docs/troubleshooting.md`. Text from a peer or server never becomes a slug; it goes into [`Failure::cause`].
 
-use crate::command_hint::{CommandHint, RunIn};
+use crate::command_hint::CommandHint;
 use crate::slug::slug_enum;
 use std::fmt;
 
@@ -49,7 +49,7 @@ pub enum AppliesTo {
 }
 
 macro_rules! reasons {
-    ($([$stage:ident] $($variant:ident $slug:literal $scope:ident $applies_to:ident: $sentence:literal, $step:literal, $run_in:ident $template:literal;)*)*) => {
+    ($([$stage:ident] $($variant:ident $slug:literal $scope:ident $applies_to:ident: $sentence:literal, $step:literal, $run_in:ident $($template:literal)?;)*)*) => {
         /// Why a probe failed.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub enum Reason {
@@ -92,7 +92,7 @@ macro_rules! reasons {
 
             /// The next command to type.
             pub const fn command_hint(self) -> CommandHint {
-                match self { $($(Self::$variant => CommandHint { run_in: RunIn::$run_in, template: $template },)*)* }
+                match self { $($(Self::$variant => CommandHint::$run_in $(($template))?,)*)* }
             }
         }
     };
@@ -103,11 +103,11 @@ reasons! {
     NodeSocketMissing "node_socket_missing" Pod Any:
         "tailscaled's socket does not exist.",
         "Check whether the tailscale container runs, and whether both containers mount the same directory and set the same TS_SOCKET (containerboot's default is /tmp/tailscaled.sock).",
-        Log "";
+        Log;
     NodeSocketRefused "node_socket_refused" Pod Any:
         "tailscaled's socket exists, but nothing listens on it: the file is stale or not a socket.",
         "Check whether the tailscale container runs. If it restarted and this persists, mount the socket's directory, not the file.",
-        Log "";
+        Log;
     NodeSocketForbidden "node_socket_forbidden" Pod Any:
         "tailscaled's socket or LocalAPI denies access to this user.",
         "Check the mode of the socket (tailscaled creates it with 0666) and the uid that telltail runs as.",
@@ -115,7 +115,7 @@ reasons! {
     NodeLocalapiTimeout "node_localapi_timeout" Pod Any:
         "tailscaled accepts connections but does not answer in time.",
         "Check whether tailscaled is still starting, short of CPU or stuck. If this persists, restart the tailscale container.",
-        Log "";
+        Log;
     NodeLocalapiInvalid "node_localapi_invalid" Pod Any:
         "The answer on tailscaled's socket is not a LocalAPI response, or not one that this version of telltail understands.",
         "Read the cause. Check that the socket belongs to tailscaled and that telltail is tested with its version.",
@@ -123,11 +123,11 @@ reasons! {
     NodeStarting "node_starting" Pod Any:
         "tailscaled is starting and has not reached the control plane yet.",
         "Wait a minute. If this persists, check whether the pod can reach the control plane on TCP 443, and read the log of the tailscale container.",
-        Log "";
+        Log;
     NodeNeedsLogin "node_needs_login" Pod Any:
         "tailscaled is not logged in.",
         "Check whether the auth key is missing, used up or expired, and give the tailscale container a new one.",
-        Log "";
+        Log;
     NodeNeedsApproval "node_needs_approval" Pod Any:
         "This node needs an administrator's approval.",
         "Approve the machine in the admin console, or use a pre-approved auth key.",
@@ -217,7 +217,7 @@ reasons! {
     ProtocolTimeout "protocol_timeout" Service Protocol:
         "The connection was made, but the service did not answer in time.",
         "Check whether the service is stuck, overloaded or stopped, or whether a proxy without a backend accepted the connection.",
-        Machine "{ask}";
+        Machine "{local_check}";
     ProtocolTunnelDead "protocol_tunnel_dead" Path Protocol:
         "The connection was made, but no packet comes back from the target's machine any more: the tunnel to it is dead.",
         "Check whether the machine is up and its tailscaled runs, and whether UDP or TCP 443 passes between the two networks (`tailscale ping`).",
@@ -229,7 +229,7 @@ reasons! {
     ProtocolClosed "protocol_closed" Service Protocol:
         "The connection was closed before the service answered.",
         "Check whether a proxy without a backend accepted the connection, and read the service's log.",
-        Machine "{ask}";
+        Machine "{local_check}";
     ProtocolGarbage "protocol_garbage" Service Protocol:
         "The server on this port does not speak the target's protocol.",
         "Check whether another service uses the port, or whether the port expects TLS.",
@@ -237,23 +237,23 @@ reasons! {
     ProtocolRejected "protocol_rejected" Service Protocol:
         "The service answered with an error.",
         "Read the cause, which quotes the service.",
-        Machine "{ask}";
+        Machine "{local_check}";
     ProtocolStarting "protocol_starting" Service Postgres:
         "PostgreSQL is starting up or recovering and accepts no connections yet.",
         "Wait. If this persists, read PostgreSQL's log.",
-        Machine "{ask}";
+        Machine "{local_check}";
     ProtocolShuttingDown "protocol_shutting_down" Service Postgres:
         "PostgreSQL is shutting down.",
         "Check who stopped it, and whether a failover is in progress.",
-        Machine "{ask}";
+        Machine "{local_check}";
     ProtocolFull "protocol_full" Service Protocol:
         "The service runs, but accepts no more connections.",
         "Check who holds the connections, and raise max_connections or maxclients if all are needed.",
-        Machine "{ask}";
+        Machine "{local_check}";
     ProtocolLoading "protocol_loading" Service Valkey:
         "Valkey is loading its data set into memory.",
         "Wait. If this persists, read Valkey's log.",
-        Machine "{ask}";
+        Machine "{local_check}";
 }
 
 impl Reason {
@@ -270,6 +270,18 @@ impl Reason {
     /// Does the server say that it lives and needs time or room, so that a quick retry only adds to its load?
     pub const fn retry_later(self) -> bool {
         matches!(self, Self::ProtocolStarting | Self::ProtocolFull | Self::ProtocolLoading)
+    }
+
+    /// Did the service answer that it takes no work now?
+    pub const fn is_rejection(self) -> bool {
+        matches!(
+            self,
+            Self::ProtocolStarting
+                | Self::ProtocolShuttingDown
+                | Self::ProtocolFull
+                | Self::ProtocolLoading
+                | Self::ProtocolRejected
+        )
     }
 
     /// Does a node never recover from this by itself, so that two rounds are proof enough?

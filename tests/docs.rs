@@ -9,9 +9,9 @@ use golden::check;
 use prometheus::proto::{MetricFamily, MetricType};
 use serde_json::Value;
 use std::fmt::Write;
-use telltail::advisory::AdvisoryCode;
-use telltail::command_hint::{CommandHint, RunIn};
+use telltail::command_hint::CommandHint;
 use telltail::diagnose::Check;
+use telltail::doctor::AdvisoryCode;
 use telltail::reason::{AppliesTo, Reason};
 
 #[test]
@@ -47,43 +47,57 @@ fn docs_troubleshooting_has_a_section_for_every_code() {
         let (scope, applies) = (reason.scope().slug(), applies_to(reason.applies_to()));
         let facts =
             format!("Fault of the **{scope}** · fails the check `{}` · {applies}", Check::failed_by(*reason).slug());
-        page += &section(reason.slug(), &facts, reason.sentence(), reason.next_step(), reason.command_hint());
+        let command = command(reason.command_hint(), reason.applies_to());
+        page += &section(reason.slug(), &facts, reason.sentence(), reason.next_step(), &command);
     }
     page += "## Advice\n\n";
     for code in AdvisoryCode::ALL {
         let facts = "No failure: it changes no exit code.";
-        page += &section(code.slug(), facts, code.sentence(), code.next_step(), code.command_hint());
+        let command = command(code.command_hint(), AppliesTo::Any);
+        page += &section(code.slug(), facts, code.sentence(), code.next_step(), &command);
     }
     check("docs/troubleshooting.md", page.trim_end());
 }
 
-fn section(slug: &str, facts: &str, sentence: &str, step: &str, hint: CommandHint) -> String {
-    let command = match hint.run_in {
-        RunIn::Sidecar => format!("In the tailscale container: `{}`", gaps(hint.template)),
-        RunIn::Agent => format!("In the telltail container: `/telltail {}`", gaps(hint.template)),
-        RunIn::Machine if hint.template == "{ask}" => {
-            "On the target's machine: `pg_isready -h localhost -p PORT` or `valkey-cli -p PORT ping`".to_owned()
-        }
-        RunIn::Machine => format!("On the target's machine: `{}`", gaps(hint.template)),
-        RunIn::Log => "The log of the tailscale container: `kubectl logs POD -c tailscale --tail=50`".to_owned(),
-    };
+fn section(slug: &str, facts: &str, sentence: &str, step: &str, command: &str) -> String {
     format!("### {slug}\n\n{facts}\n\n{sentence}\n\n{step}\n\n{command}\n\n")
 }
 
-/// A command with its gaps as a reader fills them.
-fn gaps(words: &str) -> String {
-    let mut words = words.to_owned();
-    for gap in ["name", "host", "fqdn", "address", "port", "url", "socket"] {
-        words = words.replace(&format!("{{{gap}}}"), &gap.to_uppercase());
+fn command(hint: CommandHint, applies_to: AppliesTo) -> String {
+    match hint {
+        CommandHint::Sidecar(template) => format!("In the tailscale container: `{}`", filled(template)),
+        CommandHint::Agent(template) => format!("In the telltail container: `/telltail {}`", filled(template)),
+        CommandHint::Machine("{local_check}") => format!("On the target's machine: {}", local_check(applies_to)),
+        CommandHint::Machine(template) => format!("On the target's machine: `{}`", filled(template)),
+        CommandHint::Log => "The log of the tailscale container: `kubectl logs POD -c tailscale --tail=50`".to_owned(),
     }
-    words
 }
 
-/// Whoever looks a code up by its link finds it, and every code that a page names is one.
+/// The template with each placeholder in capitals.
+fn filled(template: &str) -> String {
+    ["name", "host", "fqdn", "address", "port", "url", "socket"]
+        .iter()
+        .fold(template.to_owned(), |line, name| line.replace(&format!("{{{name}}}"), &name.to_uppercase()))
+}
+
+fn local_check(applies_to: AppliesTo) -> &'static str {
+    match applies_to {
+        AppliesTo::Postgres => "`pg_isready -h localhost -p PORT`",
+        AppliesTo::Valkey => "`valkey-cli -p PORT ping`",
+        AppliesTo::Any | AppliesTo::Protocol | AppliesTo::Socks => {
+            "`pg_isready -h localhost -p PORT` or `valkey-cli -p PORT ping`"
+        }
+    }
+}
+
+/// Every link to a code has its section, and every code has one.
 #[test]
 fn the_codes_that_pages_name_are_there() {
-    let codes: Vec<_> =
-        Reason::ALL.iter().map(|one| one.slug()).chain(AdvisoryCode::ALL.iter().map(|one| one.slug())).collect();
+    let codes: Vec<_> = Reason::ALL
+        .iter()
+        .map(|reason| reason.slug())
+        .chain(AdvisoryCode::ALL.iter().map(|code| code.slug()))
+        .collect();
     let page =
         std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/troubleshooting.md")).expect("a page");
     for link in page.split("](#").skip(1).filter_map(|rest| rest.split_once(')')) {

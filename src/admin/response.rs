@@ -29,7 +29,7 @@ impl ContentType {
 
     const fn security_policy(self) -> &'static str {
         match self {
-            Self::Html => page::SECURITY_POLICY,
+            Self::Html => page::CONTENT_SECURITY_POLICY,
             Self::Text | Self::Metrics | Self::Json => "default-src 'none'; frame-ancestors 'none'",
         }
     }

@@ -71,31 +71,20 @@ impl ConfigArgs {
     }
 
     fn output(self, environment: Environment) -> ConfigOutput {
-        let (file, pods) = match self.command {
-            ConfigCommand::Check { file, pods } => (file, Some(pods)),
-            ConfigCommand::Show { file } => (file, None),
-            ConfigCommand::Schema => {
-                return ConfigOutput { out: format!("{:#}\n", config::json_schema()), ..ConfigOutput::default() };
-            }
-        };
-        let loaded = match Source::new(environment, file.path).load() {
-            Ok(loaded) => loaded,
-            Err(problems) => {
-                return ConfigOutput { code: EXIT_CONFIG, err: format!("{problems}\n"), ..ConfigOutput::default() };
-            }
-        };
-        let mut output = ConfigOutput::default();
-        output.err.extend(loaded.warnings.iter().map(|warning| format!("warning: {warning}\n")));
-        match pods {
-            None => output.out = config::show(&loaded.config),
-            Some(pods) => {
-                output.out = summary(&loaded);
+        match self.command {
+            ConfigCommand::Check { file, pods } => ConfigOutput::of(environment, file, |loaded, output| {
+                output.out = summary(loaded);
                 if let Some(pods) = pods {
-                    output.load(&loaded, pods);
+                    output.load(loaded, pods);
                 }
+            }),
+            ConfigCommand::Show { file } => ConfigOutput::of(environment, file, |loaded, output| {
+                output.out = config::show(&loaded.config);
+            }),
+            ConfigCommand::Schema => {
+                ConfigOutput { out: format!("{:#}\n", config::json_schema()), ..ConfigOutput::default() }
             }
         }
-        output
     }
 }
 
@@ -112,6 +101,19 @@ fn summary(loaded: &Loaded) -> String {
 }
 
 impl ConfigOutput {
+    /// Loads the configuration and prints it, or its problems.
+    fn of(environment: Environment, file: FileArgument, print: impl FnOnce(&Loaded, &mut Self)) -> Self {
+        let mut output = Self::default();
+        match Source::new(environment, file.path).load() {
+            Ok(loaded) => {
+                output.err.extend(loaded.warnings.iter().map(|warning| format!("warning: {warning}\n")));
+                print(&loaded, &mut output);
+            }
+            Err(problems) => (output.code, output.err) = (EXIT_CONFIG, format!("{problems}\n")),
+        }
+        output
+    }
+
     fn load(&mut self, loaded: &Loaded, count: u32) {
         self.out += &format!("\nLoad of {count} pods on each server, per second:\n");
         let loads = fleet_load::loads(&loaded.config, count);

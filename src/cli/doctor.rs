@@ -13,7 +13,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-/// Find out whose fault it is: run every check, from tailscaled's socket to each service's answer
+/// Run every check, from tailscaled's socket to each service's answer, and tell whose fault a failure is
 ///
 /// Needs no running agent. Exit status: 0 all targets are up, 1 a required one is down, 2 only optional ones are, 3 the
 /// doctor could not run.
@@ -69,7 +69,7 @@ fn environment(config: &Config, context: &CommandContext) -> DoctorEnv {
     }
 }
 
-/// What an agent that runs beside this reports; none where no compatible one answers.
+/// The pages of the running agent; none where no compatible one answers.
 async fn running_agent(agent: AgentClient) -> Option<RunningAgent> {
     let (_, document) = agent.status().await.ok()?;
     let metrics = agent.metrics().await.unwrap_or_default();

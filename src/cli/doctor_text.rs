@@ -1,4 +1,4 @@
-//! The doctor's report for a person at a terminal.
+//! The doctor's report as text for a terminal.
 
 use super::explain::{Explanation, steps, transition};
 use super::terminal::{Palette, Style, Table};
@@ -86,11 +86,12 @@ fn row(target: &TargetReport) -> [String; 5] {
         Err(failure) => ("down", failure.reason.slug().to_owned()),
     };
     let mut path = match &target.path {
-        None | Some(Sample::Gone | Sample::Silent) => "-".to_owned(),
-        Some(Sample::Direct) => "direct".to_owned(),
-        Some(Sample::PeerRelay) => "peer relay".to_owned(),
-        Some(Sample::Idle) => "idle".to_owned(),
-        Some(Sample::Derp(region)) => format!("DERP {}", escape(&region.code)),
+        None | Some(Sample::Gone) => "-".to_owned(),
+        Some(Sample::Silent) => "no reply".to_owned(),
+        Some(sample) => match sample.region() {
+            Some(region) => format!("DERP {}", escape(&region.code)),
+            None => sample.path().slug().replace('_', " "),
+        },
     };
     if let Some(took) = target.round_trip {
         path = format!("{path} {}", ms_text(took));

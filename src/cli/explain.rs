@@ -1,9 +1,9 @@
 //! The text that `check`, `doctor` and `status` share: why something failed and what to do next.
 
 use super::terminal::{Palette, Style, Table};
-use crate::advisory::AdvisoryCode;
 use crate::command_hint::ShellCommand;
 use crate::diagnose::StepStatus;
+use crate::doctor::AdvisoryCode;
 use crate::document::TransitionJson;
 use crate::reason::{Failure, escape};
 

@@ -17,7 +17,7 @@ pub struct HealthArgs {
 }
 
 impl HealthArgs {
-    /// Asks the agent for `/healthz`.
+    /// Requests `/healthz` from the agent.
     pub async fn run(self, context: &mut CommandContext) -> Result<u8, Exit> {
         let agent = context.agent(self.file)?;
         let (ready, page) = agent.healthz().await.map_err(|error| Exit::new(1, error))?;

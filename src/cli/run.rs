@@ -24,7 +24,7 @@ pub struct RunArgs {
     file: FileArgument,
 }
 
-/// hickory logs every stray packet with its content, so anybody who sends packets could flood the log.
+/// hickory logs every stray packet with its content, so any sender of packets could flood the log.
 const SILENCED: &str = "hickory_net=off,hickory_proto=off,hickory_resolver=off";
 
 impl RunArgs {

@@ -1,14 +1,11 @@
-//! The status document for a person at a terminal.
+//! The status document as text for a terminal.
 
 use super::explain::{Explanation, failure_title, transition};
 use super::terminal::{Palette, Style, Table};
-use crate::advisory::AdvisoryCode;
-use crate::document::elapsed;
-use crate::document::{Document, FailureJson, NodeJson, RegionJson, StagesJson, TargetJson, TransitionJson};
-use crate::duration::words;
+use crate::doctor::AdvisoryCode;
+use crate::document::{Document, FailureJson, HistoryEntry, NodeJson, RegionJson, StagesJson, TargetJson, elapsed};
+use crate::duration::{format_ms, two_units};
 use crate::health::NODE_CHECK;
-use crate::reason::Stage;
-use std::fmt::Write;
 
 /// Changes that are shown; the status page and the JSON document have more.
 const MAX_CHANGES: usize = 8;
@@ -26,12 +23,11 @@ pub(super) fn render(document: &Document, palette: Palette) -> String {
         table.add(target_row(target, now), (STATE_COLUMN, Style::of_state(&target.state)));
     }
     text += &table.render(palette);
-    for (name, failure) in failures(document) {
+    for (target, failure) in document.failures() {
         text.push('\n');
-        text += &explanation(palette, name, failure).render(palette);
+        text += &explanation(palette, target.unwrap_or(NODE_CHECK), failure).render(palette);
     }
-    let untested = document.targets.iter().filter(|target| target.worker_way_untested);
-    let untested: Vec<_> = untested.map(|target| target.name.as_str()).collect();
+    let untested = document.worker_path_untested();
     if !untested.is_empty() {
         text.push('\n');
         text +=
@@ -42,7 +38,7 @@ pub(super) fn render(document: &Document, palette: Palette) -> String {
 
 fn node_row(node: &NodeJson, now: &str) -> [String; 8] {
     let mode = node.mode.as_ref().map_or_else(String::new, |mode| format!(", {mode}"));
-    let duration = words(elapsed(&node.since, now));
+    let duration = two_units(elapsed(&node.since, now));
     let last = format!("{}{mode}", node.tailscaled);
     [NODE_CHECK, &node.state, &duration, "", "", "", "", &last].map(str::to_owned)
 }
@@ -50,7 +46,7 @@ fn node_row(node: &NodeJson, now: &str) -> [String; 8] {
 fn target_row(target: &TargetJson, now: &str) -> [String; 8] {
     let unexpected = if target.path.unexpected { "!" } else { "" };
     let stages = target.last_probe.as_ref().map(|probe| probe.stages);
-    let stage = |of: fn(StagesJson) -> Option<f64>| milliseconds(stages.and_then(of));
+    let stage = |of: fn(StagesJson) -> Option<f64>| ms_or_dash(stages.and_then(of));
     let detail = target.last_probe.as_ref().and_then(|probe| probe.detail.clone());
     let last = match &target.failure {
         Some(failure) => format!("{} (scope {})", failure.reason, failure.scope),
@@ -59,9 +55,9 @@ fn target_row(target: &TargetJson, now: &str) -> [String; 8] {
     [
         if target.required { target.name.clone() } else { format!("{} (optional)", target.name) },
         target.state.to_string(),
-        words(elapsed(&target.since, now)),
+        two_units(elapsed(&target.since, now)),
         format!("{}{}{unexpected}", target.path.kind, in_region(target.path.region.as_ref())),
-        milliseconds(target.path.rtt_ms),
+        ms_or_dash(target.path.rtt_ms),
         stage(|stages| stages.connect_ms),
         stage(|stages| stages.protocol_ms),
         last,
@@ -70,13 +66,6 @@ fn target_row(target: &TargetJson, now: &str) -> [String; 8] {
 
 fn in_region(region: Option<&RegionJson>) -> String {
     region.map_or_else(String::new, |region| format!(" ({})", region.code))
-}
-
-/// Every failure; a node fault once, and not again for each of its targets.
-fn failures(document: &Document) -> impl Iterator<Item = (&str, &FailureJson)> {
-    let node = document.node.failure.iter().map(|failure| (NODE_CHECK, failure));
-    let targets = document.targets.iter().filter_map(|target| Some((target.name.as_str(), target.failure.as_ref()?)));
-    node.chain(targets.filter(|(_, failure)| failure.stage() != Some(Stage::Node)))
 }
 
 fn explanation<'a>(palette: Palette, name: &str, failure: &'a FailureJson) -> Explanation<'a> {
@@ -92,25 +81,20 @@ fn explanation<'a>(palette: Palette, name: &str, failure: &'a FailureJson) -> Ex
 
 /// The last changes of the node and all targets, newest first.
 fn changes(document: &Document, palette: Palette) -> String {
-    let line = |name, change: &TransitionJson| (change.at.clone(), name, transition(palette, change));
-    let mut lines: Vec<_> = document.node.transitions.iter().map(|change| line(NODE_CHECK, change)).collect();
-    for target in &document.targets {
-        let name = target.name.as_str();
-        lines.extend(target.transitions.iter().map(|change| line(name, change)));
-        lines.extend(target.path_changes.iter().map(|change| {
-            let region = in_region(change.region.as_ref());
-            (change.at.clone(), name, format!("path {} -> {}{region}", change.from, change.to))
-        }));
-    }
-    // RFC 3339 in UTC sorts as text.
-    lines.sort_by(|(a, ..), (b, ..)| b.cmp(a));
-    let mut text = if lines.is_empty() { String::new() } else { "\nLast changes\n".to_owned() };
-    for (at, name, change) in lines.into_iter().take(MAX_CHANGES) {
-        let _ = writeln!(text, "  {at}  {name}  {change}");
+    let history = document.history();
+    let mut text = if history.is_empty() { String::new() } else { "\nLast changes\n".to_owned() };
+    for (target, entry) in history.into_iter().take(MAX_CHANGES) {
+        let change = match entry {
+            HistoryEntry::State(change) => transition(palette, change),
+            HistoryEntry::Path(change) => {
+                format!("path {} -> {}{}", change.from, change.to, in_region(change.region.as_ref()))
+            }
+        };
+        text += &format!("  {}  {}  {change}\n", entry.at(), target.unwrap_or(NODE_CHECK));
     }
     text
 }
 
-fn milliseconds(value: Option<f64>) -> String {
-    value.map_or_else(|| "-".to_owned(), |value| format!("{value:.1} ms"))
+fn ms_or_dash(value: Option<f64>) -> String {
+    value.map_or_else(|| "-".to_owned(), format_ms)
 }

@@ -58,7 +58,7 @@ impl fmt::Debug for Terminal {
     }
 }
 
-/// How a text is emphasised. A style only repeats what the text says.
+/// How a text is emphasised. A style only repeats the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Style {
     /// Up, passed.

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = VARIABLES)]
 pub struct WaitArgs {
-    /// Longest time to wait, such as 90s or 2m
+    /// Timeout, such as 90s or 2m
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = humantime::parse_duration)]
     timeout: Duration,
     /// Wait until this target is up, instead of for readiness
@@ -50,7 +50,7 @@ impl WaitArgs {
     }
 }
 
-/// Whether the agent is ready or the target is up, and a message that says so.
+/// Whether the agent is ready or the target is up, and a message about it.
 fn condition(document: &Document, target: Option<&str>) -> Result<(bool, String), Exit> {
     let Some(name) = target else { return Ok((document.ready, document.verdict.clone())) };
     let target = document.targets.iter().find(|target| target.name == name);

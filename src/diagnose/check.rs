@@ -1,7 +1,7 @@
 //! The checks, and the evidence that a check passes.
 
 use super::{Evidence, PingOutcome};
-use crate::duration::{humanize, ms_text};
+use crate::duration::{coarse, ms_text};
 use crate::node::NodeState;
 use crate::path::Sample;
 use crate::reason::Reason;
@@ -110,7 +110,7 @@ impl Check {
 fn valid(expiry: Option<SystemTime>, wall: SystemTime) -> Option<String> {
     let Some(expiry) = expiry else { return Some("never expires".to_owned()) };
     let left = expiry.duration_since(wall).ok()?;
-    Some(format!("valid for {} more", humanize(left)))
+    Some(format!("valid for {} more", coarse(left)))
 }
 
 fn way(evidence: &Evidence<'_>) -> Option<String> {

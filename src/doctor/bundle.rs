@@ -1,4 +1,4 @@
-//! One file with everything for a ticket. It is built from data that holds no secrets, never copied from tailscaled's
+//! One file with everything for a ticket. It is built from data without secrets, never copied from tailscaled's
 //! answers; then sensitive names and addresses are redacted.
 
 use super::DoctorReport;

@@ -1,8 +1,9 @@
 //! Runs every check and gathers the evidence.
 
 use super::advisories::{AdvisoryContext, advisories};
-use super::queries::{look_up_name, optional, probe_all, probe_path_and_ping, resolution, warnings};
-use super::{DoctorReport, NameAnswers, RunningAgent, TargetReport};
+use super::names::{NameAnswers, look_up_name};
+use super::probes::{optional, probe_path_and_ping, probe_target, read_node, resolution, warnings};
+use super::{DoctorReport, RunningAgent, TargetReport};
 use crate::command_hint::PodContext;
 use crate::config::{Config, Target, first_label};
 use crate::diagnose::{Evidence, PingEvidence, diagnose};
@@ -41,29 +42,29 @@ pub async fn examine(config: &Config, env: &DoctorEnv, agent: Option<RunningAgen
     let hosts: Vec<_> = config.targets.iter().map(|target| target.host.to_string()).collect();
     let keep = |peer: &Peer| interest.wants(peer) || is_relevant(peer, &hosts);
     let at = SystemTime::now();
-    let (node, status) = match local.status(true, &keep).await {
-        Ok(status) => (Node::of(&status, at), Some(status)),
-        Err(failure) => (Node::unreachable(failure), None),
-    };
+    let (node, status) = read_node(&mut local, &keep, at).await;
     let dns = MagicDns::new(env.magic_dns);
     let dialer = local.dialer().clone();
     let tun = status.as_ref().is_some_and(|status| status.tun);
     let resolve = |target: &Arc<Target>| resolution(target, &node, status.as_ref());
     let resolutions: Vec<_> = config.targets.iter().map(resolve).collect();
-    let probes = probe_all(&config.targets, &resolutions, ProbeContext { tun, dialer: &dialer, dns: &dns });
+    let context = ProbeContext { tun, dialer: &dialer, dns: &dns };
+    let probes = config.targets.iter().zip(&resolutions);
+    let probes = join_all(probes.map(|(target, resolution)| probe_target(target, resolution, context)));
     let names = config.targets.iter().zip(&resolutions);
     let names = names.map(|(target, resolution)| look_up_name(target, resolution, status.as_ref(), env, &dns));
     let names = join_all(names);
     let (probes, names, warnings) = tokio::join!(probes, names, warnings(&dialer));
     // The probes have activated the paths, which the first status could not know.
     let fresh = if node.is_fine() { local.status(true, &keep).await.ok() } else { None };
-    let paths =
-        join_all(config.targets.iter().map(|target| probe_path_and_ping(target, fresh.as_ref(), &dialer))).await;
+    let paths = config.targets.iter().zip(&probes);
+    let paths = paths.map(|(target, (_, pings))| probe_path_and_ping(target, fresh.as_ref(), *pings, &dialer));
+    let paths = join_all(paths).await;
     let prefs = if status.is_some() { optional(local.prefs()).await } else { None };
 
     let mut targets = Vec::new();
     let evidence = resolutions.iter().zip(probes).zip(names).zip(paths);
-    for (target, (((resolution, probe), names), (path, pings))) in config.targets.iter().zip(evidence) {
+    for (target, (((resolution, (probe, _)), names), (path, pings))) in config.targets.iter().zip(evidence) {
         let evidence = TargetEvidence { peer: resolution.peer().cloned(), probe, pings, path, names };
         targets.push(target_report(target, &node, tun, evidence, at));
     }

@@ -87,11 +87,8 @@ fn target(report: &TargetReport) -> Value {
             "online": peer.online,
             "key_expiry": time(peer.key_expiry),
         })),
-        "path": report.path.as_ref().map(path),
-        "region": report.path.as_ref().and_then(|path| match path {
-            Sample::Derp(region) => Some(&region.code),
-            Sample::Direct | Sample::PeerRelay | Sample::Idle | Sample::Silent | Sample::Gone => None,
-        }),
+        "path": report.path.as_ref().map(|sample| sample.path().slug()),
+        "region": report.path.as_ref().and_then(Sample::region).map(|region| &region.code),
         "round_trip_ms": ms(report.round_trip),
         "stages": stages_json(report.timings),
         "names": report.names.as_ref().map(|names| json!({
@@ -108,22 +105,12 @@ fn target(report: &TargetReport) -> Value {
 }
 
 /// How long each stage of a probe took.
-pub(crate) fn stages_json(timings: Timings) -> Value {
+pub(super) fn stages_json(timings: Timings) -> Value {
     json!({
         "resolve_ms": ms(timings.resolve),
         "connect_ms": ms(timings.connect),
         "protocol_ms": ms(timings.protocol),
     })
-}
-
-fn path(sample: &Sample) -> &'static str {
-    match sample {
-        Sample::Direct => "direct",
-        Sample::PeerRelay => "peer_relay",
-        Sample::Derp(_) => "derp",
-        Sample::Idle => "idle",
-        Sample::Silent | Sample::Gone => "unknown",
-    }
 }
 
 fn answer(answer: &Result<Vec<IpAddr>, String>) -> Value {

@@ -2,22 +2,23 @@
 
 mod advisories;
 mod bundle;
+mod check_target;
 mod examine;
 mod json;
-mod queries;
+mod names;
+mod probes;
 mod redact;
-mod running_agent;
 
+pub use advisories::{Advisory, AdvisoryCode};
 pub use bundle::bundle;
+pub use check_target::{CheckReport, check_target};
 pub use examine::{DoctorEnv, examine};
-pub(crate) use json::stages_json;
-pub use queries::probe_target;
-pub use running_agent::RunningAgent;
+pub use names::NameAnswers;
 
-use crate::advisory::Advisory;
 use crate::command_hint::{CommandSubject, PodContext};
 use crate::config::{Kind, Target, url};
 use crate::diagnose::{Check, Diagnosis, StepStatus, Timings};
+use crate::document::Document;
 use crate::node::Node;
 use crate::path::Sample;
 use crate::peer::TargetPeer;
@@ -44,11 +45,11 @@ pub struct DoctorReport {
     pub warnings: Option<Vec<Warning>>,
     /// In the configuration's order.
     pub targets: Vec<TargetReport>,
-    /// What a person should know in addition.
+    /// Findings that are not failures.
     pub advisories: Vec<Advisory>,
     /// For the next commands.
     pub pod: PodContext,
-    /// What a running agent reports; none where no compatible one answers.
+    /// The pages of a running agent; none where no compatible one answers.
     pub agent: Option<RunningAgent>,
 }
 
@@ -57,7 +58,7 @@ pub struct DoctorReport {
 pub struct TargetReport {
     /// As configured.
     pub target: Arc<Target>,
-    /// The way of the connect stage.
+    /// How the connect stage reaches it.
     pub via: String,
     /// Its peer; none where the netmap has none.
     pub peer: Option<TargetPeer>,
@@ -73,13 +74,13 @@ pub struct TargetReport {
     pub diagnosis: Diagnosis,
 }
 
-/// What each resolver answers for a target's name.
+/// The pages of an agent that runs beside the doctor. It remembers what the doctor, which sees only now, cannot know.
 #[derive(Clone, Debug, PartialEq)]
-pub struct NameAnswers {
-    /// MagicDNS at 100.100.100.100; none in userspace mode, where nothing in the pod can reach it.
-    pub magic_dns: Option<Result<Vec<IpAddr>, String>>,
-    /// The pod's own resolver; none without a readable resolv.conf.
-    pub pod: Option<crate::probe::resolver::LookupResult>,
+pub struct RunningAgent {
+    /// `/api/v1/status`
+    pub document: Document,
+    /// `/metrics`
+    pub metrics: String,
 }
 
 /// One root cause, with all targets that are down because of it.
@@ -132,7 +133,7 @@ impl DoctorReport {
         findings.into_iter().map(|(_, finding)| finding).collect()
     }
 
-    /// What an advisory's command is about: the first of its targets.
+    /// The subject of an advisory's command: the first of its targets.
     pub fn subject(&self, targets: &[String]) -> CommandSubject {
         let first = self.targets.iter().find(|target| targets.first() == Some(&target.target.name));
         first.map(TargetReport::subject).unwrap_or_default()
@@ -140,7 +141,7 @@ impl DoctorReport {
 }
 
 impl TargetReport {
-    /// What a command for this target is about.
+    /// The target as the subject of a command.
     pub fn subject(&self) -> CommandSubject {
         let target = &self.target;
         let host = target.host.to_string();

@@ -1,8 +1,9 @@
 //! Redacts sensitive data in a bundle. Names of targets and machines, and addresses of the tailnet and of private networks
-//! stay: without them nobody could read the checks, and nobody outside can use them.
+//! stay: without them the checks are unreadable, and they are of no use outside.
 
 use crate::config::url;
 use crate::config::{Config, Host};
+use crate::tailscale::CGNAT;
 use serde_json::Value;
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -102,8 +103,11 @@ fn is_address_char(c: char) -> bool {
 fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => {
-            let shared = v4.octets()[0] == 100 && v4.octets()[1] & 0xc0 == 64;
-            !(v4.is_private() || v4.is_loopback() || v4.is_link_local() || v4.is_unspecified() || shared)
+            !(v4.is_private()
+                || v4.is_loopback()
+                || v4.is_link_local()
+                || v4.is_unspecified()
+                || CGNAT.contains(address))
         }
         IpAddr::V6(v6) => {
             !(v6.is_loopback() || v6.is_unspecified() || v6.is_unique_local() || v6.is_unicast_link_local())

@@ -16,7 +16,7 @@ use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
 impl Document {
-    /// What the snapshot says; it was taken at `wall`.
+    /// The document of a snapshot taken at `wall`.
     pub fn of(snapshot: &Snapshot, wall: SystemTime) -> Self {
         let clock = WallClock { now: snapshot.at, wall };
         let config = &snapshot.config;

@@ -4,14 +4,15 @@
 //! is escaped ([`crate::reason::escape`]). It contains no addresses but those in the configuration and those that a cause
 //! quotes.
 
+mod derived;
 mod from_snapshot;
 mod sentence;
 mod time;
 
+pub use derived::HistoryEntry;
 pub use time::elapsed;
 
 use crate::reason::{Reason, Stage};
-
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::BTreeMap;

@@ -4,8 +4,7 @@ use crate::harness::{Harness, Setup};
 use std::net::IpAddr;
 use tailscaled_sim::services::DnsConduct;
 use tailscaled_sim::{BackendState, Peer};
-use telltail::advisory::AdvisoryCode;
-use telltail::doctor::DoctorReport;
+use telltail::doctor::{AdvisoryCode, DoctorReport};
 use telltail::probe::resolver::Resolver;
 use telltail::reason::Reason;
 
@@ -117,7 +116,7 @@ async fn blocked_udp_and_one_relayed_machine_are_distinguished() {
     rig.tailscaled.update_peer("db", |db| db.go_derp("nyc"));
     rig.tailscaled.update_peer("cache", |cache| cache.go_direct("192.0.2.7:41641"));
     let one = doctor(&rig).await;
-    assert!(cause_of(&one, AdvisoryCode::PathOverDerp).is_some_and(|cause| cause.contains("this one's end")));
+    assert!(cause_of(&one, AdvisoryCode::PathOverDerp).is_some_and(|cause| cause.contains("this machine's end")));
     assert_eq!(cause_of(&one, AdvisoryCode::UdpBlocked), None);
     rig.tailscaled.update_peer("cache", |cache| cache.go_derp("sfo"));
     let all = doctor(&rig).await;

@@ -15,14 +15,14 @@ const SCRIPT: &str = include_str!("page.js");
 
 /// What the page may do: its own style and script, by their hashes, and fetching itself again. The tab's icon is a `data:`
 /// URL.
-pub(super) const SECURITY_POLICY: &str = "default-src 'none'; \
+pub(super) const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; \
     style-src 'sha256-93L7lA1SE6EfRX6bduiKCQyWCFef+H94Lc3YlWu7d/4='; script-src 'sha256-ta6x/+l+/3TTgNoome/PjVFrHmA6Fz4qeKMvbI825r4='; \
     connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// Where the documentation is.
 const DOCS: &str = "https://github.com/stackeye/telltail/blob/main/docs/";
 
-/// The page, in ASCII: whoever reads its source sees what is there, and not what a bidirectional override makes of it.
+/// The page, in ASCII: a bidirectional override in a peer's text cannot reorder its source.
 pub(super) fn render(document: &Document) -> String {
     let hostname = document.node.hostname.as_deref();
     let page = html! {
@@ -98,10 +98,6 @@ fn stages(stages: StagesJson) -> [(&'static str, Option<f64>); 3] {
     [("resolve", stages.resolve_ms), ("connect", stages.connect_ms), ("protocol", stages.protocol_ms)]
 }
 
-fn milliseconds(value: f64) -> String {
-    if value < 10.0 { format!("{value:.2} ms") } else { format!("{value:.1} ms") }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -118,7 +114,7 @@ mod tests {
         for (directive, source) in [("style-src", STYLE), ("script-src", SCRIPT)] {
             assert!(source.is_ascii());
             let expected = format!("; {directive} 'sha256-{}'; ", BASE64_STANDARD.encode(Sha256::digest(source)));
-            assert!(SECURITY_POLICY.contains(&expected), "SECURITY_POLICY needs {expected:?}");
+            assert!(CONTENT_SECURITY_POLICY.contains(&expected), "CONTENT_SECURITY_POLICY needs {expected:?}");
         }
     }
 

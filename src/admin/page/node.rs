@@ -2,7 +2,7 @@
 
 use super::{row, state};
 use crate::document::{Document, elapsed};
-use crate::duration::words;
+use crate::duration::two_units;
 use maud::{Markup, html};
 
 pub(super) fn section(document: &Document) -> Markup {
@@ -11,7 +11,7 @@ pub(super) fn section(document: &Document) -> Markup {
         section #node {
             h2 { "This pod's tailscaled" }
             div.card {
-                p.standing { (state(&node.state)) " for " (words(elapsed(&node.since, now))) }
+                p.standing { (state(&node.state)) " for " (two_units(elapsed(&node.since, now))) }
                 dl.wide {
                     (row("State", &html! { (node.tailscaled.replace('_', " ")) }))
                     @if let Some(version) = &node.tailscaled_version { (row("Version", &html! { (version) })) }
@@ -32,7 +32,7 @@ pub(super) fn section(document: &Document) -> Markup {
                             None => html! { "does not expire" },
                         }))
                     }
-                    (row("Lag of rounds", &html! { (format!("{:.0}", document.lag_ms)) " ms at most in the last minute" }))
+                    (row("Scheduling delay", &html! { (format!("{:.0}", document.lag_ms)) " ms at most in the last minute" }))
                 }
                 @if !node.warnings.is_empty() {
                     h3 { "tailscaled warns" }
@@ -54,7 +54,7 @@ pub(super) fn section(document: &Document) -> Markup {
 pub(super) fn key_expiry(at: &str, now: &str) -> Markup {
     let left = elapsed(now, at);
     html! {
-        @if left.is_zero() { span.tag.warn { "has expired" } " " } @else { "expires in " (words(left)) ", " }
+        @if left.is_zero() { span.tag.warn { "has expired" } " " } @else { "expires in " (two_units(left)) ", " }
         "on " (at.get(..10).unwrap_or(at))
     }
 }

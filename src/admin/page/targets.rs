@@ -1,9 +1,9 @@
 //! The targets: state, path, and how long each stage took.
 
 use super::node::key_expiry;
-use super::{milliseconds, row, stages, state, time_of_day};
+use super::{row, stages, state, time_of_day};
 use crate::document::{Document, PathJson, ProbeJson, TargetJson, elapsed};
-use crate::duration::words;
+use crate::duration::{format_ms, two_units};
 use crate::reason::Stage;
 use maud::{Markup, html};
 
@@ -11,8 +11,7 @@ pub(super) fn section(document: &Document) -> Markup {
     let probes = document.targets.iter().filter_map(|target| target.last_probe.as_ref());
     let durations = probes.flat_map(|probe| stages(probe.stages)).filter_map(|(_, took)| took);
     let slowest = durations.fold(0.0, f64::max);
-    let untested = document.targets.iter().filter(|target| target.worker_way_untested);
-    let untested: Vec<_> = untested.map(|target| target.name.as_str()).collect();
+    let untested = document.worker_path_untested();
     html! {
         section #targets {
             h2 { "Targets" }
@@ -36,7 +35,7 @@ fn card(target: &TargetJson, now: &str, slowest: f64) -> Markup {
                 (target.kind) "://" (target.host) ":" (target.port)
                 @if !target.required { " " span.tag { "optional" } }
             }
-            p.standing { (state(&target.state)) " for " (words(elapsed(&target.since, now))) }
+            p.standing { (state(&target.state)) " for " (two_units(elapsed(&target.since, now))) }
             dl {
                 (row("Path", &path(&target.path, now)))
                 (row("Last probe", &last_probe(target, now)))
@@ -57,8 +56,8 @@ fn path(path: &PathJson, now: &str) -> Markup {
     html! {
         strong { (path.kind.replace('_', " ")) }
         @if let Some(region) = &path.region { " (" (region.code) ")" }
-        " for " (words(elapsed(&path.since, now)))
-        @if let Some(rtt) = path.rtt_ms { ", round trip " (milliseconds(rtt)) }
+        " for " (two_units(elapsed(&path.since, now)))
+        @if let Some(rtt) = path.rtt_ms { ", round trip " (format_ms(rtt)) }
         @if path.unexpected { " " span.tag.warn { "expected: " (path.expect) } }
     }
 }
@@ -71,7 +70,7 @@ fn last_probe(target: &TargetJson, now: &str) -> Markup {
             (None, Some(failure)) => { code { (failure.reason) } }
             (None, None) => {}
         }
-        ", " (words(elapsed(&probe.at, now))) " ago, via " (target.via)
+        ", " (two_units(elapsed(&probe.at, now))) " ago, via " (target.via)
     }
 }
 
@@ -85,7 +84,7 @@ fn stage_table(target: &TargetJson, probe: &ProbeJson, slowest: f64) -> Markup {
                     tr {
                         th scope="row" { (stage) }
                         td.bar { @if let Some(took) = took { (bar(took, slowest)) } }
-                        td.number { (took.map_or_else(|| untimed(stage, target).to_owned(), milliseconds)) }
+                        td.number { (took.map_or_else(|| missing_stage_text(stage, target).to_owned(), format_ms)) }
                     }
                 }
             }
@@ -102,13 +101,13 @@ fn bar(took: f64, slowest: f64) -> Markup {
     }
 }
 
-/// Why a stage has no duration.
-fn untimed(stage: &str, target: &TargetJson) -> &'static str {
+/// Shown for a stage without a duration.
+fn missing_stage_text(stage: &str, target: &TargetJson) -> &'static str {
     match &target.failure {
         Some(failure) if failure.stage().map(Stage::slug) == Some(stage) => "failed",
         Some(_) => "not tried",
-        // The protocol is spoken on a connection that is held open from probe to probe.
-        None if stage == "connect" => "held open",
-        None => "not asked",
+        // The probe used the connection of the probe before.
+        None if stage == "connect" => "reused",
+        None => "not probed",
     }
 }

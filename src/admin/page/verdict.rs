@@ -3,7 +3,6 @@
 use super::{DOCS, row, time_of_day};
 use crate::config::Mode;
 use crate::document::{Document, FailureJson};
-use crate::reason::Stage;
 use maud::{Markup, html};
 
 pub(super) fn section(document: &Document) -> Markup {
@@ -32,21 +31,18 @@ pub(super) fn section(document: &Document) -> Markup {
 }
 
 pub(super) fn failures(document: &Document) -> Markup {
-    let node = document.node.failure.iter().map(|failure| ("this pod's tailscaled", failure));
-    let targets = document.targets.iter().filter_map(|target| Some((target.name.as_str(), target.failure.as_ref()?)));
-    // A fault of the node is shown once, not for every target.
-    let failures: Vec<_> = node.chain(targets.filter(|(_, failure)| failure.stage() != Some(Stage::Node))).collect();
+    let failures: Vec<_> = document.failures().collect();
     let problems = &document.config.problems;
     html! {
         section #trouble {
             @if !failures.is_empty() {
                 h2 { "What is wrong, and what to do" }
-                @for (subject, failure) in failures { (explanation(subject, failure)) }
+                @for (target, failure) in failures { (explanation(target.unwrap_or("this pod's tailscaled"), failure)) }
                 p.hint { "To run every check again: " code { "kubectl exec POD -c telltail -- /telltail doctor" } }
             }
             @if !problems.is_empty() {
                 article.card.note {
-                    h3 { "A new configuration was refused" }
+                    h3 { "A new configuration was rejected" }
                     p { "At " (time_of_day(&document.config.last_reload)) " UTC; the old one stays in force:" }
                     @for problem in problems { pre { (problem) } }
                 }
@@ -69,7 +65,7 @@ fn explanation(subject: &str, failure: &FailureJson) -> Markup {
     }
 }
 
-/// What stands between back quotes is code.
+/// Renders `…` as `<code>`.
 fn with_code(sentence: &str) -> Markup {
     html! {
         @for (index, piece) in sentence.split('`').enumerate() {

@@ -1,11 +1,13 @@
-//! What a person should know in addition to the failures. No I/O.
+//! Findings that are not failures. No I/O.
 
+mod code;
 mod target_advisories;
 
+pub use code::AdvisoryCode;
+
 use super::{DoctorEnv, TargetReport};
-use crate::advisory::{Advisory, AdvisoryCode};
 use crate::config::Expect;
-use crate::duration::humanize;
+use crate::duration::coarse;
 use crate::key_expiry_log::WARNED_BEFORE;
 use crate::node::Node;
 use crate::path::Sample;
@@ -15,6 +17,17 @@ use crate::transition_log::OLDEST_TESTED;
 use std::collections::HashSet;
 use std::fmt::Display;
 use std::time::SystemTime;
+
+/// An advisory and what it is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Advisory {
+    /// What was found.
+    pub code: AdvisoryCode,
+    /// Names of the targets it is about; empty where it is about the node.
+    pub targets: Vec<String>,
+    /// What was observed; escaped.
+    pub cause: String,
+}
 
 /// What advisories are derived from, in addition to the targets.
 pub(super) struct AdvisoryContext<'a> {
@@ -84,7 +97,8 @@ fn worker_path(node: &Node, targets: &[TargetReport]) -> Option<Advisory> {
 
 /// If one machine is relayed, its own network is at fault; if all are and no peer is reached directly, it may be this pod's.
 fn relays(targets: &[TargetReport], context: &AdvisoryContext<'_>) -> Vec<Advisory> {
-    let relayed: Vec<_> = targets.iter().filter(|target| matches!(target.path, Some(Sample::Derp(_)))).collect();
+    let relayed: Vec<_> =
+        targets.iter().filter(|target| target.path.as_ref().and_then(Sample::region).is_some()).collect();
     let machines: HashSet<_> = relayed.iter().filter_map(|target| Some(&target.peer.as_ref()?.name)).collect();
     let is_direct = |target: &TargetReport| matches!(target.path, Some(Sample::Direct | Sample::PeerRelay));
     let peers = context.status.iter().flat_map(|status| &status.peers);
@@ -96,12 +110,12 @@ fn relays(targets: &[TargetReport], context: &AdvisoryContext<'_>) -> Vec<Adviso
         return vec![Advisory { code: AdvisoryCode::UdpBlocked, targets, cause }];
     }
     let comparison = if any_direct {
-        "other machines are reached directly, so the obstacle is at this one's end"
+        "other machines are reached directly, so the obstacle is at this machine's end"
     } else {
         "no other machine to compare with"
     };
     let advisory = |target: &&TargetReport| {
-        let Some(Sample::Derp(region)) = &target.path else { return None };
+        let region = target.path.as_ref()?.region()?;
         let expected = target.target.expect == Expect::Any;
         let unexpected = if expected { "" } else { "; the target expects another path" };
         let cause = format_args!("region {}; {comparison}{unexpected}", region.code);
@@ -120,7 +134,7 @@ fn of_node(node: &Node, context: &AdvisoryContext<'_>) -> Vec<Advisory> {
     }
     let left = facts.key_expiry.and_then(|expiry| expiry.duration_since(context.at).ok());
     if let Some(left) = left.filter(|left| *left <= WARNED_BEFORE) {
-        found.push(about_node(AdvisoryCode::OwnKeyExpires, format_args!("valid for {} more", humanize(left))));
+        found.push(about_node(AdvisoryCode::OwnKeyExpires, format_args!("valid for {} more", coarse(left))));
     }
     let (major, minor) = NEWEST_TESTED;
     if !is_at_least(&facts.version, OLDEST_TESTED) || is_at_least(&facts.version, (major, minor + 1)) {

@@ -1,10 +1,9 @@
 //! Advisories about one target.
 
 use super::super::{NameAnswers, TargetReport};
-use super::{AdvisoryContext, about_target};
-use crate::advisory::{Advisory, AdvisoryCode};
+use super::{Advisory, AdvisoryCode, AdvisoryContext, about_target};
 use crate::config::{Via, first_label};
-use crate::duration::humanize;
+use crate::duration::coarse;
 use crate::key_expiry_log::WARNED_BEFORE;
 use crate::tailscale::Peer;
 use std::net::IpAddr;
@@ -54,22 +53,22 @@ pub(super) fn renamed(target: &TargetReport, context: &AdvisoryContext<'_>) -> O
     }
     let host = target.target.host.to_string();
     let label = first_label(&host);
-    let numbered = |peer: &&Peer| {
+    let has_numeric_suffix = |peer: &&Peer| {
         let number = first_label(&peer.dns_name).strip_prefix(label).and_then(|rest| rest.strip_prefix('-'));
         number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
     };
-    let twin = context.status?.peers.iter().find(|peer| peer.online && numbered(peer))?;
+    let renamed_peer = context.status?.peers.iter().find(|peer| peer.online && has_numeric_suffix(peer))?;
     let state = if target.peer.is_some() { "is offline" } else { "is not in the netmap" };
     Some(about_target(
         AdvisoryCode::PeerRenamed,
         target,
-        format_args!("{host} {state}, and {} is online", twin.dns_name),
+        format_args!("{host} {state}, and {} is online", renamed_peer.dns_name),
     ))
 }
 
 pub(super) fn peer_key(target: &TargetReport, at: SystemTime) -> Option<Advisory> {
     let left = target.peer.as_ref()?.key_expiry?.duration_since(at).ok().filter(|left| *left <= WARNED_BEFORE)?;
-    Some(about_target(AdvisoryCode::PeerKeyExpires, target, format_args!("valid for {} more", humanize(left))))
+    Some(about_target(AdvisoryCode::PeerKeyExpires, target, format_args!("valid for {} more", coarse(left))))
 }
 
 fn list(addresses: &[IpAddr]) -> String {

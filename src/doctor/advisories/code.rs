@@ -1,6 +1,6 @@
-//! What is no failure, but what a person should know: a closed list like [`crate::reason`]'s.
+//! Findings that are not failures: a closed list like [`crate::reason`]'s.
 
-use crate::command_hint::{CommandHint, RunIn};
+use crate::command_hint::CommandHint;
 use crate::slug::slug_enum;
 
 macro_rules! advisories {
@@ -13,19 +13,19 @@ macro_rules! advisories {
         }
 
         impl AdvisoryCode {
-            /// What was found, for a person.
+            /// What was found, in a sentence.
             pub const fn sentence(self) -> &'static str {
                 match self { $(Self::$variant => $sentence,)* }
             }
 
-            /// What to do next, for a person.
+            /// What to do next, in a sentence.
             pub const fn next_step(self) -> &'static str {
                 match self { $(Self::$variant => $step,)* }
             }
 
             /// The command to run next.
             pub const fn command_hint(self) -> CommandHint {
-                match self { $(Self::$variant => CommandHint { run_in: RunIn::$run_in, template: $template },)* }
+                match self { $(Self::$variant => CommandHint::$run_in($template),)* }
             }
         }
     };
@@ -37,12 +37,12 @@ advisories! {
         "Give the worker the full MagicDNS name with a trailing dot, or rename the cluster's Service that has the same name.",
         Sidecar "getent hosts {host}";
     PeerRenamed "peer_renamed":
-        "The target's machine is offline, and a machine with nearly the same name is online: it may be the same one, which joined the tailnet again while the old entry kept the name.",
-        "If it is the same machine, remove the old entry in the admin console and rename the new one; if it is another one, such as a replica, ignore this.",
+        "The target's machine is offline, and a machine with nearly the same name is online. It may be the same machine, which joined the tailnet again while the old entry kept the name.",
+        "If it is the same machine, remove the old entry in the admin console and rename the new one. If it is another machine, such as a replica, ignore this.",
         Sidecar "tailscale status";
     UdpBlocked "udp_blocked":
         "Every machine is reached through DERP relays: UDP is blocked on the way out of this pod, or into the network that the machines share.",
-        "If the command shows `UDP: false`, a NetworkPolicy or the cluster's NAT blocks it here; otherwise check the machines' network. Connections work, but slowly.",
+        "If the command shows `UDP: false`, a NetworkPolicy or the cluster's NAT blocks it here. Otherwise check the machines' network. Connections work, but slowly.",
         Sidecar "tailscale netcheck";
     PathOverDerp "path_over_derp":
         "This machine is reached through a DERP relay instead of directly: connections work, but slowly.",
@@ -84,17 +84,6 @@ advisories! {
         "telltail was not tested with this version of tailscaled.",
         "Use a version that docs/compatibility.md lists.",
         Sidecar "tailscale version";
-}
-
-/// An advisory and what it is about.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Advisory {
-    /// Which one.
-    pub code: AdvisoryCode,
-    /// Names of the targets it is about; none where it is about the node.
-    pub targets: Vec<String>,
-    /// What was observed; escaped.
-    pub cause: String,
 }
 
 #[cfg(test)]
