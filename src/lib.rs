@@ -12,7 +12,7 @@
 //! * [`tailscale`], [`http`]: the few LocalAPI calls that are made, over a small HTTP client
 //! * [`probe`]: resolve, connect, protocol
 //! * [`node`], [`peer`], [`path`], [`health`], [`diagnose`]: decisions, without I/O and clock
-//! * [`reason`], [`advisory`], [`command_hint`]: the closed lists of failures and advisories, and the command to run next
+//! * [`network_mode`], [`reason`], [`advisory`], [`command_hint`]: the closed lists of failures and advisories, and the command to run next
 //! * [`doctor`]: every check for every target, once, and advisories
 //! * [`state`]: shared state and its snapshot
 //! * [`transition_log`], [`key_expiry_log`], [`metrics`], [`admin`]: what the log, Prometheus and the kubelet get
@@ -35,10 +35,12 @@ pub mod health;
 pub mod http;
 pub mod key_expiry_log;
 pub mod metrics;
+pub mod network_mode;
 pub mod node;
 pub mod path;
 pub mod peer;
 pub mod probe;
+pub mod probe_result;
 pub mod prober;
 pub mod reason;
 pub mod schedule;

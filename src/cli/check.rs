@@ -12,9 +12,9 @@ use crate::diagnose::StepStatus;
 use crate::doctor::{probe_target, stages_json};
 use crate::duration::ms_text;
 use crate::node::Node;
-use crate::probe::ProbeResult;
 use crate::probe::dns::MagicDns;
 use crate::probe::resolve::Interest;
+use crate::probe_result::ProbeResult;
 use crate::reason::{Reason, Scope, Stage};
 use crate::tailscale::{LocalApi, Status};
 use serde_json::{Value, json};
@@ -119,14 +119,14 @@ impl CheckReport {
         let target = &self.target;
         let mut text = format!("{}  {}\n", target.name, url(target));
         if let Some(status) = &self.status {
-            let mode = if status.tun { "tun" } else { "userspace" };
+            let mode = status.mode.slug();
             text += &format!("  tailscaled  {}, {}, {mode} mode\n", status.version, status.backend_state);
         }
         text += &self.stage_table(palette);
         match &self.probe.outcome {
             Ok(detail) => {
                 text += &format!("up: {}, depth {}, via {}\n", detail.slug(), target.depth.slug(), self.via());
-                if self.status.as_ref().is_some_and(|status| !target.via.tests_worker_path(status.tun)) {
+                if self.status.as_ref().is_some_and(|status| !target.via.tests_worker_path(status.mode)) {
                     text += &Explanation::of_advisory(palette, "", AdvisoryCode::WorkerWayUntested).render(palette);
                 }
             }
@@ -176,7 +176,7 @@ impl CheckReport {
     }
 
     fn via(&self) -> String {
-        let tun = self.status.as_ref().is_some_and(|status| status.tun);
-        self.target.via.in_mode(tun).to_string()
+        let mode = self.status.as_ref().map(|status| status.mode).unwrap_or_default();
+        self.target.via.effective(mode).to_string()
     }
 }

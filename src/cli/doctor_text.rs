@@ -53,7 +53,7 @@ fn node(report: &DoctorReport, palette: Palette) -> String {
     match &report.node.facts {
         None => add("tailscaled", "does not answer".to_owned()),
         Some(facts) => {
-            let mode = facts.mode_name();
+            let mode = facts.mode.name();
             let version = escape(facts.version.split('-').next().unwrap_or_default());
             let region = if facts.home_region.is_empty() { "none".to_owned() } else { escape(&facts.home_region) };
             let state = report.node.state.slug();

@@ -91,7 +91,7 @@ impl Check {
             }
             Self::Backend => facts
                 .filter(|_| evidence.node.state == NodeState::Running)
-                .map(|facts| format!("Running in {} mode", facts.mode_name())),
+                .map(|facts| format!("Running in {} mode", facts.mode.name())),
             Self::OwnKey => facts.and_then(|facts| valid(facts.key_expiry, evidence.wall)),
             Self::Name => peer.map(|peer| format!("stands for {} of {}", peer.address, peer.name)),
             Self::Netmap => peer.map(|peer| format!("{} is in the netmap", peer.name)),

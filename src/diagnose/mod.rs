@@ -11,7 +11,8 @@ pub use timeout::{PingEvidence, PingOutcome, refine_timeout};
 use crate::node::Node;
 use crate::path::Sample;
 use crate::peer::TargetPeer;
-use crate::reason::{Failure, Reason, Stage, escape};
+use crate::probe_result::Timings;
+use crate::reason::{Failure, Reason, escape};
 use crate::slug::slug_enum;
 use std::time::{Duration, SystemTime};
 
@@ -36,24 +37,6 @@ pub struct Evidence<'a> {
     pub pings: Option<PingEvidence>,
     /// Now.
     pub wall: SystemTime,
-}
-
-/// How long each stage of a probe took; none for a stage that was not needed or did not succeed.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Timings {
-    /// Name to address.
-    pub resolve: Option<Duration>,
-    /// Address to connection.
-    pub connect: Option<Duration>,
-    /// Question to answer.
-    pub protocol: Option<Duration>,
-}
-
-impl Timings {
-    /// Each stage with its duration, in order.
-    pub fn by_stage(self) -> [(Stage, Option<Duration>); 3] {
-        [(Stage::Resolve, self.resolve), (Stage::Connect, self.connect), (Stage::Protocol, self.protocol)]
-    }
 }
 
 /// What is the matter with a target, and what shows it.

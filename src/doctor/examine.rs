@@ -6,13 +6,15 @@ use super::{DoctorReport, NameAnswers, RunningAgent, TargetReport};
 use crate::command_hint::PodContext;
 use crate::config::{Config, Target, first_label};
 use crate::diagnose::{Evidence, PingEvidence, diagnose};
+use crate::network_mode::NetworkMode;
 use crate::node::Node;
+use crate::peer::PathProbe;
 use crate::peer::TargetPeer;
+use crate::probe::ProbeContext;
 use crate::probe::dns::MagicDns;
-use crate::probe::path_probe::PathProbe;
 use crate::probe::resolve::Interest;
 use crate::probe::resolver::Resolver;
-use crate::probe::{ProbeContext, ProbeResult};
+use crate::probe_result::ProbeResult;
 use crate::tailscale::{LocalApi, Peer};
 use futures_util::future::join_all;
 use std::net::SocketAddr;
@@ -47,10 +49,10 @@ pub async fn examine(config: &Config, env: &DoctorEnv, agent: Option<RunningAgen
     };
     let dns = MagicDns::new(env.magic_dns);
     let dialer = local.dialer().clone();
-    let tun = status.as_ref().is_some_and(|status| status.tun);
+    let mode = status.as_ref().map(|status| status.mode).unwrap_or_default();
     let resolve = |target: &Arc<Target>| resolution(target, &node, status.as_ref());
     let resolutions: Vec<_> = config.targets.iter().map(resolve).collect();
-    let probes = probe_all(&config.targets, &resolutions, ProbeContext { tun, dialer: &dialer, dns: &dns });
+    let probes = probe_all(&config.targets, &resolutions, ProbeContext { mode, dialer: &dialer, dns: &dns });
     let names = config.targets.iter().zip(&resolutions);
     let names = names.map(|(target, resolution)| look_up_name(target, resolution, status.as_ref(), env, &dns));
     let names = join_all(names);
@@ -65,7 +67,7 @@ pub async fn examine(config: &Config, env: &DoctorEnv, agent: Option<RunningAgen
     let evidence = resolutions.iter().zip(probes).zip(names).zip(paths);
     for (target, (((resolution, probe), names), (path, pings))) in config.targets.iter().zip(evidence) {
         let evidence = TargetEvidence { peer: resolution.peer().cloned(), probe, pings, path, names };
-        targets.push(target_report(target, &node, tun, evidence, at));
+        targets.push(target_report(target, &node, mode, evidence, at));
     }
     let context =
         AdvisoryContext { env, status: fresh.as_ref().or(status.as_ref()), prefs, warnings: warnings.as_deref(), at };
@@ -104,11 +106,11 @@ fn is_relevant(peer: &Peer, hosts: &[String]) -> bool {
 fn target_report(
     target: &Arc<Target>,
     node: &Node,
-    tun: bool,
+    mode: NetworkMode,
     evidence: TargetEvidence,
     at: SystemTime,
 ) -> TargetReport {
-    let via = target.via.in_mode(tun).to_string();
+    let via = target.via.effective(mode).to_string();
     let TargetEvidence { peer, probe, pings, path, names } = evidence;
     let round_trip = path.round_trip.measured();
     let diagnosis = diagnose(&Evidence {

@@ -3,12 +3,15 @@
 use super::{DoctorEnv, NameAnswers};
 use crate::config::{Host, Target};
 use crate::diagnose::{PingEvidence, refine_timeout};
+use crate::network_mode::NetworkMode;
 use crate::node::Node;
+use crate::peer::PathProbe;
 use crate::probe::dns::MagicDns;
-use crate::probe::path_probe::{PathProbe, PingPolicy, probe_path};
+use crate::probe::path_probe::{PingPolicy, probe_path};
 use crate::probe::resolve::{Resolution, resolve};
 use crate::probe::resolver::LookupResult;
-use crate::probe::{self, ProbeContext, ProbeResult, ping_evidence};
+use crate::probe::{self, ProbeContext, ping_evidence};
+use crate::probe_result::ProbeResult;
 use crate::reason::{Failure, Reason};
 use crate::tailscale::{Dialer, MASK, Status, Warning};
 use futures_util::future::join_all;
@@ -67,7 +70,7 @@ pub async fn probe_target(
     dns: &MagicDns,
 ) -> ProbeResult {
     let resolution = resolution(target, node, status);
-    let context = ProbeContext { tun: status.is_some_and(|status| status.tun), dialer, dns };
+    let context = ProbeContext { mode: status.map(|status| status.mode).unwrap_or_default(), dialer, dns };
     let mut result = probe::run(target, &resolution, &mut None, context).await;
     if let Err(failure) = &result.outcome
         && failure.reason.is_timeout()
@@ -105,7 +108,7 @@ pub(super) async fn look_up_name(
     let resolved = resolution.dialable().ok();
     let v6 = resolved.is_some_and(|resolved| resolved.peer.address.is_ipv6());
     let magic_dns = async {
-        let fqdn = resolved.filter(|_| status.tun)?.fqdn.as_ref()?;
+        let fqdn = resolved.filter(|_| status.mode == NetworkMode::Tun)?.fqdn.as_ref()?;
         Some(dns.addresses(fqdn, v6).await.map_err(|failure| failure.cause))
     };
     let pod = async {

@@ -2,6 +2,7 @@
 
 use super::resolve::Resolved;
 use crate::path::{DerpRegion, Sample};
+use crate::peer::{PathProbe, RoundTripSample};
 use crate::tailscale::{Dialer, Peer, PingKind, PingReply, Pong, PongVia};
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
@@ -16,37 +17,6 @@ const PING: PingKind = PingKind::Disco { size: 0 };
 /// Without a trusted address tailscaled asks over every way at once, and the pong through DERP can be the first although a
 /// direct one comes a moment later (seen on 1.80.3 and 1.102.5). So a second ping, when those are in, decides.
 const SECOND_PING: Duration = Duration::from_millis(300);
-
-/// What was learnt of a target's path.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct PathProbe {
-    /// For the path's tracker; none if nobody asked or it cannot be told yet.
-    pub sample: Option<Sample>,
-    /// Round trip of a disco ping.
-    pub round_trip: RoundTripSample,
-}
-
-/// What a disco ping told of the round trip.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum RoundTripSample {
-    /// No ping was sent, or tailscaled did not send it.
-    #[default]
-    NotMeasured,
-    /// No pong came.
-    Missed,
-    /// The time from ping to pong.
-    Measured(Duration),
-}
-
-impl RoundTripSample {
-    /// The round trip, if it was measured.
-    pub const fn measured(self) -> Option<Duration> {
-        match self {
-            Self::Measured(took) => Some(took),
-            Self::NotMeasured | Self::Missed => None,
-        }
-    }
-}
 
 /// When a disco ping may be sent. Never to an idle peer: it would wake it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,8 +6,8 @@ use super::turn::{ProbeOutcome, Turn, TurnMemory, TurnOutcome};
 use super::{Backend, Event, Prober, shortest_interval};
 use crate::duration::ms_f64;
 use crate::node::Node;
-use crate::probe::ProbeResult;
 use crate::probe::resolve::resolve;
+use crate::probe_result::ProbeResult;
 use crate::state::{Change, NodeReading, TurnRecord};
 use crate::tailscale::Status;
 use std::sync::Arc;
@@ -67,7 +67,7 @@ impl<B: Backend> Prober<B> {
             let turn = Turn {
                 target: Arc::clone(&entry.target),
                 resolution: resolve(status, &entry.target.host),
-                tun: status.tun,
+                mode: status.mode,
                 probe_due,
                 sample_due: entry.sample_due.is_some_and(|due| due <= round_began),
                 fall: self.config.fall,

@@ -3,11 +3,14 @@
 use super::Backend;
 use crate::config::Target;
 use crate::diagnose::PingEvidence;
+use crate::network_mode::NetworkMode;
+use crate::peer::PathProbe;
 use crate::peer::TargetPeer;
 use crate::probe::dns::MagicDns;
-use crate::probe::path_probe::{PathProbe, PingPolicy, probe_path};
+use crate::probe::path_probe::{PingPolicy, probe_path};
 use crate::probe::resolve::{Interest, Resolution, Resolved};
-use crate::probe::{self, PooledConnection, ProbeContext, ProbeResult, ping_evidence};
+use crate::probe::{self, PooledConnection, ProbeContext, ping_evidence};
+use crate::probe_result::ProbeResult;
 use crate::reason::Failure;
 use crate::tailscale::{CallObserver, Dialer, LocalApi, Peer, Status};
 use std::net::SocketAddr;
@@ -91,9 +94,9 @@ impl Backend for Tailnet {
         target: &Target,
         resolution: &Resolution,
         pooled: &mut Option<PooledConnection>,
-        tun: bool,
+        mode: NetworkMode,
     ) -> ProbeResult {
-        probe::run(target, resolution, pooled, ProbeContext { tun, dialer: &self.dialer, dns: &self.dns }).await
+        probe::run(target, resolution, pooled, ProbeContext { mode, dialer: &self.dialer, dns: &self.dns }).await
     }
 
     async fn probe_path(&self, resolved: &Resolved, policy: PingPolicy) -> PathProbe {

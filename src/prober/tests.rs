@@ -7,10 +7,13 @@ use crate::config::Target;
 use crate::diagnose::{PingEvidence, PingOutcome};
 use crate::health::TrackState;
 use crate::metrics::Build;
+use crate::network_mode::NetworkMode;
+use crate::peer::PathProbe;
 use crate::peer::TargetPeer;
-use crate::probe::path_probe::{PathProbe, PingPolicy};
+use crate::probe::PooledConnection;
+use crate::probe::path_probe::PingPolicy;
 use crate::probe::resolve::{Resolution, Resolved};
-use crate::probe::{Detail, PooledConnection, ProbeResult};
+use crate::probe_result::{Detail, ProbeResult};
 use crate::reason::{Failure, Reason};
 use crate::tailscale::{SelfNode, Status};
 use prometheus::Registry;
@@ -69,7 +72,13 @@ impl<F: Fn(&str, usize, Duration) -> Outcome + Send + Sync + 'static> Backend fo
         (self.node)(self.begun.elapsed())
     }
 
-    async fn probe(&self, target: &Target, _: &Resolution, _: &mut Option<PooledConnection>, _: bool) -> ProbeResult {
+    async fn probe(
+        &self,
+        target: &Target,
+        _: &Resolution,
+        _: &mut Option<PooledConnection>,
+        _: NetworkMode,
+    ) -> ProbeResult {
         let started = self.begun.elapsed();
         let before = lock(&self.seen).get(&target.name).map_or(0, Vec::len);
         let (took, outcome) = (self.probe)(&target.name, before, started);

@@ -3,11 +3,14 @@
 use super::Backend;
 use crate::config::Target;
 use crate::diagnose::{PingEvidence, refine_timeout};
-use crate::probe::path_probe::{PingPolicy, RoundTripSample};
+use crate::network_mode::NetworkMode;
+use crate::peer::PathObservation;
+use crate::peer::RoundTripSample;
+use crate::probe::PooledConnection;
+use crate::probe::path_probe::PingPolicy;
 use crate::probe::resolve::Resolution;
-use crate::probe::{PooledConnection, ProbeResult};
+use crate::probe_result::ProbeResult;
 use crate::reason::{Failure, Reason};
-use crate::state::PathObservation;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -16,8 +19,7 @@ use tokio::time::Instant;
 pub(super) struct Turn {
     pub target: Arc<Target>,
     pub resolution: Resolution,
-    /// Does tailscaled run in TUN mode?
-    pub tun: bool,
+    pub mode: NetworkMode,
     /// Is a probe due?
     pub probe_due: bool,
     /// Is a sample of the path due, because a change is being decided on?
@@ -100,7 +102,7 @@ impl Turn {
         if !self.probe_due {
             return None;
         }
-        Some(backend.probe(&self.target, &self.resolution, pooled, self.tun).await)
+        Some(backend.probe(&self.target, &self.resolution, pooled, self.mode).await)
     }
 
     async fn observe_path(&self, policy: PingPolicy, backend: &impl Backend) -> Option<PathObservation> {

@@ -5,7 +5,7 @@
 
 use crate::health::{TrackState, Transition};
 use crate::path::{DerpRegion, Path};
-use crate::probe::Timings;
+use crate::probe_result::Timings;
 use crate::reason::Failure;
 use std::collections::VecDeque;
 use std::net::IpAddr;

@@ -6,12 +6,13 @@ mod target;
 
 pub use history::{History, KEPT, PathChange, PeerChange, StateChange};
 pub use snapshot::{GateRelease, Reload, Snapshot};
-pub use target::{PathObservation, RoundTrip, TargetView};
+pub use target::{RoundTrip, TargetView};
 
 use crate::config::{Config, Gate, Target};
 use crate::health::{Thresholds, Track};
 use crate::node::Node;
-use crate::probe::ProbeResult;
+use crate::peer::PathObservation;
+use crate::probe_result::ProbeResult;
 use crate::tailscale::Warning;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};

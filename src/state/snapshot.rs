@@ -87,8 +87,8 @@ impl Snapshot {
 
     /// Targets whose probes do not take the worker's own path; none while tailscaled's mode is not known.
     pub fn worker_path_untested(&self) -> impl Iterator<Item = &TargetView> {
-        let tun = self.node.facts.as_ref().is_none_or(|facts| facts.tun);
-        self.targets.iter().filter(move |view| !view.target.via.tests_worker_path(tun))
+        let mode = self.node.facts.as_ref().map(|facts| facts.mode);
+        self.targets.iter().filter(move |view| mode.is_some_and(|mode| !view.target.via.tests_worker_path(mode)))
     }
 
     fn required_up(&self) -> bool {

@@ -5,9 +5,8 @@ use super::history::{History, PathChange, PeerChange, StateChange};
 use crate::config::Target;
 use crate::health::{TargetHealth, Thresholds, Track, TrackState};
 use crate::path::{PathTracker, PathTransition, Sample};
-use crate::peer::TargetPeer;
-use crate::probe::ProbeResult;
-use crate::probe::path_probe::{PathProbe, RoundTripSample};
+use crate::peer::{PathObservation, RoundTripSample, TargetPeer};
+use crate::probe_result::ProbeResult;
 use crate::reason::Failure;
 use crate::schedule::Pace;
 use std::sync::Arc;
@@ -37,15 +36,6 @@ pub struct TargetView {
     pub last_success: Option<SystemTime>,
     /// Its last changes.
     pub history: Arc<History>,
-}
-
-/// What a turn saw of a target's peer.
-#[derive(Clone, Debug)]
-pub struct PathObservation {
-    /// The peer.
-    pub peer: TargetPeer,
-    /// What was learnt of the path to it.
-    pub probe: PathProbe,
 }
 
 /// The last round trip, until two pings in a row were missed.
@@ -167,6 +157,7 @@ mod tests {
     use super::*;
     use crate::config::{Environment, Expect, Source};
     use crate::path::{DerpRegion, Path};
+    use crate::peer::PathProbe;
 
     fn view(expect: Expect) -> TargetView {
         let environment: Environment = [("TELLTAIL_TARGETS", "postgres://db:5432")].into_iter().collect();

@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::path::{DerpRegion, Path, Sample};
-use crate::probe::path_probe::{RoundTripSample, StatusPath};
+use crate::peer::RoundTripSample;
+use crate::probe::path_probe::StatusPath;
 use crate::state::TargetView;
 use crate::tailscale::Peer;
 
@@ -88,7 +89,7 @@ impl Backend for Trail {
         (self.home)(self.moment()).1
     }
 
-    async fn probe(&self, _: &Target, _: &Resolution, _: &mut Option<PooledConnection>, _: bool) -> ProbeResult {
+    async fn probe(&self, _: &Target, _: &Resolution, _: &mut Option<PooledConnection>, _: NetworkMode) -> ProbeResult {
         let (took, outcome) = (self.probe)(self.moment());
         self.note(|notes| &mut notes.probes);
         sleep(took).await;

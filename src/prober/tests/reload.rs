@@ -27,7 +27,7 @@ impl Backend for SlowStatus {
         _: &Target,
         resolution: &Resolution,
         _: &mut Option<PooledConnection>,
-        _: bool,
+        _: NetworkMode,
     ) -> ProbeResult {
         result(resolution.dialable().map(|_| Detail::Answering).map_err(Failure::clone), FAST)
     }

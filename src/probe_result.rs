@@ -1,0 +1,62 @@
+//! The result of a probe, as the state, the metrics and the log take it.
+
+use crate::reason::{Failure, Stage};
+use crate::slug::slug_enum;
+use std::time::{Duration, SystemTime};
+
+slug_enum! {
+    /// What a service that lives has shown of itself, and no more than that.
+    pub enum Detail {
+        /// Something accepts connections; nothing was spoken.
+        Connected = "connected",
+        /// Something that speaks the protocol answers; whether it would take a worker was not asked.
+        Answering = "answering",
+        /// It takes work: Valkey said PONG, or Postgres let the user in without a password. A pooler that has seen its backend
+        /// once says so from memory.
+        Accepting = "accepting",
+        /// It would go on after a password, which telltail has not got.
+        AuthRequired = "auth_required",
+        /// Postgres does not let this user in, whatever the password.
+        AuthRejected = "auth_rejected",
+        /// Postgres has no such database.
+        NoDatabase = "no_database",
+    }
+}
+
+/// What one probe found out: for the state, the metrics and the log.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ProbeResult {
+    /// When it ended.
+    pub at: SystemTime,
+    /// What was proven, or why it failed.
+    pub outcome: Result<Detail, Failure>,
+    /// Duration of each stage that succeeded.
+    pub timings: Timings,
+    /// Duration of the whole.
+    pub elapsed: Duration,
+}
+
+impl ProbeResult {
+    /// A probe that failed before anything was dialled.
+    pub fn not_dialled(failure: Failure) -> Self {
+        Self { at: SystemTime::now(), outcome: Err(failure), timings: Timings::default(), elapsed: Duration::ZERO }
+    }
+}
+
+/// How long each stage of a probe took; none for a stage that was not needed or did not succeed.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Timings {
+    /// Name to address.
+    pub resolve: Option<Duration>,
+    /// Address to connection.
+    pub connect: Option<Duration>,
+    /// Question to answer.
+    pub protocol: Option<Duration>,
+}
+
+impl Timings {
+    /// Each stage with its duration, in order.
+    pub fn by_stage(self) -> [(Stage, Option<Duration>); 3] {
+        [(Stage::Resolve, self.resolve), (Stage::Connect, self.connect), (Stage::Protocol, self.protocol)]
+    }
+}
