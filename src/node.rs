@@ -1,4 +1,4 @@
-//! What the local tailscaled says of itself, and whether the tailnet can be used at all. No I/O; wall time is told,
+//! The local tailscaled's own state, and whether the tailnet can be used at all. No I/O; wall time is an argument,
 //! because a key's expiry is a date.
 
 use crate::network_mode::NetworkMode;
@@ -75,7 +75,7 @@ pub struct Facts {
 
 impl Node {
     /// Before the first answer.
-    pub fn unasked() -> Self {
+    pub fn initial() -> Self {
         Self { state: NodeState::Unreachable, fault: None, facts: None }
     }
 

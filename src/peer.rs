@@ -4,7 +4,7 @@ use crate::path::Sample;
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
-/// The node that carries a target, as the netmap shows it.
+/// The node that hosts a target, as the netmap shows it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TargetPeer {
     /// The node's stable id.
@@ -23,25 +23,25 @@ pub struct TargetPeer {
     pub key_expiry: Option<SystemTime>,
 }
 
-/// What a turn saw of a target's peer.
+/// The peer of a target and the path to it.
 #[derive(Clone, Debug)]
 pub struct PathObservation {
     /// The peer.
     pub peer: TargetPeer,
-    /// What was learnt of the path to it.
+    /// The path to it.
     pub probe: PathProbe,
 }
 
-/// What was learnt of a target's path.
+/// The result of probing a target's path.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PathProbe {
-    /// For the path's tracker; none if nobody asked or it cannot be told yet.
+    /// For the path's tracker; none if the path is not known yet.
     pub sample: Option<Sample>,
     /// Round trip of a disco ping.
     pub round_trip: RoundTripSample,
 }
 
-/// What a disco ping told of the round trip.
+/// The round trip of a disco ping.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RoundTripSample {
     /// No ping was sent, or tailscaled did not send it.

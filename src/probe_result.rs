@@ -1,20 +1,20 @@
-//! The result of a probe, as the state, the metrics and the log take it.
+//! The result of a probe: one shape for the state, the metrics and the log.
 
 use crate::reason::{Failure, Stage};
 use crate::slug::slug_enum;
 use std::time::{Duration, SystemTime};
 
 slug_enum! {
-    /// What a service that lives has shown of itself, and no more than that.
+    /// What a successful probe proved.
     pub enum Detail {
         /// Something accepts connections; nothing was spoken.
         Connected = "connected",
-        /// Something that speaks the protocol answers; whether it would take a worker was not asked.
+        /// Something that speaks the protocol answers; whether it would let a worker in is unknown.
         Answering = "answering",
-        /// It takes work: Valkey said PONG, or Postgres let the user in without a password. A pooler that has seen its backend
-        /// once says so from memory.
+        /// It takes work: Valkey replied PONG, or Postgres let the user in without a password. A pooler may answer without asking
+        /// its backend.
         Accepting = "accepting",
-        /// It would go on after a password, which telltail has not got.
+        /// It would go on after a password, and telltail has none.
         AuthRequired = "auth_required",
         /// Postgres does not let this user in, whatever the password.
         AuthRejected = "auth_rejected",
@@ -23,7 +23,7 @@ slug_enum! {
     }
 }
 
-/// What one probe found out: for the state, the metrics and the log.
+/// The result of one probe.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ProbeResult {
     /// When it ended.
@@ -43,6 +43,17 @@ impl ProbeResult {
     }
 }
 
+/// What came of a target's probe in one turn.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ProbeOutcome {
+    /// None was due.
+    NotDue,
+    /// It was cut short by shutdown, reload or our own stall: it proves nothing.
+    Aborted,
+    /// It succeeded or failed.
+    Done(ProbeResult),
+}
+
 /// How long each stage of a probe took; none for a stage that was not needed or did not succeed.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Timings {
@@ -50,7 +61,7 @@ pub struct Timings {
     pub resolve: Option<Duration>,
     /// Address to connection.
     pub connect: Option<Duration>,
-    /// Question to answer.
+    /// Request to reply.
     pub protocol: Option<Duration>,
 }
 

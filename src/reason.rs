@@ -272,6 +272,11 @@ impl Reason {
         matches!(self, Self::ProtocolStarting | Self::ProtocolFull | Self::ProtocolLoading)
     }
 
+    /// Is the server up, but rejects the probe?
+    pub const fn is_rejection(self) -> bool {
+        self.retry_later() || matches!(self, Self::ProtocolShuttingDown | Self::ProtocolRejected)
+    }
+
     /// Does a node never recover from this by itself, so that two rounds are proof enough?
     pub const fn is_persistent(self) -> bool {
         matches!(self, Self::NodeNeedsLogin | Self::NodeStopped | Self::NodeKeyExpired)

@@ -7,7 +7,7 @@ use crate::node::{Facts, Node, NodeState};
 use crate::peer::PathObservation;
 use crate::peer::PathProbe;
 use crate::peer::TargetPeer;
-use crate::probe_result::{Detail, ProbeResult, Timings};
+use crate::probe_result::{Detail, ProbeOutcome, ProbeResult, Timings};
 use crate::reason::{Failure, Reason};
 use crate::state::{NodeReading, State, TurnRecord};
 use axum::http::StatusCode;
@@ -39,7 +39,7 @@ pub(super) fn record(state: &State, node: Node, outcomes: &[(&str, Result<Detail
         let outcome = outcome.map_err(|reason| Failure::new(reason, "dial 100.64.0.7: secret words"));
         let probe = ProbeResult { at, outcome, timings: Timings::default(), elapsed: Duration::ZERO };
         let path = PathObservation { peer: peer(name), probe: PathProbe::default() };
-        state.record_turn(index, TurnRecord { at, probe: Some(probe), path: Some(path) }, now);
+        state.record_turn(index, TurnRecord { at, probe: ProbeOutcome::Done(probe), path: Some(path) }, now);
     }
 }
 

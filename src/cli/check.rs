@@ -13,7 +13,7 @@ use crate::doctor::{probe_target, stages_json};
 use crate::duration::ms_text;
 use crate::node::Node;
 use crate::probe::dns::MagicDns;
-use crate::probe::resolve::Interest;
+use crate::probe::resolve::PeerFilter;
 use crate::probe_result::ProbeResult;
 use crate::reason::{Reason, Scope, Stage};
 use crate::tailscale::{LocalApi, Status};
@@ -85,8 +85,8 @@ const NO_ATTEMPT: u8 = 3;
 /// Probes `target` once through the tailscaled at `socket`.
 async fn check(target: Arc<Target>, socket: Option<PathBuf>) -> CheckReport {
     let mut local = LocalApi::new(socket, Arc::new(|_, _| {}));
-    let interest = Interest::of([&*target]);
-    let (node, status) = match local.status(true, &|peer| interest.wants(peer)).await {
+    let filter = PeerFilter::of([&*target]);
+    let (node, status) = match local.status(true, &|peer| filter.matches(peer)).await {
         Ok(status) => (Node::of(&status, SystemTime::now()), Some(status)),
         Err(failure) => (Node::unreachable(failure), None),
     };

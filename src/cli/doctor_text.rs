@@ -86,7 +86,7 @@ fn row(target: &TargetReport) -> [String; 5] {
         Err(failure) => ("down", failure.reason.slug().to_owned()),
     };
     let mut path = match &target.path {
-        None | Some(Sample::Gone | Sample::Silent) => "-".to_owned(),
+        None | Some(Sample::NoPeer | Sample::NoReply) => "-".to_owned(),
         Some(Sample::Direct) => "direct".to_owned(),
         Some(Sample::PeerRelay) => "peer relay".to_owned(),
         Some(Sample::Idle) => "idle".to_owned(),

@@ -30,7 +30,7 @@ pub use host::first_label;
 pub use json_schema::json_schema;
 pub use load::{Loaded, load};
 pub use problem::{Problem, Problems, SourceLocation};
-pub use reload::needs_restart;
+pub use reload::{carry_over, needs_restart};
 pub use settings::{Config, MAX_TARGETS, TARGETS_VARIABLE, Target};
 pub use show::{show, url};
 pub use source::Source;

@@ -12,7 +12,7 @@ use crate::peer::PathProbe;
 use crate::peer::TargetPeer;
 use crate::probe::ProbeContext;
 use crate::probe::dns::MagicDns;
-use crate::probe::resolve::Interest;
+use crate::probe::resolve::PeerFilter;
 use crate::probe::resolver::Resolver;
 use crate::probe_result::ProbeResult;
 use crate::tailscale::{LocalApi, Peer};
@@ -39,9 +39,9 @@ pub struct DoctorEnv {
 /// Runs every check for every target, all targets concurrently.
 pub async fn examine(config: &Config, env: &DoctorEnv, agent: Option<RunningAgent>) -> DoctorReport {
     let mut local = LocalApi::new(config.socket.clone(), Arc::new(|_, _| {}));
-    let interest = Interest::of(config.targets.iter().map(|target| &**target));
+    let filter = PeerFilter::of(config.targets.iter().map(|target| &**target));
     let hosts: Vec<_> = config.targets.iter().map(|target| target.host.to_string()).collect();
-    let keep = |peer: &Peer| interest.wants(peer) || is_relevant(peer, &hosts);
+    let keep = |peer: &Peer| filter.matches(peer) || is_relevant(peer, &hosts);
     let at = SystemTime::now();
     let (node, status) = match local.status(true, &keep).await {
         Ok(status) => (Node::of(&status, at), Some(status)),

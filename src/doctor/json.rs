@@ -89,7 +89,7 @@ fn target(report: &TargetReport) -> Value {
         "path": report.path.as_ref().map(path),
         "region": report.path.as_ref().and_then(|path| match path {
             Sample::Derp(region) => Some(&region.code),
-            Sample::Direct | Sample::PeerRelay | Sample::Idle | Sample::Silent | Sample::Gone => None,
+            Sample::Direct | Sample::PeerRelay | Sample::Idle | Sample::NoReply | Sample::NoPeer => None,
         }),
         "round_trip_ms": ms(report.round_trip),
         "stages": stages_json(report.timings),
@@ -121,7 +121,7 @@ fn path(sample: &Sample) -> &'static str {
         Sample::PeerRelay => "peer_relay",
         Sample::Derp(_) => "derp",
         Sample::Idle => "idle",
-        Sample::Silent | Sample::Gone => "unknown",
+        Sample::NoReply | Sample::NoPeer => "unknown",
     }
 }
 

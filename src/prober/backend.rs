@@ -7,7 +7,7 @@ use crate::peer::PathProbe;
 use crate::peer::TargetPeer;
 use crate::probe::PooledConnection;
 use crate::probe::path_probe::PingPolicy;
-use crate::probe::resolve::{Interest, Resolution, Resolved};
+use crate::probe::resolve::{PeerFilter, Resolution, Resolved};
 use crate::probe_result::ProbeResult;
 use crate::reason::Failure;
 use crate::tailscale::Status;
@@ -15,8 +15,8 @@ use std::future::Future;
 
 /// What the loop does I/O through: the [`super::Tailnet`], or a test's script. Calls of several targets overlap.
 pub trait Backend: Send + Sync + 'static {
-    /// The local tailscaled, with the peers that are of interest.
-    fn status(&self, interest: &Interest) -> impl Future<Output = Result<Status, Failure>> + Send;
+    /// The local tailscaled, with the peers that match.
+    fn status(&self, filter: &PeerFilter) -> impl Future<Output = Result<Status, Failure>> + Send;
 
     /// The number of the DERP region with this code, if it can be had.
     fn region_id(&self, code: &str) -> impl Future<Output = Option<u32>> + Send;

@@ -1,4 +1,4 @@
-//! The flight recorder: the last changes of the node or of a target, in memory.
+//! The last changes of the node or of a target, in memory.
 //!
 //! Changes of state and of path are kept apart, so that a path that flaps does not push out when and why a target went
 //! down.

@@ -89,7 +89,7 @@ impl TargetView {
         let mut changes = Vec::new();
         let Some(PathObservation { peer, probe }) = observation else {
             self.round_trip = RoundTrip::default();
-            changes.extend(self.record_path(Sample::Gone, at, now));
+            changes.extend(self.record_path(Sample::NoPeer, at, now));
             return changes;
         };
         if let Some(old) = self.peer.replace(peer.clone())
@@ -238,7 +238,7 @@ mod tests {
     #[test]
     fn only_a_known_path_can_break_what_is_expected() {
         let region = || DerpRegion { id: 1, code: "nyc".to_owned() };
-        let samples = [Sample::Direct, Sample::PeerRelay, Sample::Derp(region()), Sample::Idle, Sample::Gone];
+        let samples = [Sample::Direct, Sample::PeerRelay, Sample::Derp(region()), Sample::Idle, Sample::NoPeer];
         let unexpected = |expect| {
             samples.clone().map(|sample| {
                 let mut view = view(expect);

@@ -12,7 +12,7 @@ use telltail::path::{DerpRegion, Sample};
 use telltail::peer::PathObservation;
 use telltail::peer::TargetPeer;
 use telltail::peer::{PathProbe, RoundTripSample};
-use telltail::probe_result::{Detail, ProbeResult, Timings};
+use telltail::probe_result::{Detail, ProbeOutcome, ProbeResult, Timings};
 use telltail::reason::{Failure, Reason};
 use telltail::state::{Change, NodeReading, Snapshot, State, TurnRecord};
 use telltail::tailscale::{Call, CallResult, Severity, Warning};
@@ -124,7 +124,7 @@ pub fn everything() -> SamplePod {
             let target = &pod.targets[index];
             target.probe(&probe);
             let path = Some(observation(&config.targets[index].name));
-            for change in state.record_turn(index, TurnRecord { at, probe: Some(probe), path }, now) {
+            for change in state.record_turn(index, TurnRecord { at, probe: ProbeOutcome::Done(probe), path }, now) {
                 if let Change::Target(_, change) = change {
                     target.transition(change.to);
                 }

@@ -4,13 +4,13 @@ use super::*;
 use crate::tailscale::Peer;
 use std::fs;
 
-/// A tailscaled that takes its time for a status, and gives the peers of interest only.
+/// A tailscaled that takes its time for a status, and gives the peers that match only.
 struct SlowStatus;
 
 const STATUS_TAKES: Duration = Duration::from_millis(500);
 
 impl Backend for SlowStatus {
-    async fn status(&self, interest: &Interest) -> Result<Status, Failure> {
+    async fn status(&self, filter: &PeerFilter) -> Result<Status, Failure> {
         sleep(STATUS_TAKES).await;
         let peer = |(name, address): (&str, &str)| Peer {
             dns_name: format!("{name}.tail1234.ts.net"),
@@ -18,7 +18,7 @@ impl Backend for SlowStatus {
             ..Peer::default()
         };
         let peers = [("db", "100.64.0.2"), ("other", "100.64.0.3")].map(peer);
-        let peers = peers.into_iter().filter(|peer| interest.wants(peer)).collect();
+        let peers = peers.into_iter().filter(|peer| filter.matches(peer)).collect();
         Ok(Status { suffix: Some("tail1234.ts.net".to_owned()), peers, ..running()? })
     }
 

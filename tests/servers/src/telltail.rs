@@ -6,7 +6,7 @@ use tailscaled_sim::{Peer, Tailscaled};
 use telltail::agent::MAGIC_DNS;
 use telltail::config::{self, Environment, Target};
 use telltail::probe::dns::MagicDns;
-use telltail::probe::resolve::{Interest, resolve};
+use telltail::probe::resolve::{PeerFilter, resolve};
 use telltail::probe::{self, PooledConnection, ProbeContext};
 use telltail::probe_result::ProbeResult;
 use telltail::tailscale::LocalApi;
@@ -90,8 +90,8 @@ impl Telltail {
 impl Probing {
     /// Status, then one probe.
     pub async fn probe(&mut self) -> ProbeResult {
-        let interest = Interest::of([&self.target]);
-        let status = self.local.status(true, &|peer| interest.wants(peer)).await.expect("the simulation answers");
+        let filter = PeerFilter::of([&self.target]);
+        let status = self.local.status(true, &|peer| filter.matches(peer)).await.expect("the simulation answers");
         let dns = MagicDns::new(MAGIC_DNS);
         let resolution = resolve(&status, &self.target.host);
         let context = ProbeContext { mode: status.mode, dialer: self.local.dialer(), dns: &dns };
