@@ -16,7 +16,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 use tracing::info;
 
-/// What the outside asks of a running agent.
+/// Signals to a running agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
     /// Read the configuration anew (SIGHUP).
@@ -25,7 +25,7 @@ pub enum Signal {
     Shutdown,
 }
 
-/// What the agent is told about the env it runs in.
+/// What the agent is told about the environment that the agent runs in.
 #[derive(Clone, Debug)]
 pub struct RuntimeEnv {
     /// Spreads the rounds of many pods; the pod's uid or name.
@@ -37,7 +37,7 @@ pub struct RuntimeEnv {
 /// Where tailscaled answers DNS questions in TUN mode (Tailscale's "quad 100").
 pub const MAGIC_DNS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::new(100, 100, 100, 100)), 53);
 
-/// A part of the agent ended although nobody had asked it to, or could not be built.
+/// A part of the agent ended unexpectedly, or could not be built.
 #[derive(Debug)]
 pub struct AgentError(String);
 
@@ -78,17 +78,17 @@ pub async fn run(
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let mut tasks = JoinSet::new();
     let router = admin::router(pages(&state, &metrics));
-    let incidents = Arc::clone(&metrics);
+    let connection_metrics = Arc::clone(&metrics);
     let observe = Arc::new(move |incident| match incident {
-        ConnectionEvent::Refused(code) => incidents.http(Route::Other.slug(), code.as_u16()),
+        ConnectionEvent::Refused(code) => connection_metrics.http(Route::Other.slug(), code.as_u16()),
         ConnectionEvent::Evicted => tracing::debug!("Evicted a connection"),
     });
     tasks.spawn(async move {
         admin::serve(listener, router, Limits::DEFAULT, observe).await;
         "the HTTP server"
     });
-    let calls = Arc::clone(&metrics);
-    let observe = Arc::new(move |call, answer| calls.localapi(call, answer));
+    let localapi_metrics = Arc::clone(&metrics);
+    let observe = Arc::new(move |call, answer| localapi_metrics.localapi(call, answer));
     let tailnet = Tailnet::new(config.socket.clone(), env.magic_dns, observe);
     let wake = Arc::new(Notify::new());
     let bus_watch = bus_watch::run(tailnet.dialer(), Arc::clone(&state), Arc::clone(&wake), env.pod_uid.clone());
@@ -115,13 +115,13 @@ pub async fn run(
 
     state.drain();
     stop.send_replace(true);
-    serve_on(drain, &mut tasks, prober.id(), &mut signals).await?;
+    drain_until_done(drain, &mut tasks, prober.id(), &mut signals).await?;
     info!("Stopped");
     Ok(())
 }
 
 /// While draining only the prober may end.
-async fn serve_on(
+async fn drain_until_done(
     drain: Duration,
     tasks: &mut JoinSet<&'static str>,
     prober: tokio::task::Id,
@@ -156,8 +156,8 @@ fn pages(state: &Arc<State>, metrics: &Arc<Metrics>) -> App {
 
 fn unexpected_exit(ended: Option<Result<&'static str, tokio::task::JoinError>>) -> AgentError {
     match ended {
-        Some(Ok(name)) => AgentError(format!("{name} ended although nobody had asked it to")),
+        Some(Ok(name)) => AgentError(format!("{name} ended unexpectedly")),
         Some(Err(error)) => AgentError(format!("a task failed: {error}")),
-        None => AgentError("no task is left".to_owned()),
+        None => AgentError("all tasks ended".to_owned()),
     }
 }

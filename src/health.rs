@@ -1,4 +1,4 @@
-//! Tracks and the verdict. No I/O, and the time is told.
+//! Tracks and the verdict. No I/O; the time is an argument.
 
 pub use crate::config::NODE_CHECK;
 
@@ -28,7 +28,7 @@ pub struct Thresholds {
     pub fall: u32,
 }
 
-/// Turns single outcomes into a state that does not flicker.
+/// Turns single outcomes into a state, with hysteresis.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Track {
     state: TrackState,
@@ -49,7 +49,7 @@ pub struct Transition {
 }
 
 impl Track {
-    /// A track about which nothing is known.
+    /// The track before the first outcome.
     pub fn new(now: Instant) -> Self {
         Self { state: TrackState::Unknown, since: now, streak: 0 }
     }
@@ -64,12 +64,17 @@ impl Track {
         self.since
     }
 
-    /// Is another state being decided on?
-    pub fn undecided(&self) -> bool {
+    /// Is a change pending?
+    pub fn has_pending_change(&self) -> bool {
         self.streak > 0
     }
 
-    /// Takes one outcome; answers the change that it caused.
+    /// Does a failure take it down, or keep it down?
+    pub fn failure_decides(&self, thresholds: Thresholds) -> bool {
+        self.state == TrackState::Down || self.streak + 1 >= thresholds.fall
+    }
+
+    /// Takes one outcome; returns the change that it caused.
     pub fn record(&mut self, success: bool, thresholds: Thresholds, now: Instant) -> Option<Transition> {
         let (to, needed) = match (self.state, success) {
             (TrackState::Up, true) | (TrackState::Down, false) => {
@@ -112,23 +117,42 @@ pub struct Verdict {
     pub blocking: Vec<String>,
 }
 
-/// Decides readiness in `mode`. `reached` says that every required target was up at some time since the start. Draining
-/// is not ready in any mode.
-pub fn verdict(mode: Mode, node: TrackState, targets: &[TargetHealth<'_>], reached: bool, draining: bool) -> Verdict {
-    let pod_faults_only = mode == Mode::Local && reached;
-    let blocks = |state: TrackState, fault: Option<Scope>| {
-        if pod_faults_only { state == TrackState::Down && fault == Some(Scope::Pod) } else { state != TrackState::Up }
-    };
-    let mut blocking = Vec::new();
-    if mode != Mode::Observe {
-        if blocks(node, Some(Scope::Pod)) {
-            blocking.push(NODE_CHECK.to_owned());
+/// What readiness follows from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ReadinessInput<'a> {
+    /// The node's state.
+    pub node: TrackState,
+    /// The targets, required or not.
+    pub targets: Vec<TargetHealth<'a>>,
+    /// Was every required target up at some time since the start?
+    pub reached: bool,
+    /// Draining is not ready in any mode.
+    pub draining: bool,
+}
+
+impl ReadinessInput<'_> {
+    /// Decides readiness in `mode`.
+    pub fn verdict(&self, mode: Mode) -> Verdict {
+        let pod_faults_only = mode == Mode::Local && self.reached;
+        let blocks = |state: TrackState, fault: Option<Scope>| {
+            if pod_faults_only {
+                state == TrackState::Down && fault == Some(Scope::Pod)
+            } else {
+                state != TrackState::Up
+            }
+        };
+        let mut blocking = Vec::new();
+        if mode != Mode::Observe {
+            if blocks(self.node, Some(Scope::Pod)) {
+                blocking.push(NODE_CHECK.to_owned());
+            }
+            let required = self.targets.iter().filter(|target| target.required);
+            blocking.extend(
+                required.filter(|target| blocks(target.state, target.fault)).map(|target| target.name.to_owned()),
+            );
         }
-        let required = targets.iter().filter(|target| target.required);
-        blocking
-            .extend(required.filter(|target| blocks(target.state, target.fault)).map(|target| target.name.to_owned()));
+        Verdict { ready: blocking.is_empty() && !self.draining, blocking }
     }
-    Verdict { ready: blocking.is_empty() && !draining, blocking }
 }
 
 #[cfg(test)]
@@ -137,6 +161,10 @@ mod tests {
     use proptest::prelude::*;
 
     const THRESHOLDS: Thresholds = Thresholds { rise: 2, fall: 3 };
+
+    fn input(node: TrackState, targets: Vec<TargetHealth<'_>>, reached: bool) -> ReadinessInput<'_> {
+        ReadinessInput { node, targets, reached, draining: false }
+    }
 
     fn played(outcomes: &[bool]) -> Track {
         let now = Instant::now();
@@ -193,7 +221,10 @@ mod tests {
             let targets: Vec<_> = states.iter().map(|(state, required, scope)| TargetHealth {
                 name: "target", required: *required, state: TrackState::ALL[*state], fault: scopes[*scope],
             }).collect();
-            let ready = |mode, draining| verdict(mode, TrackState::ALL[node], &targets, reached, draining).ready;
+            let ready = |mode, draining| {
+                let node = TrackState::ALL[node];
+                ReadinessInput { node, targets: targets.clone(), reached, draining }.verdict(mode).ready
+            };
             prop_assert!(ready(Mode::Local, false) || !ready(Mode::Strict, false));
             prop_assert!(ready(Mode::Observe, false));
             for mode in Mode::ALL {
@@ -205,23 +236,23 @@ mod tests {
     #[test]
     fn an_optional_target_never_blocks() {
         let target = TargetHealth { name: "cache", required: false, state: TrackState::Down, fault: Some(Scope::Pod) };
-        assert!(verdict(Mode::Strict, TrackState::Up, &[target], false, false).ready);
+        assert!(input(TrackState::Up, vec![target], false).verdict(Mode::Strict).ready);
     }
 
     #[test]
     fn once_reached_local_counts_only_faults_of_the_pod() {
-        let down = |scope| [TargetHealth { name: "db", required: true, state: TrackState::Down, fault: Some(scope) }];
-        let ready = |scope, reached| verdict(Mode::Local, TrackState::Up, &down(scope), reached, false).ready;
+        let down = |scope| TargetHealth { name: "db", required: true, state: TrackState::Down, fault: Some(scope) };
+        let ready = |scope, reached| input(TrackState::Up, vec![down(scope)], reached).verdict(Mode::Local).ready;
         assert!(ready(Scope::Service, true));
         assert!(ready(Scope::Path, true));
         assert!(!ready(Scope::Pod, true));
         assert!(!ready(Scope::Service, false));
-        assert_eq!(verdict(Mode::Local, TrackState::Down, &[], true, false).blocking, [NODE_CHECK]);
+        assert_eq!(input(TrackState::Down, Vec::new(), true).verdict(Mode::Local).blocking, [NODE_CHECK]);
     }
 
     #[test]
     fn unknown_is_not_ready() {
         let target = TargetHealth { name: "db", required: true, state: TrackState::Unknown, fault: None };
-        assert_eq!(verdict(Mode::Strict, TrackState::Up, &[target], false, false).blocking, ["db"]);
+        assert_eq!(input(TrackState::Up, vec![target], false).verdict(Mode::Strict).blocking, ["db"]);
     }
 }

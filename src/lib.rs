@@ -13,6 +13,7 @@
 //! * [`probe`]: resolve, connect, protocol
 //! * [`node`], [`peer`], [`path`], [`health`], [`diagnose`]: decisions, without I/O and clock
 //! * [`reason`], [`command_hint`]: the closed list of failures, and the command to run next
+//! * [`network_mode`]: whether tailscaled runs in userspace or TUN mode
 //! * [`doctor`]: every check for every target, once, and advisories
 //! * [`state`]: shared state and its snapshot
 //! * [`transition_log`], [`key_expiry_log`], [`metrics`], [`admin`]: what the log, Prometheus and the kubelet get
@@ -34,10 +35,12 @@ pub mod health;
 pub mod http;
 pub mod key_expiry_log;
 pub mod metrics;
+pub mod network_mode;
 pub mod node;
 pub mod path;
 pub mod peer;
 pub mod probe;
+pub mod probe_result;
 pub mod prober;
 pub mod reason;
 pub mod schedule;

@@ -1,6 +1,7 @@
-//! What the local tailscaled says of itself, and whether the tailnet can be used at all. No I/O; wall time is told,
+//! The local tailscaled's own state, and whether the tailnet can be used at all. No I/O; wall time is an argument,
 //! because a key's expiry is a date.
 
+use crate::network_mode::NetworkMode;
 use crate::reason::{Failure, Reason};
 use crate::slug::slug_enum;
 use crate::tailscale::Status;
@@ -60,8 +61,8 @@ pub struct Facts {
     pub online: bool,
     /// tailscaled's version.
     pub version: String,
-    /// TUN mode (true) or userspace networking (false).
-    pub tun: bool,
+    /// tailscaled's networking mode.
+    pub mode: NetworkMode,
     /// The host name the node gave itself.
     pub hostname: String,
     /// When its key expires; none where it never does.
@@ -72,21 +73,9 @@ pub struct Facts {
     pub home_region_id: Option<u32>,
 }
 
-impl Facts {
-    /// tailscaled's networking mode, for labels and JSON.
-    pub const fn mode(&self) -> &'static str {
-        if self.tun { "tun" } else { "userspace" }
-    }
-
-    /// tailscaled's networking mode, for a person.
-    pub const fn mode_name(&self) -> &'static str {
-        if self.tun { "TUN" } else { "userspace" }
-    }
-}
-
 impl Node {
     /// Before the first answer.
-    pub fn unasked() -> Self {
+    pub fn initial() -> Self {
         Self { state: NodeState::Unreachable, fault: None, facts: None }
     }
 
@@ -101,7 +90,7 @@ impl Node {
         let facts = Facts {
             online: status.own.online,
             version: status.version.clone(),
-            tun: status.tun,
+            mode: status.mode,
             hostname: status.own.host_name.clone(),
             key_expiry: status.own.key_expiry,
             home_region: status.own.home_region.clone(),

@@ -1,9 +1,9 @@
 //! Over which path packets reach a target's node. No I/O and no clock: samples go in, each with its time.
 //!
-//! **Better is believed at once, worse is confirmed.** A trusted address in `status`, or a pong from one, proves a direct
+//! **A better path takes one sample, a worse one several.** A trusted address in `status`, or a pong from one, proves a direct
 //! path. That there is none proves nothing: after idleness and after each change of networks tailscaled sends over DERP
 //! for a moment while it looks for something better. So DERP takes a pong through DERP, three samples that agree and
-//! seven seconds; silence takes as long before the path is called unknown. Nothing is concluded from a peer's home
+//! seven seconds; missing replies take as long before the path is called unknown. Nothing is concluded from a peer's home
 //! region or from what the control plane says of it.
 
 use crate::config::Expect;
@@ -22,7 +22,7 @@ slug_enum! {
         Derp = "derp",
         /// Nothing was sent lately, so there is no path.
         Idle = "idle",
-        /// Cannot be told.
+        /// Not known.
         Unknown = "unknown",
     }
 }
@@ -56,23 +56,23 @@ pub enum Sample {
     PeerRelay,
     /// A pong through DERP.
     Derp(DerpRegion),
-    /// Nothing was sent lately and nobody was asked.
+    /// Nothing was sent recently, and no ping either.
     Idle,
     /// Asked, and no answer came.
-    Silent,
+    NoReply,
     /// There is nobody to ask: the node is not running, or the target is not in the netmap.
-    Gone,
+    NoPeer,
 }
 
 impl Sample {
-    /// The path that it shows by itself.
+    /// The path that it shows.
     pub const fn path(&self) -> Path {
         match self {
             Self::Direct => Path::Direct,
             Self::PeerRelay => Path::PeerRelay,
             Self::Derp(_) => Path::Derp,
             Self::Idle => Path::Idle,
-            Self::Silent | Self::Gone => Path::Unknown,
+            Self::NoReply | Self::NoPeer => Path::Unknown,
         }
     }
 
@@ -80,19 +80,20 @@ impl Sample {
     pub const fn region(&self) -> Option<&DerpRegion> {
         match self {
             Self::Derp(region) => Some(region),
-            Self::Direct | Self::PeerRelay | Self::Idle | Self::Silent | Self::Gone => None,
+            Self::Direct | Self::PeerRelay | Self::Idle | Self::NoReply | Self::NoPeer => None,
         }
     }
 }
 
-/// Samples that must agree before a path is called worse. With [`CONFIRM`], from the facts on how long discovery takes.
+/// Samples that must agree before a path is called worse: after a change of networks tailscaled needs up to 5 s to find a
+/// direct path again (measured on 1.80.3 and 1.102.5).
 const AGREEING: u32 = 3;
 /// Time over which they must agree: tailscaled trusts a UDP address for 6.5 s after its last pong.
 pub const CONFIRM: Duration = Duration::from_secs(7);
-/// Time between samples while a change is being decided on.
+/// Time between samples while a change is pending.
 const SAMPLE_EVERY: Duration = Duration::from_secs(3);
 
-/// Turns samples into a path that does not flicker, and counts the time on each.
+/// Turns samples into a path, with hysteresis, and counts the time on each.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PathTracker {
     path: Path,
@@ -100,12 +101,12 @@ pub struct PathTracker {
     since: Instant,
     seconds: [Duration; Path::ALL.len()],
     changes: [u32; Path::ALL.len()],
-    doubt: Option<Doubt>,
+    pending: Option<PendingDowngrade>,
 }
 
 /// Samples that say that the path has become worse.
 #[derive(Clone, Debug, PartialEq)]
-struct Doubt {
+struct PendingDowngrade {
     since: Instant,
     samples: u32,
 }
@@ -128,7 +129,7 @@ impl PathTracker {
             since: now,
             seconds: Default::default(),
             changes: Default::default(),
-            doubt: None,
+            pending: None,
         }
     }
 
@@ -159,26 +160,20 @@ impl PathTracker {
         self.changes
     }
 
-    /// When the next sample is wanted, if sooner than the next round: while a change is being decided on.
+    /// When the next sample is due, if sooner than the next round: while a change is pending.
     pub fn next_sample(&self, now: Instant) -> Option<Instant> {
-        let doubt = self.doubt.as_ref()?;
-        let enough = doubt.since + CONFIRM;
+        let pending = self.pending.as_ref()?;
+        let enough = pending.since + CONFIRM;
         Some(if enough > now { enough.min(now + SAMPLE_EVERY) } else { now + SAMPLE_EVERY })
     }
 
     /// Takes a sample; answers the change that it caused.
     pub fn observe(&mut self, sample: Sample, now: Instant) -> Option<PathTransition> {
-        let gone = sample == Sample::Gone;
-        let (to, region) = match sample {
-            Sample::Direct => (Path::Direct, None),
-            Sample::PeerRelay => (Path::PeerRelay, None),
-            Sample::Derp(region) => (Path::Derp, Some(region)),
-            Sample::Idle => (Path::Idle, None),
-            Sample::Silent | Sample::Gone => (Path::Unknown, None),
-        };
+        let gone = sample == Sample::NoPeer;
+        let (to, region) = (sample.path(), sample.region().cloned());
         if to == self.path {
             self.region = region;
-            self.doubt = None;
+            self.pending = None;
             return None;
         }
         // From idle or unknown nothing becomes worse, except that a first pong through DERP is mere discovery.
@@ -195,9 +190,9 @@ impl PathTracker {
     }
 
     fn confirmed(&mut self, now: Instant) -> bool {
-        let doubt = self.doubt.get_or_insert(Doubt { since: now, samples: 0 });
-        doubt.samples += 1;
-        doubt.samples >= AGREEING && now.saturating_duration_since(doubt.since) >= CONFIRM
+        let pending = self.pending.get_or_insert(PendingDowngrade { since: now, samples: 0 });
+        pending.samples += 1;
+        pending.samples >= AGREEING && now.saturating_duration_since(pending.since) >= CONFIRM
     }
 
     fn take(&mut self, to: Path, region: Option<DerpRegion>, now: Instant) -> PathTransition {
@@ -206,7 +201,7 @@ impl PathTracker {
         self.since = now;
         self.path = to;
         self.region = region;
-        self.doubt = None;
+        self.pending = None;
         self.changes[to as usize] += 1;
         PathTransition { from, to }
     }
@@ -241,9 +236,9 @@ mod tests {
     }
 
     #[test]
-    fn silence_during_a_failover_agrees_that_the_direct_path_is_gone() {
+    fn missing_replies_during_a_failover_count_against_the_direct_path() {
         let failover =
-            [(0, Sample::Direct), (5, Sample::Silent), (8, Sample::Silent), (11, Sample::Silent), (12, derp())];
+            [(0, Sample::Direct), (5, Sample::NoReply), (8, Sample::NoReply), (11, Sample::NoReply), (12, derp())];
         assert_eq!(played(&failover).last(), Some(&Path::Derp));
     }
 
@@ -255,9 +250,9 @@ mod tests {
 
     #[test]
     fn a_failing_peer_is_unknown_and_a_vanished_one_at_once() {
-        let silent = [(0, Sample::Direct), (10, Sample::Silent), (13, Sample::Silent), (17, Sample::Silent)];
+        let silent = [(0, Sample::Direct), (10, Sample::NoReply), (13, Sample::NoReply), (17, Sample::NoReply)];
         assert_eq!(played(&silent).last(), Some(&Path::Unknown));
-        assert_eq!(played(&[(0, Sample::Direct), (1, Sample::Gone)]).last(), Some(&Path::Unknown));
+        assert_eq!(played(&[(0, Sample::Direct), (1, Sample::NoPeer)]).last(), Some(&Path::Unknown));
     }
 
     #[test]
@@ -281,11 +276,11 @@ mod tests {
     proptest! {
         #[test]
         fn whatever_comes_the_path_is_honest(samples in samples()) {
-            let kinds = [Sample::Direct, Sample::PeerRelay, derp(), Sample::Idle, Sample::Silent, Sample::Gone];
+            let kinds = [Sample::Direct, Sample::PeerRelay, derp(), Sample::Idle, Sample::NoReply, Sample::NoPeer];
             let start = Instant::now();
             let mut tracker = PathTracker::new(start);
             let mut now = start;
-            let mut undoubted = start;
+            let mut settled_until = start;
             for (wait, kind) in samples {
                 now += Duration::from_millis(wait);
                 let sample = kinds[kind].clone();
@@ -297,26 +292,26 @@ mod tests {
                 prop_assert!(after != Path::Derp || before == Path::Derp || matches!(sample, Sample::Derp(_)));
                 prop_assert_eq!(tracker.region().is_some(), after == Path::Derp);
                 // A worse path is never believed before the time of confirmation.
-                let fell = before <= Path::Derp && after > before && !matches!(sample, Sample::Idle | Sample::Gone);
-                prop_assert!(!fell || now - undoubted >= CONFIRM);
-                if tracker.doubt.is_none() {
-                    undoubted = now;
+                let fell = before <= Path::Derp && after > before && !matches!(sample, Sample::Idle | Sample::NoPeer);
+                prop_assert!(!fell || now - settled_until >= CONFIRM);
+                if tracker.pending.is_none() {
+                    settled_until = now;
                 }
-                // The next sample is asked for exactly while there is doubt.
-                prop_assert_eq!(tracker.next_sample(now).is_some(), tracker.doubt.is_some());
+                // The next sample is due early exactly while a change is pending.
+                prop_assert_eq!(tracker.next_sample(now).is_some(), tracker.pending.is_some());
                 let seconds: Duration = tracker.seconds(now).iter().sum();
                 prop_assert_eq!(seconds, now - start);
             }
         }
 
         #[test]
-        fn asked_as_often_as_it_wants_derp_is_found_within_eight_seconds(silent in 0u32..2) {
+        fn sampled_when_due_derp_is_detected_within_eight_seconds(silent in 0u32..2) {
             let start = Instant::now();
             let mut tracker = PathTracker::new(start);
             tracker.observe(Sample::Direct, start);
             let mut now = start;
             for sample in 0.. {
-                let answer = if sample < silent { Sample::Silent } else { derp() };
+                let answer = if sample < silent { Sample::NoReply } else { derp() };
                 if tracker.observe(answer, now).is_some() {
                     break;
                 }

@@ -1,9 +1,10 @@
-//! The peer of a target: the node that carries it.
+//! The peer of a target, and what is observed of it.
 
+use crate::path::Sample;
 use std::net::IpAddr;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-/// The node that carries a target, as the netmap shows it.
+/// The node that hosts a target, as the netmap shows it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TargetPeer {
     /// The node's stable id.
@@ -20,4 +21,44 @@ pub struct TargetPeer {
     pub online: bool,
     /// When its key expires; none where it never does.
     pub key_expiry: Option<SystemTime>,
+}
+
+/// The peer of a target and the path to it.
+#[derive(Clone, Debug)]
+pub struct PathObservation {
+    /// The peer.
+    pub peer: TargetPeer,
+    /// The path to it.
+    pub probe: PathProbe,
+}
+
+/// The result of probing a target's path.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PathProbe {
+    /// For the path's tracker; none if the path is not known yet.
+    pub sample: Option<Sample>,
+    /// Round trip of a disco ping.
+    pub round_trip: RoundTripSample,
+}
+
+/// The round trip of a disco ping.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RoundTripSample {
+    /// No ping was sent, or tailscaled did not send it.
+    #[default]
+    NotMeasured,
+    /// No pong came.
+    Missed,
+    /// The time from ping to pong.
+    Measured(Duration),
+}
+
+impl RoundTripSample {
+    /// The round trip, if it was measured.
+    pub const fn measured(self) -> Option<Duration> {
+        match self {
+            Self::Measured(took) => Some(took),
+            Self::NotMeasured | Self::Missed => None,
+        }
+    }
 }

@@ -272,16 +272,9 @@ impl Reason {
         matches!(self, Self::ProtocolStarting | Self::ProtocolFull | Self::ProtocolLoading)
     }
 
-    /// Did the service answer that it takes no work now?
+    /// Is the server up, but rejects the probe?
     pub const fn is_rejection(self) -> bool {
-        matches!(
-            self,
-            Self::ProtocolStarting
-                | Self::ProtocolShuttingDown
-                | Self::ProtocolFull
-                | Self::ProtocolLoading
-                | Self::ProtocolRejected
-        )
+        self.retry_later() || matches!(self, Self::ProtocolShuttingDown | Self::ProtocolRejected)
     }
 
     /// Does a node never recover from this by itself, so that two rounds are proof enough?

@@ -1,4 +1,4 @@
-//! When a target's turn is next. No I/O, no clock, no random numbers: the time and the pod's seed are told.
+//! When a target is due next. No I/O, no clock, no random numbers: the time and the pod's seed are arguments.
 
 use crate::fnv::fnv1a;
 use crate::health::{Track, TrackState};
@@ -11,13 +11,13 @@ use tokio::time::Instant;
 pub enum Pace {
     /// The target's interval: a tick of the grid that all targets of this interval share.
     Regular(Duration),
-    /// A change is being decided on: soon.
+    /// A change is pending: soon.
     Deciding(Duration),
-    /// The target is down: seldom, and spread, so that it is not met by a storm when it comes back.
+    /// The target is down: rarely, and spread, so that its recovery meets no thundering herd.
     Down(Duration),
 }
 
-/// Longest wait while a change is being decided on.
+/// Longest wait while a change is pending.
 pub(crate) const DECIDING: Duration = Duration::from_secs(2);
 /// Wait while a target is down.
 pub(crate) const DOWN: Duration = Duration::from_secs(30);
@@ -25,11 +25,11 @@ pub(crate) const DOWN: Duration = Duration::from_secs(30);
 impl Pace {
     /// The pace after an outcome: `failed` is the reason, if it was a failure.
     pub fn after(interval: Duration, track: &Track, failed: Option<Reason>) -> Self {
-        // A node's fault dials nothing, so nobody has to be spared.
+        // A node's fault dials nothing, so there is no load to limit.
         let dialled = failed.is_none_or(|reason| !reason.is_node_fault());
         match track.state() {
             TrackState::Down if failed.is_some() && dialled => Self::Down(DOWN.max(interval)),
-            _ if track.undecided() && failed.is_none_or(|reason| !reason.retry_later()) => {
+            _ if track.has_pending_change() && failed.is_none_or(|reason| !reason.retry_later()) => {
                 Self::Deciding(DECIDING.min(interval))
             }
             TrackState::Unknown | TrackState::Up | TrackState::Down => Self::Regular(interval),
@@ -185,7 +185,7 @@ mod tests {
         }
 
         #[test]
-        fn a_target_that_is_down_is_asked_between_24_and_36_seconds(uid in "[a-z0-9-]{1,36}", elapsed in 0u64..100_000) {
+        fn a_target_that_is_down_is_probed_again_after_24_to_36_seconds(uid in "[a-z0-9-]{1,36}", elapsed in 0u64..100_000) {
             let started = Instant::now();
             let now = started + Duration::from_millis(elapsed);
             let wait = (Schedule::new(&uid, started).next(Pace::Down(DOWN), now) - now).as_secs_f64();

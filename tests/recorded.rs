@@ -53,7 +53,7 @@ fn recorded(version: &str, name: &str) -> Vec<Scene> {
 /// A sample as `probe_path` makes it.
 fn sample(peer: &Peer, reply: Option<PingReply>) -> Option<Sample> {
     StatusPath::of(peer).sample().or_else(|| match reply {
-        None => Some(Sample::Silent),
+        None => Some(Sample::NoReply),
         Some(PingReply::Pong(pong)) => pong_sample(pong.via),
         Some(PingReply::Refused) => None,
     })

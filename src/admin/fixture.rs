@@ -2,12 +2,14 @@
 
 use super::routes::{App, Route};
 use crate::config::{Config, Gate, Host, Kind, Mode, Target, Via};
+use crate::network_mode::NetworkMode;
 use crate::node::{Facts, Node, NodeState};
+use crate::peer::PathObservation;
+use crate::peer::PathProbe;
 use crate::peer::TargetPeer;
-use crate::probe::path_probe::PathProbe;
-use crate::probe::{Detail, ProbeResult, Timings};
+use crate::probe_result::{Detail, ProbeOutcome, ProbeResult, Timings};
 use crate::reason::{Failure, Reason};
-use crate::state::{NodeReading, PathObservation, State, TurnRecord};
+use crate::state::{NodeReading, State, TurnRecord};
 use axum::http::StatusCode;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
@@ -37,7 +39,7 @@ pub(super) fn record(state: &State, node: Node, outcomes: &[(&str, Result<Detail
         let outcome = outcome.map_err(|reason| Failure::new(reason, "dial 100.64.0.7: secret words"));
         let probe = ProbeResult { at, outcome, timings: Timings::default(), elapsed: Duration::ZERO };
         let path = PathObservation { peer: peer(name), probe: PathProbe::default() };
-        state.record_turn(index, TurnRecord { at, probe: Some(probe), path: Some(path) }, now);
+        state.record_turn(index, TurnRecord { at, probe: ProbeOutcome::Done(probe), path: Some(path) }, now);
     }
 }
 
@@ -54,8 +56,8 @@ fn peer(name: &str) -> TargetPeer {
     }
 }
 
-pub(super) fn running(tun: bool) -> Node {
-    let facts = Facts { online: true, version: "1.102.5".to_owned(), tun, ..Facts::default() };
+pub(super) fn running(mode: NetworkMode) -> Node {
+    let facts = Facts { online: true, version: "1.102.5".to_owned(), mode, ..Facts::default() };
     Node { state: NodeState::Running, fault: None, facts: Some(facts) }
 }
 
@@ -67,7 +69,7 @@ pub(super) const VALKEY_REFUSES: [(&str, Result<Detail, Reason>); 3] =
 /// A state after one round with these outcomes.
 pub(super) fn after(readiness: Mode, outcomes: &[(&str, Result<Detail, Reason>)]) -> Arc<State> {
     let state = fresh(readiness, Gate::Tailnet);
-    record(&state, running(true), outcomes);
+    record(&state, running(NetworkMode::Tun), outcomes);
     state
 }
 

@@ -123,6 +123,7 @@ mod tests {
     use super::super::fixture::{self, ALL_UP, VALKEY_REFUSES};
     use super::*;
     use crate::config::{Mode, Via};
+    use crate::network_mode::NetworkMode;
     use crate::node::Node;
     use crate::reason::{Failure, Reason};
     use axum::http::response::Parts;
@@ -203,14 +204,14 @@ mod tests {
         let up = fixture::after(Mode::Strict, &ALL_UP);
         let slow = crate::config::Config { fall: 3, rise: 3, ..fixture::config(Mode::Strict, Gate::Tailnet) };
         up.reconfigure(Arc::new(slow), Instant::now(), SystemTime::now());
-        fixture::record(&up, fixture::running(true), &VALKEY_REFUSES);
+        fixture::record(&up, fixture::running(NetworkMode::Tun), &VALKEY_REFUSES);
         let text = text_of(&up, "/healthz?verbose").await;
         let line = "[+]valkey ok: up, depth protocol, but failed last: connect_refused (scope service)\n";
         assert!(text.contains(line), "{text}");
         let down = fixture::after(Mode::Strict, &VALKEY_REFUSES);
         let slow = crate::config::Config { rise: 3, ..fixture::config(Mode::Strict, Gate::Tailnet) };
         down.reconfigure(Arc::new(slow), Instant::now(), SystemTime::now());
-        fixture::record(&down, fixture::running(true), &ALL_UP);
+        fixture::record(&down, fixture::running(NetworkMode::Tun), &ALL_UP);
         let text = text_of(&down, "/healthz").await;
         assert!(text.contains("[-]valkey failed: down, depth protocol, but succeeded last: accepting\n"), "{text}");
     }
@@ -231,7 +232,7 @@ mod tests {
             assert!(text.contains(part), "{part} in {text}");
         }
         assert!(!text.contains("s3cret"), "{text}");
-        let stopped = Node { fault: Some(Failure::new(Reason::NodeStopped, "")), ..fixture::running(true) };
+        let stopped = Node { fault: Some(Failure::new(Reason::NodeStopped, "")), ..fixture::running(NetworkMode::Tun) };
         fixture::record(&state, stopped, &ALL_UP);
         assert_eq!(code(&state, "/healthz").await, 503);
         assert_eq!(code(&state, "/healthz?exclude=node").await, 200);
@@ -245,7 +246,7 @@ mod tests {
         assert!(text.contains("[ ]valkey failed, does not count in mode observe: connect_refused"), "{text}");
         assert!(text.contains("mode observe\nby mode: strict failed, local failed, observe passed\n"), "{text}");
         let local = fixture::after(Mode::Local, &ALL_UP);
-        fixture::record(&local, fixture::running(true), &VALKEY_REFUSES);
+        fixture::record(&local, fixture::running(NetworkMode::Tun), &VALKEY_REFUSES);
         assert_eq!(code(&local, "/healthz").await, 200);
         let text = text_of(&local, "/healthz?verbose").await;
         assert!(text.contains("by mode: strict failed, local passed, observe passed\n"), "{text}");
@@ -283,13 +284,13 @@ mod tests {
         let mut config = fixture::config(Mode::Strict, Gate::Tailnet);
         std::sync::Arc::make_mut(&mut config.targets[1]).via = Via::Socks5("127.0.0.1:1055".parse().unwrap());
         state.reconfigure(Arc::new(config), Instant::now(), SystemTime::now());
-        fixture::record(&state, fixture::running(false), &ALL_UP);
+        fixture::record(&state, fixture::running(NetworkMode::Userspace), &ALL_UP);
         let text = text_of(&state, "/healthz?verbose").await;
         assert!(
             text.contains("the way on which the worker itself reaches db, cache is not tested until via="),
             "{text}"
         );
-        fixture::record(&state, fixture::running(true), &ALL_UP);
+        fixture::record(&state, fixture::running(NetworkMode::Tun), &ALL_UP);
         assert!(!text_of(&state, "/healthz?verbose").await.contains("worker"));
     }
 

@@ -64,14 +64,14 @@ fn render(report: &CheckReport, palette: Palette) -> String {
     let target = &report.target;
     let mut text = format!("{}  {}\n", target.name, url(target));
     if let Some(status) = &report.status {
-        let mode = if status.tun { "tun" } else { "userspace" };
+        let mode = status.mode.slug();
         text += &format!("  tailscaled  {}, {}, {mode} mode\n", status.version, status.backend_state);
     }
     text += &stage_table(report, palette);
     match &report.probe.outcome {
         Ok(detail) => {
             text += &format!("up: {}, depth {}, via {}\n", detail.slug(), target.depth.slug(), report.via());
-            if report.status.as_ref().is_some_and(|status| !target.via.tests_worker_path(status.tun)) {
+            if report.status.as_ref().is_some_and(|status| !target.via.tests_worker_path(status.mode)) {
                 text += &Explanation::of_advisory(palette, "", AdvisoryCode::WorkerWayUntested).render(palette);
             }
         }

@@ -53,7 +53,7 @@ fn node(report: &DoctorReport, palette: Palette) -> String {
     match &report.node.facts {
         None => add("tailscaled", "does not answer".to_owned()),
         Some(facts) => {
-            let mode = facts.mode_name();
+            let mode = facts.mode.name();
             let version = escape(facts.version.split('-').next().unwrap_or_default());
             let region = if facts.home_region.is_empty() { "none".to_owned() } else { escape(&facts.home_region) };
             let state = report.node.state.slug();
@@ -86,8 +86,8 @@ fn row(target: &TargetReport) -> [String; 5] {
         Err(failure) => ("down", failure.reason.slug().to_owned()),
     };
     let mut path = match &target.path {
-        None | Some(Sample::Gone) => "-".to_owned(),
-        Some(Sample::Silent) => "no reply".to_owned(),
+        None | Some(Sample::NoPeer) => "-".to_owned(),
+        Some(Sample::NoReply) => "no reply".to_owned(),
         Some(sample) => match sample.region() {
             Some(region) => format!("DERP {}", escape(&region.code)),
             None => sample.path().slug().replace('_', " "),

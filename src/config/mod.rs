@@ -30,13 +30,14 @@ pub use host::first_label;
 pub use json_schema::json_schema;
 pub use load::{Loaded, load};
 pub use problem::{Problem, Problems, SourceLocation};
-pub use reload::needs_restart;
+pub use reload::{carry_over, needs_restart};
 pub use settings::{Config, MAX_TARGETS, TARGETS_VARIABLE, Target};
 pub use show::{show, url};
 pub use source::Source;
 pub use syntax::NODE_CHECK;
 pub use yaml::MAX_FILE_BYTES;
 
+use crate::network_mode::NetworkMode;
 use crate::slug::slug_enum;
 use std::net::{IpAddr, SocketAddr};
 
@@ -94,21 +95,23 @@ pub enum Via {
 }
 
 impl Via {
-    /// The way that is really taken, with tailscaled in TUN mode or not.
-    pub const fn in_mode(self, tun: bool) -> Self {
+    /// The connection method in effect with tailscaled in this mode.
+    pub const fn effective(self, mode: NetworkMode) -> Self {
         match self {
-            Self::Auto if tun => Self::Tcp,
-            Self::Auto => Self::LocalApi,
+            Self::Auto => match mode {
+                NetworkMode::Tun => Self::Tcp,
+                NetworkMode::Userspace => Self::LocalApi,
+            },
             Self::LocalApi | Self::Tcp | Self::Socks5(_) => self,
         }
     }
 
     /// Does a probe prove that the worker's own connections work?
-    pub const fn tests_worker_path(self, tun: bool) -> bool {
+    pub const fn tests_worker_path(self, mode: NetworkMode) -> bool {
         match self {
             Self::Socks5(_) => true,
             // In userspace mode the kernel has no route into the tailnet, so no worker connects without a proxy.
-            Self::Auto | Self::LocalApi | Self::Tcp => tun,
+            Self::Auto | Self::LocalApi | Self::Tcp => matches!(mode, NetworkMode::Tun),
         }
     }
 }

@@ -36,3 +36,9 @@ impl Target {
         key(self) == key(other)
     }
 }
+
+/// For each target what belongs to the old one that `kept` names.
+pub fn carry_over<T>(old: Vec<T>, kept: &[Option<usize>]) -> Vec<Option<T>> {
+    let mut old: Vec<_> = old.into_iter().map(Some).collect();
+    kept.iter().map(|kept| kept.and_then(|index| old.get_mut(index)?.take())).collect()
+}

@@ -38,7 +38,7 @@ slug_enum! {
 
 impl Check {
     /// Why the checks after this one were not tried when it failed.
-    pub(super) const fn bars(self) -> &'static str {
+    pub(super) const fn skip_reason(self) -> &'static str {
         match self {
             Self::Socket | Self::Permission | Self::Backend | Self::OwnKey => {
                 "not tried: this pod reaches the tailnet only through its tailscaled"
@@ -51,7 +51,7 @@ impl Check {
     }
 
     /// Why there is no evidence for a check before the failed one.
-    pub(super) fn untold(self, evidence: &Evidence<'_>) -> &'static str {
+    pub(super) fn unknown_reason(self, evidence: &Evidence<'_>) -> &'static str {
         match self {
             Self::Path if evidence.path == Some(&Sample::Idle) => "unknown: nothing was sent to it recently",
             Self::Path => "unknown: no ping was answered",
@@ -70,33 +70,34 @@ impl Check {
     }
 
     /// The evidence that it passes; none if there is none.
-    pub(super) fn shown(self, evidence: &Evidence<'_>) -> Option<String> {
+    pub(super) fn passed_evidence(self, evidence: &Evidence<'_>) -> Option<String> {
         let facts = evidence.node.facts.as_ref();
         let peer = evidence.peer;
         let timings = evidence.timings;
-        let asked = || evidence.outcome.err().map(|failure| failure.reason);
+        let reason = || evidence.outcome.err().map(|failure| failure.reason);
         match self {
             Self::Socket => {
-                let absent = [Reason::NodeSocketMissing, Reason::NodeSocketRefused].map(Some).contains(&asked());
+                let absent = [Reason::NodeSocketMissing, Reason::NodeSocketRefused].map(Some).contains(&reason());
                 (!absent).then(|| "tailscaled's socket accepts connections".to_owned())
             }
             Self::Permission if facts.is_some() => Some("LocalAPI answers this user".to_owned()),
             Self::Permission => {
                 // A timeout means that the connection was permitted.
-                let let_in = [Reason::NodeLocalapiTimeout, Reason::NodeLocalapiInvalid].map(Some).contains(&asked());
-                let_in.then(|| "this user may connect to the socket".to_owned())
+                let permitted =
+                    [Reason::NodeLocalapiTimeout, Reason::NodeLocalapiInvalid].map(Some).contains(&reason());
+                permitted.then(|| "this user may connect to the socket".to_owned())
             }
-            Self::Backend if asked() == Some(Reason::NodeKeyExpired) => {
+            Self::Backend if reason() == Some(Reason::NodeKeyExpired) => {
                 Some("logged in, but its key has expired".to_owned())
             }
             Self::Backend => facts
                 .filter(|_| evidence.node.state == NodeState::Running)
-                .map(|facts| format!("Running in {} mode", facts.mode_name())),
+                .map(|facts| format!("Running in {} mode", facts.mode.name())),
             Self::OwnKey => facts.and_then(|facts| valid(facts.key_expiry, evidence.wall)),
-            Self::Name => peer.map(|peer| format!("stands for {} of {}", peer.address, peer.name)),
+            Self::Name => peer.map(|peer| format!("resolves to {} of {}", peer.address, peer.name)),
             Self::Netmap => peer.map(|peer| format!("{} is in the netmap", peer.name)),
             Self::PeerKey => peer.and_then(|peer| valid(peer.key_expiry, evidence.wall)),
-            Self::Path => way(evidence),
+            Self::Path => path(evidence),
             Self::Tunnel => tunnel(evidence),
             Self::Tcp => timings.connect.map(|took| format!("connected in {} via {}", ms_text(took), evidence.via)),
             Self::Protocol => timings
@@ -113,19 +114,19 @@ fn valid(expiry: Option<SystemTime>, wall: SystemTime) -> Option<String> {
     Some(format!("valid for {} more", coarse(left)))
 }
 
-fn way(evidence: &Evidence<'_>) -> Option<String> {
-    let way = match evidence.path? {
+fn path(evidence: &Evidence<'_>) -> Option<String> {
+    let path = match evidence.path? {
         Sample::Direct => "direct".to_owned(),
         Sample::PeerRelay => "through a peer relay".to_owned(),
         Sample::Derp(region) => format!("through the relay server (DERP) {}", region.code),
-        Sample::Idle | Sample::Silent | Sample::Gone => return None,
+        Sample::Idle | Sample::NoReply | Sample::NoPeer => return None,
     };
-    Some(evidence.round_trip.map(|took| format!("{way}, {} there and back", ms_text(took))).unwrap_or(way))
+    Some(evidence.round_trip.map(|took| format!("{path}, round trip {}", ms_text(took))).unwrap_or(path))
 }
 
 fn tunnel(evidence: &Evidence<'_>) -> Option<String> {
     match (evidence.pings.map(|pings| pings.tunnel), evidence.timings.connect) {
-        (Some(PingOutcome::Reply), _) => Some("the far tailscaled answers inside it (TSMP)".to_owned()),
+        (Some(PingOutcome::Reply), _) => Some("the peer answers a TSMP ping".to_owned()),
         (_, Some(_)) => Some("carries the connection".to_owned()),
         (_, None) => None,
     }

@@ -1,5 +1,5 @@
-//! Evidence in, diagnosis out: the lowest broken check of the ladder from the local tailscaled to the service's answer. No
-//! I/O; wall time is told, because a key's expiry is a date.
+//! Evidence in, diagnosis out: the first check that fails, in order from the local tailscaled to the service's answer. No I/O;
+//! wall time is an argument, because a key's expiry is a date.
 
 mod check;
 mod failed_check;
@@ -11,97 +11,80 @@ pub use timeout::{PingEvidence, PingOutcome, refine_timeout};
 use crate::node::Node;
 use crate::path::Sample;
 use crate::peer::TargetPeer;
-use crate::reason::{Failure, Reason, Stage, escape};
+use crate::probe_result::Timings;
+use crate::reason::{Failure, Reason, escape};
 use crate::slug::slug_enum;
 use std::time::{Duration, SystemTime};
 
-/// What was seen of one target.
+/// Observations of one target.
 #[derive(Clone, Debug)]
 pub struct Evidence<'a> {
     /// The local tailscaled.
     pub node: &'a Node,
     /// The target's peer; none where the netmap has none, or was not asked.
     pub peer: Option<&'a TargetPeer>,
-    /// What the probe proved, in a word, or why it failed. A silence may still be unnamed.
+    /// What the probe proved, in a word, or why it failed. A timeout may not be refined yet.
     pub outcome: Result<&'a str, &'a Failure>,
     /// How long each stage of the probe took, where it succeeded.
     pub timings: Timings,
-    /// The way of the connect stage.
+    /// The connection method in effect.
     pub via: &'a str,
-    /// The path to the target's machine, where it was looked for and can be told.
+    /// The path to the target's machine, where it was probed and is known.
     pub path: Option<&'a Sample>,
     /// Round trip of a disco ping, where one was answered.
     pub round_trip: Option<Duration>,
-    /// What pings of the layers below TCP told, where they were sent.
+    /// Pings of the layers below TCP, where they were sent.
     pub pings: Option<PingEvidence>,
     /// Now.
     pub wall: SystemTime,
 }
 
-/// How long each stage of a probe took; none for a stage that was not needed or did not succeed.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Timings {
-    /// Name to address.
-    pub resolve: Option<Duration>,
-    /// Address to connection.
-    pub connect: Option<Duration>,
-    /// Question to answer.
-    pub protocol: Option<Duration>,
-}
-
-impl Timings {
-    /// Each stage with its duration, in order.
-    pub fn by_stage(self) -> [(Stage, Option<Duration>); 3] {
-        [(Stage::Resolve, self.resolve), (Stage::Connect, self.connect), (Stage::Protocol, self.protocol)]
-    }
-}
-
-/// What is the matter with a target, and what shows it.
+/// The diagnosis of a target, with its evidence.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Diagnosis {
-    /// What was proven, or why it failed, with a silence named.
+    /// What was proven, or why it failed, with a timeout refined.
     pub verdict: Result<String, Failure>,
-    /// Every check, from the lowest to the highest.
+    /// Every check, in order.
     pub steps: Vec<Step>,
 }
 
-/// One check of a ladder.
+/// The result of one check.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Step {
     /// Which.
     pub check: Check,
-    /// Does it hold?
+    /// Did it pass?
     pub state: StepStatus,
     /// What shows it, or why it was not tried; for a person, escaped.
     pub evidence: String,
 }
 
 slug_enum! {
-    /// Does a check hold?
+    /// Did a check pass?
     pub enum StepStatus {
         /// Yes.
         Passed = "ok",
-        /// No, and those below it do.
+        /// No, and it is the first that did not.
         Failed = "failed",
-        /// Nobody asked, or nobody could tell.
+        /// Skipped, or inconclusive.
         NotTried = "not_tried",
     }
 }
 
-/// Names the lowest broken check, and what was seen of each.
+/// Finds the first check that fails, and the evidence of each.
 pub fn diagnose(evidence: &Evidence<'_>) -> Diagnosis {
     let verdict = match (evidence.outcome, evidence.pings) {
         (Ok(proven), _) => Ok(proven.to_owned()),
         (Err(failure), Some(pings)) => Err(refine_timeout(failure.clone(), pings)),
         (Err(failure), None) => Err(failure.clone()),
     };
-    let broken = verdict.as_ref().err().map(|failure| (failed_check(failure.reason, evidence.pings), failure));
+    let failed = verdict.as_ref().err().map(|failure| (failed_check(failure.reason, evidence.pings), failure));
     let step = |check: Check| {
-        let (state, evidence) = match (broken, check.shown(evidence)) {
-            (Some((lowest, failure)), _) if lowest == check => (StepStatus::Failed, failure.cause.clone()),
-            (_, Some(shown)) => (StepStatus::Passed, escape(&shown)),
-            (Some((lowest, _)), None) if lowest < check => (StepStatus::NotTried, lowest.bars().to_owned()),
-            (_, None) => (StepStatus::NotTried, check.untold(evidence).to_owned()),
+        let (state, evidence) = match (failed, check.passed_evidence(evidence)) {
+            (Some((first, failure)), _) if first == check => (StepStatus::Failed, failure.cause.clone()),
+            (_, Some(passed)) => (StepStatus::Passed, escape(&passed)),
+            (Some((first, _)), None) if first < check => (StepStatus::NotTried, first.skip_reason().to_owned()),
+            (_, None) => (StepStatus::NotTried, check.unknown_reason(evidence).to_owned()),
         };
         Step { check, state, evidence }
     };
@@ -109,7 +92,7 @@ pub fn diagnose(evidence: &Evidence<'_>) -> Diagnosis {
     Diagnosis { verdict, steps }
 }
 
-/// A dead tunnel is the path's fault where not even the question beside the tunnel was answered.
+/// A dead tunnel is the path's fault if the disco ping got no reply either.
 fn failed_check(reason: Reason, pings: Option<PingEvidence>) -> Check {
     let silent = pings.is_some_and(|pings| pings.disco == PingOutcome::Timeout);
     let check = Check::failed_by(reason);

@@ -1,4 +1,4 @@
-//! What the ladder says of each kind of evidence.
+//! The result of each check for each kind of evidence.
 
 use super::*;
 use crate::node::{Facts, NodeState};
@@ -54,16 +54,16 @@ fn states(diagnosis: &Diagnosis) -> String {
 }
 
 #[test]
-fn what_is_well_shows_evidence_on_every_rung() {
+fn every_check_of_a_healthy_target_has_evidence() {
     let (node, peer) = (running(), peer());
     let diagnosis = diagnose(&fine(&node, &peer));
     assert_eq!((states(&diagnosis).as_str(), diagnosis.verdict), ("ooooooooooo", Ok("accepting".to_owned())));
     assert!(diagnosis.steps.iter().all(|step| !step.evidence.is_empty()));
-    assert_eq!(diagnosis.steps[7].evidence, "direct, 0.6 ms there and back");
+    assert_eq!(diagnosis.steps[7].evidence, "direct, round trip 0.6 ms");
 }
 
 #[test]
-fn each_reason_breaks_its_rung_and_those_above_are_not_tried() {
+fn each_reason_fails_its_check_and_later_ones_are_not_tried() {
     let peer = peer();
     for reason in Reason::ALL {
         let failure = Failure::new(*reason, "a cause");
@@ -88,7 +88,7 @@ fn each_reason_breaks_its_rung_and_those_above_are_not_tried() {
 }
 
 #[test]
-fn a_silence_is_named_and_placed_by_what_the_layers_below_say() {
+fn pings_refine_a_timeout_and_find_the_check_that_fails() {
     let (node, peer) = (running(), peer());
     let failure = Failure::new(Reason::ConnectTimeout, "no connection within 3s");
     let silent = |pings, path| {
@@ -99,7 +99,7 @@ fn a_silence_is_named_and_placed_by_what_the_layers_below_say() {
     };
     let dropped = silent(ANSWERED, Some(&Sample::Direct));
     assert_eq!(dropped, ("oooooooooX-".to_owned(), Reason::ConnectDropped));
-    let frozen = silent(SILENT, Some(&Sample::Silent));
+    let frozen = silent(SILENT, Some(&Sample::NoReply));
     assert_eq!(frozen, ("oooooooX---".to_owned(), Reason::ConnectTunnelDead));
     let half = PingEvidence { disco: PingOutcome::Reply, ..SILENT };
     assert_eq!(silent(half, Some(&Sample::Direct)), ("ooooooooX--".to_owned(), Reason::ConnectTunnelDead));
@@ -116,7 +116,7 @@ fn a_lost_packet_size_is_the_paths_although_the_connection_stands() {
 }
 
 #[test]
-fn a_key_about_to_expire_still_holds_and_says_for_how_long() {
+fn a_key_about_to_expire_passes_and_tells_for_how_long_it_is_valid() {
     let (mut node, peer) = (running(), peer());
     let wall = fine(&running(), &peer).wall;
     node.facts =

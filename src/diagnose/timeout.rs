@@ -1,8 +1,8 @@
-//! What a silent target is silent for: evidence in, reason out. No I/O.
+//! Refines the reason of a timeout by pings. No I/O.
 
 use crate::reason::{Failure, Reason};
 
-/// What the layers below TCP answered after a probe had met silence.
+/// Pings of the layers below TCP after a probe has timed out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PingEvidence {
     /// A disco ping: the far tailscaled, by UDP or over DERP.
@@ -13,14 +13,14 @@ pub struct PingEvidence {
     pub full_size: PingOutcome,
 }
 
-/// Whether a question was answered.
+/// The outcome of a ping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PingOutcome {
-    /// Yes.
+    /// A reply came.
     Reply,
-    /// No, and not a second time either.
+    /// No reply, twice.
     Timeout,
-    /// It could not be asked, or tailscaled itself answered why it would not.
+    /// It could not be sent, or the local tailscaled refused.
     Inconclusive,
 }
 
@@ -29,26 +29,26 @@ impl PingOutcome {
     pub const fn word(self) -> &'static str {
         match self {
             Self::Reply => "answered",
-            Self::Timeout => "silent",
-            Self::Inconclusive => "not told",
+            Self::Timeout => "no reply",
+            Self::Inconclusive => "inconclusive",
         }
     }
 }
 
-/// Names a silence by what the layers below answered. Where they tell nothing it stays what it was.
-pub fn refine_timeout(failure: Failure, below: PingEvidence) -> Failure {
-    let reason = match (failure.reason, below.tunnel) {
+/// Refines a timeout by pings. Where they are inconclusive it stays unchanged.
+pub fn refine_timeout(failure: Failure, pings: PingEvidence) -> Failure {
+    let reason = match (failure.reason, pings.tunnel) {
         (Reason::ConnectTimeout, PingOutcome::Timeout) => Reason::ConnectTunnelDead,
         (Reason::ConnectTimeout, PingOutcome::Reply) => Reason::ConnectDropped,
         (Reason::ProtocolTimeout, PingOutcome::Timeout) => Reason::ProtocolTunnelDead,
         (Reason::ProtocolTimeout, PingOutcome::Reply)
-            if below.disco == PingOutcome::Reply && below.full_size == PingOutcome::Timeout =>
+            if pings.disco == PingOutcome::Reply && pings.full_size == PingOutcome::Timeout =>
         {
             Reason::ProtocolMtu
         }
         _ => return failure,
     };
-    let words = [below.disco, below.tunnel, below.full_size].map(PingOutcome::word);
+    let words = [pings.disco, pings.tunnel, pings.full_size].map(PingOutcome::word);
     let [disco, tunnel, full_size] = words;
     let cause = format_args!("{}; disco {disco}, tunnel {tunnel}, full-size packet {full_size}", failure.cause);
     Failure::new(reason, cause)
@@ -64,14 +64,14 @@ mod tests {
     }
 
     #[test]
-    fn a_silent_connect_is_a_dead_tunnel_or_a_dropped_packet() {
+    fn a_connect_timeout_is_a_dead_tunnel_or_a_dropped_packet() {
         assert_eq!(named(Reason::ConnectTimeout, Timeout, Timeout, Timeout), Reason::ConnectTunnelDead);
         assert_eq!(named(Reason::ConnectTimeout, Reply, Timeout, Reply), Reason::ConnectTunnelDead);
         assert_eq!(named(Reason::ConnectTimeout, Reply, Reply, Reply), Reason::ConnectDropped);
     }
 
     #[test]
-    fn a_silent_protocol_is_a_lost_packet_size_a_dead_tunnel_or_the_service() {
+    fn a_protocol_timeout_is_a_lost_packet_size_a_dead_tunnel_or_the_service() {
         assert_eq!(named(Reason::ProtocolTimeout, Reply, Reply, Timeout), Reason::ProtocolMtu);
         assert_eq!(named(Reason::ProtocolTimeout, Timeout, Timeout, Timeout), Reason::ProtocolTunnelDead);
         assert_eq!(named(Reason::ProtocolTimeout, Reply, Reply, Reply), Reason::ProtocolTimeout);
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn without_evidence_and_for_what_is_no_silence_nothing_changes() {
+    fn without_evidence_and_without_a_timeout_nothing_changes() {
         for seen in [Reply, Timeout, Inconclusive] {
             for reason in Reason::ALL.iter().filter(|reason| !reason.is_timeout()) {
                 assert_eq!(named(*reason, seen, seen, seen), *reason);

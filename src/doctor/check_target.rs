@@ -3,9 +3,10 @@
 use super::json::stages_json;
 use super::probes::{probe_target, read_node, resolution};
 use crate::config::Target;
+use crate::probe::ProbeContext;
 use crate::probe::dns::MagicDns;
-use crate::probe::resolve::Interest;
-use crate::probe::{ProbeContext, ProbeResult};
+use crate::probe::resolve::PeerFilter;
+use crate::probe_result::ProbeResult;
 use crate::reason::Scope;
 use crate::tailscale::{LocalApi, Status};
 use serde_json::{Value, json};
@@ -34,12 +35,12 @@ const NO_ATTEMPT: u8 = 3;
 /// Probes `target` once through the tailscaled at `socket`.
 pub async fn check_target(target: Arc<Target>, socket: Option<PathBuf>, magic_dns: SocketAddr) -> CheckReport {
     let mut local = LocalApi::new(socket, Arc::new(|_, _| {}));
-    let interest = Interest::of([&*target]);
-    let (node, status) = read_node(&mut local, &|peer| interest.wants(peer), SystemTime::now()).await;
+    let filter = PeerFilter::of([&*target]);
+    let (node, status) = read_node(&mut local, &|peer| filter.matches(peer), SystemTime::now()).await;
     let resolution = resolution(&target, &node, status.as_ref());
     let dns = MagicDns::new(magic_dns);
-    let context =
-        ProbeContext { tun: status.as_ref().is_some_and(|status| status.tun), dialer: local.dialer(), dns: &dns };
+    let mode = status.as_ref().map(|status| status.mode).unwrap_or_default();
+    let context = ProbeContext { mode, dialer: local.dialer(), dns: &dns };
     let (probe, _) = probe_target(&target, &resolution, context).await;
     CheckReport { target, status, probe }
 }
@@ -76,7 +77,7 @@ impl CheckReport {
 
     /// How the connect stage reaches the target.
     pub fn via(&self) -> String {
-        let tun = self.status.as_ref().is_some_and(|status| status.tun);
-        self.target.via.in_mode(tun).to_string()
+        let mode = self.status.as_ref().map(|status| status.mode).unwrap_or_default();
+        self.target.via.effective(mode).to_string()
     }
 }

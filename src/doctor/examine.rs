@@ -7,13 +7,15 @@ use super::{DoctorReport, RunningAgent, TargetReport};
 use crate::command_hint::PodContext;
 use crate::config::{Config, Target, first_label};
 use crate::diagnose::{Evidence, PingEvidence, diagnose};
+use crate::network_mode::NetworkMode;
 use crate::node::Node;
+use crate::peer::PathProbe;
 use crate::peer::TargetPeer;
+use crate::probe::ProbeContext;
 use crate::probe::dns::MagicDns;
-use crate::probe::path_probe::PathProbe;
-use crate::probe::resolve::Interest;
+use crate::probe::resolve::PeerFilter;
 use crate::probe::resolver::Resolver;
-use crate::probe::{ProbeContext, ProbeResult};
+use crate::probe_result::ProbeResult;
 use crate::tailscale::{LocalApi, Peer};
 use futures_util::future::join_all;
 use std::net::SocketAddr;
@@ -38,17 +40,17 @@ pub struct DoctorEnv {
 /// Runs every check for every target, all targets concurrently.
 pub async fn examine(config: &Config, env: &DoctorEnv, agent: Option<RunningAgent>) -> DoctorReport {
     let mut local = LocalApi::new(config.socket.clone(), Arc::new(|_, _| {}));
-    let interest = Interest::of(config.targets.iter().map(|target| &**target));
+    let filter = PeerFilter::of(config.targets.iter().map(|target| &**target));
     let hosts: Vec<_> = config.targets.iter().map(|target| target.host.to_string()).collect();
-    let keep = |peer: &Peer| interest.wants(peer) || is_relevant(peer, &hosts);
+    let keep = |peer: &Peer| filter.matches(peer) || is_relevant(peer, &hosts);
     let at = SystemTime::now();
     let (node, status) = read_node(&mut local, &keep, at).await;
     let dns = MagicDns::new(env.magic_dns);
     let dialer = local.dialer().clone();
-    let tun = status.as_ref().is_some_and(|status| status.tun);
+    let mode = status.as_ref().map(|status| status.mode).unwrap_or_default();
     let resolve = |target: &Arc<Target>| resolution(target, &node, status.as_ref());
     let resolutions: Vec<_> = config.targets.iter().map(resolve).collect();
-    let context = ProbeContext { tun, dialer: &dialer, dns: &dns };
+    let context = ProbeContext { mode, dialer: &dialer, dns: &dns };
     let probes = config.targets.iter().zip(&resolutions);
     let probes = join_all(probes.map(|(target, resolution)| probe_target(target, resolution, context)));
     let names = config.targets.iter().zip(&resolutions);
@@ -66,7 +68,7 @@ pub async fn examine(config: &Config, env: &DoctorEnv, agent: Option<RunningAgen
     let evidence = resolutions.iter().zip(probes).zip(names).zip(paths);
     for (target, (((resolution, (probe, _)), names), (path, pings))) in config.targets.iter().zip(evidence) {
         let evidence = TargetEvidence { peer: resolution.peer().cloned(), probe, pings, path, names };
-        targets.push(target_report(target, &node, tun, evidence, at));
+        targets.push(target_report(target, &node, mode, evidence, at));
     }
     let context =
         AdvisoryContext { env, status: fresh.as_ref().or(status.as_ref()), prefs, warnings: warnings.as_deref(), at };
@@ -105,11 +107,11 @@ fn is_relevant(peer: &Peer, hosts: &[String]) -> bool {
 fn target_report(
     target: &Arc<Target>,
     node: &Node,
-    tun: bool,
+    mode: NetworkMode,
     evidence: TargetEvidence,
     at: SystemTime,
 ) -> TargetReport {
-    let via = target.via.in_mode(tun).to_string();
+    let via = target.via.effective(mode).to_string();
     let TargetEvidence { peer, probe, pings, path, names } = evidence;
     let round_trip = path.round_trip.measured();
     let diagnosis = diagnose(&Evidence {

@@ -2,9 +2,8 @@
 
 use super::{DoctorReport, TargetReport};
 use crate::command_hint::ShellCommand;
-use crate::diagnose::Timings;
-use crate::node::Facts;
 use crate::path::Sample;
+use crate::probe_result::Timings;
 use humantime::format_rfc3339_seconds;
 use serde_json::{Value, json};
 use std::net::IpAddr;
@@ -22,7 +21,7 @@ impl DoctorReport {
             "node": {
                 "state": self.node.state.slug(),
                 "version": facts.map(|facts| &facts.version),
-                "mode": facts.map(Facts::mode),
+                "mode": facts.map(|facts| facts.mode.slug()),
                 "hostname": facts.map(|facts| &facts.hostname),
                 "addresses": self.addresses,
                 "online": facts.map(|facts| facts.online),

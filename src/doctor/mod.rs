@@ -17,11 +17,12 @@ pub use names::NameAnswers;
 
 use crate::command_hint::{CommandSubject, PodContext};
 use crate::config::{Kind, Target, url};
-use crate::diagnose::{Check, Diagnosis, StepStatus, Timings};
+use crate::diagnose::{Check, Diagnosis, StepStatus};
 use crate::document::Document;
 use crate::node::Node;
 use crate::path::Sample;
 use crate::peer::TargetPeer;
+use crate::probe_result::Timings;
 use crate::reason::{AppliesTo, Failure, Reason};
 use crate::tailscale::{Prefs, Warning};
 use std::net::IpAddr;

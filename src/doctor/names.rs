@@ -2,6 +2,7 @@
 
 use super::DoctorEnv;
 use crate::config::{Host, Target};
+use crate::network_mode::NetworkMode;
 use crate::probe::dns::MagicDns;
 use crate::probe::resolve::Resolution;
 use crate::probe::resolver::LookupResult;
@@ -35,7 +36,7 @@ pub(super) async fn look_up_name(
     let resolved = resolution.dialable().ok();
     let v6 = resolved.is_some_and(|resolved| resolved.peer.address.is_ipv6());
     let magic_dns = async {
-        let fqdn = resolved.filter(|_| status.tun)?.fqdn.as_ref()?;
+        let fqdn = resolved.filter(|_| status.mode == NetworkMode::Tun)?.fqdn.as_ref()?;
         Some(dns.addresses(fqdn, v6).await.map_err(|failure| failure.cause))
     };
     let pod = async {

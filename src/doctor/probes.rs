@@ -3,9 +3,11 @@
 use crate::config::Target;
 use crate::diagnose::{PingEvidence, refine_timeout};
 use crate::node::Node;
-use crate::probe::path_probe::{PathProbe, PingPolicy, probe_path};
+use crate::peer::PathProbe;
+use crate::probe::path_probe::{PingPolicy, probe_path};
 use crate::probe::resolve::{Resolution, resolve};
-use crate::probe::{self, ProbeContext, ProbeResult, ping_evidence};
+use crate::probe::{self, ProbeContext, ping_evidence};
+use crate::probe_result::ProbeResult;
 use crate::reason::{Failure, Reason};
 use crate::tailscale::{Dialer, LocalApi, MASK, Peer, Status, Warning};
 use std::time::{Duration, SystemTime};

@@ -7,7 +7,7 @@ use super::{
 use crate::config::Mode;
 use crate::duration::ms_f64;
 use crate::path::DerpRegion;
-use crate::probe::{ProbeResult, Timings};
+use crate::probe_result::{ProbeResult, Timings};
 use crate::reason::{Failure, escape};
 use crate::state::{PathChange, Snapshot, StateChange, TargetView};
 use crate::tailscale::Warning;
@@ -86,7 +86,7 @@ fn node(snapshot: &Snapshot, clock: WallClock) -> NodeJson {
         tailscaled: node.state.slug().into(),
         failure: node.fault.as_ref().map(failure),
         tailscaled_version: facts.map(|facts| escape(&facts.version)),
-        mode: facts.map(|facts| facts.mode().into()),
+        mode: facts.map(|facts| facts.mode.slug().into()),
         hostname: facts.map(|facts| escape(&facts.hostname)),
         online: facts.map(|facts| facts.online),
         key_expiry: facts.and_then(|facts| facts.key_expiry).map(time),
@@ -106,7 +106,7 @@ fn warning(warning: &Warning) -> WarningJson {
 
 fn target(view: &TargetView, snapshot: &Snapshot, clock: WallClock) -> TargetJson {
     let target = &view.target;
-    let via = snapshot.node.facts.as_ref().map_or(target.via, |facts| target.via.in_mode(facts.tun));
+    let via = snapshot.node.facts.as_ref().map_or(target.via, |facts| target.via.effective(facts.mode));
     TargetJson {
         name: target.name.clone(),
         kind: target.kind.slug().into(),
@@ -204,6 +204,7 @@ fn path_change(change: &PathChange) -> PathChangeJson {
 mod tests {
     use super::*;
     use crate::config::{Environment, load};
+    use crate::network_mode::NetworkMode;
     use crate::node::{Facts, Node, NodeState};
     use crate::state::{NodeReading, State};
     use std::sync::Arc;
@@ -216,13 +217,13 @@ mod tests {
         let config = load(&environment, None).expect("a configuration").config;
         let (now, wall) = (Instant::now(), SystemTime::now());
         let state = State::new(Arc::new(config), now, wall);
-        let untested = |tun| {
-            let node = Node { state: NodeState::Running, fault: None, facts: Some(Facts { tun, ..Facts::default() }) };
+        let untested = |mode| {
+            let node = Node { state: NodeState::Running, fault: None, facts: Some(Facts { mode, ..Facts::default() }) };
             state.record_node(NodeReading { at: wall, node, lag: Duration::ZERO }, now);
             let targets = Document::of(&state.snapshot(now), wall).targets.into_iter();
             targets.filter(|target| target.worker_way_untested).map(|target| target.name).collect::<Vec<_>>()
         };
-        assert_eq!(untested(false), ["auto", "localapi", "kernel"]);
-        assert_eq!(untested(true), Vec::<String>::new());
+        assert_eq!(untested(NetworkMode::Userspace), ["auto", "localapi", "kernel"]);
+        assert_eq!(untested(NetworkMode::Tun), Vec::<String>::new());
     }
 }

@@ -3,7 +3,7 @@
 use super::counters;
 use crate::config::{Depth, Host, Kind, Target, Via};
 use crate::health::TrackState;
-use crate::probe::ProbeResult;
+use crate::probe_result::ProbeResult;
 use crate::reason::{AppliesTo, Reason, Stage};
 use crate::slug::slug_enum;
 use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Registry, Result};

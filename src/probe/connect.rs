@@ -2,6 +2,7 @@
 
 use super::socks5;
 use crate::config::Via;
+use crate::network_mode::NetworkMode;
 use crate::reason::{Failure, Reason};
 use crate::tailscale::Dialer;
 use std::io::ErrorKind;
@@ -19,12 +20,12 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 /// caller's.
 pub async fn connect(
     via: Via,
-    tun: bool,
+    mode: NetworkMode,
     dialer: &Dialer,
     target: SocketAddr,
     limit: Duration,
 ) -> Result<Box<dyn Stream>, Failure> {
-    Ok(match via.in_mode(tun) {
+    Ok(match via.effective(mode) {
         Via::Auto | Via::LocalApi => Box::new(dialer.dial(target).await?),
         Via::Tcp => Box::new(TcpStream::connect(target).await.map_err(|error| failure(target, &error))?),
         Via::Socks5(proxy) => match socks5::connect(proxy, target, limit).await {

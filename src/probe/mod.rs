@@ -13,11 +13,11 @@ mod scripted_peer;
 pub mod socks5;
 pub mod valkey;
 
-pub use crate::diagnose::Timings;
+use crate::network_mode::NetworkMode;
 
 use crate::config::{Depth, Kind, Target};
+use crate::probe_result::{Detail, ProbeResult, Timings};
 use crate::reason::{Failure, Reason, Stage};
-use crate::slug::slug_enum;
 use crate::tailscale::Dialer;
 use connect::Stream;
 use dns::MagicDns;
@@ -29,51 +29,12 @@ use tokio::time::{Instant, timeout};
 /// What a probe needs beside its target.
 #[derive(Clone, Copy)]
 pub struct ProbeContext<'a> {
-    /// Does tailscaled run in TUN mode?
-    pub tun: bool,
+    /// tailscaled's networking mode.
+    pub mode: NetworkMode,
     /// For dialling.
     pub dialer: &'a Dialer,
     /// For TUN mode.
     pub dns: &'a MagicDns,
-}
-
-slug_enum! {
-    /// What a service that lives has shown of itself, and no more than that.
-    pub enum Detail {
-        /// Something accepts connections; nothing was spoken.
-        Connected = "connected",
-        /// Something that speaks the protocol answers; whether it would take a worker was not asked.
-        Answering = "answering",
-        /// It takes work: Valkey said PONG, or Postgres let the user in without a password. A pooler that has seen its backend
-        /// once says so from memory.
-        Accepting = "accepting",
-        /// It would go on after a password, which telltail has not got.
-        AuthRequired = "auth_required",
-        /// Postgres does not let this user in, whatever the password.
-        AuthRejected = "auth_rejected",
-        /// Postgres has no such database.
-        NoDatabase = "no_database",
-    }
-}
-
-/// What one probe found out: for the state, the metrics and the log.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ProbeResult {
-    /// When it ended.
-    pub at: SystemTime,
-    /// What was proven, or why it failed.
-    pub outcome: Result<Detail, Failure>,
-    /// Duration of each stage that succeeded.
-    pub timings: Timings,
-    /// Duration of the whole.
-    pub elapsed: Duration,
-}
-
-impl ProbeResult {
-    /// A probe that failed before anything was dialled.
-    pub fn not_dialled(failure: Failure) -> Self {
-        Self { at: SystemTime::now(), outcome: Err(failure), timings: Timings::default(), elapsed: Duration::ZERO }
-    }
 }
 
 /// A connection to Valkey that is kept from probe to probe, so that a healthy probe costs no handshake.
@@ -135,7 +96,7 @@ async fn stages(
 
     progress.stage = Stage::Connect;
     let started = Instant::now();
-    let mut stream = connect::connect(target.via, context.tun, context.dialer, address, target.timeout).await?;
+    let mut stream = connect::connect(target.via, context.mode, context.dialer, address, target.timeout).await?;
     progress.timings.connect = Some(started.elapsed());
     if target.depth == Depth::Tcp {
         return Ok(Detail::Connected);
@@ -176,7 +137,7 @@ async fn reuse(
 
 /// In TUN mode MagicDNS, which the worker asks, must agree with the netmap.
 async fn check_magic_dns(resolved: &Resolved, context: ProbeContext<'_>) -> Result<(), Failure> {
-    let Some(fqdn) = resolved.fqdn.as_ref().filter(|_| context.tun) else { return Ok(()) };
+    let Some(fqdn) = resolved.fqdn.as_ref().filter(|_| context.mode == NetworkMode::Tun) else { return Ok(()) };
     let known = &resolved.peer.addresses;
     let answers = context.dns.addresses(fqdn, resolved.peer.address.is_ipv6()).await?;
     if answers.is_empty() || answers.iter().any(|answer| !known.contains(answer)) {

@@ -1,52 +1,22 @@
-//! One probe of the path to a target's node: what `status` tells for nothing, and a disco ping only where it cannot tell.
+//! One probe of the path to a target's peer: from `status`, which costs nothing, and by a disco ping only where `status` cannot tell.
 
 use super::resolve::Resolved;
 use crate::path::{DerpRegion, Sample};
+use crate::peer::{PathProbe, RoundTripSample};
 use crate::tailscale::{Dialer, Peer, PingKind, PingReply, Pong, PongVia};
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
-/// Longest wait for a pong. Over DERP across an ocean a pong takes 0.3 s; a path that is just being lost answers nothing for
+/// Longest wait for a pong. Over DERP across an ocean a pong takes 0.3 s; a path that is being lost answers nothing for
 /// 5 to 7 s, so longer waits gain nothing.
 const PING_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What tells the path and the round trip.
+/// The ping that shows the path and the round trip.
 const PING: PingKind = PingKind::Disco { size: 0 };
 
-/// Without a trusted address tailscaled asks over every way at once, and the pong through DERP can be the first although a
+/// Without a trusted address tailscaled pings over every path at once, and the pong through DERP can be the first although a
 /// direct one comes a moment later (seen on 1.80.3 and 1.102.5). So a second ping, when those are in, decides.
 const SECOND_PING: Duration = Duration::from_millis(300);
-
-/// What was learnt of a target's path.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct PathProbe {
-    /// For the path's tracker; none if nobody asked or it cannot be told yet.
-    pub sample: Option<Sample>,
-    /// Round trip of a disco ping.
-    pub round_trip: RoundTripSample,
-}
-
-/// What a disco ping told of the round trip.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum RoundTripSample {
-    /// No ping was sent, or tailscaled did not send it.
-    #[default]
-    NotMeasured,
-    /// No pong came.
-    Missed,
-    /// The time from ping to pong.
-    Measured(Duration),
-}
-
-impl RoundTripSample {
-    /// The round trip, if it was measured.
-    pub const fn measured(self) -> Option<Duration> {
-        match self {
-            Self::Measured(took) => Some(took),
-            Self::NotMeasured | Self::Missed => None,
-        }
-    }
-}
 
 /// When a disco ping may be sent. Never to an idle peer: it would wake it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +29,7 @@ pub enum PingPolicy {
     Always,
 }
 
-/// What `status` tells of a peer's path.
+/// A peer's path, as `status` shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StatusPath {
     /// A UDP address is trusted.
@@ -68,7 +38,7 @@ pub enum StatusPath {
     PeerRelay,
     /// Something is sent, and nothing is trusted: DERP, or discovery under way.
     Undecided,
-    /// Undecided was sent lately.
+    /// Nothing was sent recently.
     Idle,
 }
 
@@ -86,7 +56,7 @@ impl StatusPath {
         }
     }
 
-    /// What it is worth by itself; none where only a ping can tell.
+    /// The sample that it is; none where only a ping can tell.
     pub const fn sample(self) -> Option<Sample> {
         match self {
             Self::Direct => Some(Sample::Direct),
@@ -124,7 +94,7 @@ pub async fn probe_path(resolved: &Resolved, policy: PingPolicy, dialer: &Dialer
         }
     }
     match answer {
-        Err(_) => PathProbe { sample: sample.or(Some(Sample::Silent)), round_trip: RoundTripSample::Missed },
+        Err(_) => PathProbe { sample: sample.or(Some(Sample::NoReply)), round_trip: RoundTripSample::Missed },
         Ok(Ok(PingReply::Pong(pong))) => {
             PathProbe { sample: sample.or(pong_sample(pong.via)), round_trip: RoundTripSample::Measured(pong.latency) }
         }

@@ -25,7 +25,7 @@ pub async fn gather(peer: &TargetPeer, dialer: &Dialer) -> PingEvidence {
     }
 }
 
-/// The way of the pong, none if there was none, or an error if tailscaled did not send the ping.
+/// The path of the pong, none if there was none, or an error if tailscaled did not send the ping.
 async fn ping(peer: &TargetPeer, kind: PingKind, dialer: &Dialer) -> Result<Option<PongVia>, ()> {
     for _ in 0..2 {
         match timeout(WAIT, dialer.ping(peer.address, &peer.node_addresses, kind)).await {

@@ -1,4 +1,4 @@
-//! Whose address a target's name is. No I/O: the netmap in `status` decides.
+//! Resolves a target in the netmap. No I/O.
 
 use super::path_probe::StatusPath;
 use crate::config::{Host, Target, first_label};
@@ -11,20 +11,20 @@ use std::net::IpAddr;
 /// A target that the netmap knows.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Resolved {
-    /// The node that carries it.
+    /// The node that hosts it.
     pub peer: TargetPeer,
     /// The full name to ask MagicDNS for; none where the target is an address.
     pub fqdn: Option<String>,
-    /// What `status` tells of the path to the node.
+    /// The path to the node, as `status` shows it.
     pub path: StatusPath,
 }
 
-/// What the netmap gives for a target.
+/// A target in the netmap.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Resolution {
     /// A node that can be dialled.
     Found(Resolved),
-    /// A node that nobody can reach, because its key has expired.
+    /// A node that cannot be reached, because its key has expired.
     Expired(Resolved, Failure),
     /// No node.
     NotFound(Failure),
@@ -39,7 +39,7 @@ impl Resolution {
         }
     }
 
-    /// The node that carries the target, whether it can be dialled or not.
+    /// The node that hosts the target, whether it can be dialled or not.
     pub fn peer(&self) -> Option<&TargetPeer> {
         match self {
             Self::Found(resolved) | Self::Expired(resolved, _) => Some(&resolved.peer),
@@ -50,26 +50,26 @@ impl Resolution {
 
 /// Which peers of a netmap the targets may need.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Interest {
+pub struct PeerFilter {
     labels: HashSet<String>,
     addresses: Vec<IpAddr>,
 }
 
-impl Interest {
+impl PeerFilter {
     /// What these targets may need.
     pub fn of<'a>(targets: impl IntoIterator<Item = &'a Target>) -> Self {
-        let mut interest = Self::default();
+        let mut filter = Self::default();
         for target in targets {
             match &target.host {
-                Host::Name(name) => _ = interest.labels.insert(first_label(name).to_owned()),
-                Host::Ip(address) => interest.addresses.push(*address),
+                Host::Name(name) => _ = filter.labels.insert(first_label(name).to_owned()),
+                Host::Ip(address) => filter.addresses.push(*address),
             }
         }
-        interest
+        filter
     }
 
     /// Could one of the targets be this peer, lie behind it, or be a Tailscale Service that it hosts?
-    pub fn wants(&self, peer: &Peer) -> bool {
+    pub fn matches(&self, peer: &Peer) -> bool {
         let hosts_service = || services(peer).next().is_some();
         let routes = |address: &IpAddr| peer.routes.iter().any(|route| route.contains(*address));
         self.labels.contains(first_label(&peer.dns_name))
@@ -78,7 +78,7 @@ impl Interest {
     }
 }
 
-/// Looks a target up in the netmap. Only addresses that the netmap gives to a peer come out.
+/// Looks a target up in the netmap. Only addresses that the netmap gives to a peer are returned.
 pub fn resolve(status: &Status, host: &Host) -> Resolution {
     let found = match host {
         Host::Ip(address) => resolve_address(status, *address, None),
@@ -126,10 +126,10 @@ fn resolve_address(status: &Status, address: IpAddr, fqdn: Option<String>) -> Fo
         return Err(Failure::new(Reason::ResolveRefused, format_args!("{address} is this node's")));
     }
     if let Some(peer) = status.peers.iter().find(|peer| peer.addresses.contains(&address)) {
-        return Ok(carried_by(peer, address, peer.addresses.clone(), fqdn));
+        return Ok(hosted_by(peer, address, peer.addresses.clone(), fqdn));
     }
     if let Some(peer) = status.peers.iter().find(|peer| services(peer).any(|service| service == address)) {
-        return Ok(carried_by(peer, address, vec![address], fqdn));
+        return Ok(hosted_by(peer, address, vec![address], fqdn));
     }
     if status.peers.iter().flat_map(|peer| &peer.routes).any(|route| route.contains(address)) {
         return Err(Failure::new(Reason::ResolveRefused, format_args!("{address} belongs to a subnet router's net")));
@@ -141,10 +141,10 @@ fn of_peer(peer: &Peer, fqdn: Option<String>) -> Found<'_> {
     let Some(address) = preferred(&peer.addresses) else {
         return Err(Failure::new(Reason::ResolveNotInNetmap, format_args!("{} has no address", peer.dns_name)));
     };
-    Ok(carried_by(peer, address, peer.addresses.clone(), fqdn))
+    Ok(hosted_by(peer, address, peer.addresses.clone(), fqdn))
 }
 
-fn carried_by(peer: &Peer, address: IpAddr, addresses: Vec<IpAddr>, fqdn: Option<String>) -> (&Peer, Resolved) {
+fn hosted_by(peer: &Peer, address: IpAddr, addresses: Vec<IpAddr>, fqdn: Option<String>) -> (&Peer, Resolved) {
     let path = StatusPath::of(peer);
     let target_peer = TargetPeer {
         id: peer.id.clone(),
@@ -277,14 +277,14 @@ mod tests {
     fn what_resolves_is_what_the_reader_was_told_to_keep() {
         let hosts = [name("db-prd"), name("six.tail1.ts.net"), ip("100.64.0.9"), ip("10.1.2.3")];
         for host in hosts {
-            let interest = match &host {
-                Host::Name(name) => Interest { labels: [first_label(name).to_owned()].into(), addresses: vec![] },
-                Host::Ip(address) => Interest { labels: HashSet::new(), addresses: vec![*address] },
+            let filter = match &host {
+                Host::Name(name) => PeerFilter { labels: [first_label(name).to_owned()].into(), addresses: vec![] },
+                Host::Ip(address) => PeerFilter { labels: HashSet::new(), addresses: vec![*address] },
             };
             let mut kept = status();
-            kept.peers.retain(|peer| interest.wants(peer));
+            kept.peers.retain(|peer| filter.matches(peer));
             assert_eq!(resolve(&kept, &host), resolve(&status(), &host), "{host}");
         }
-        assert!(!Interest::default().wants(&peer("six", &["fd7a:115c:a1e0::3"], &["0.0.0.0/0", "::/0"])));
+        assert!(!PeerFilter::default().matches(&peer("six", &["fd7a:115c:a1e0::3"], &["0.0.0.0/0", "::/0"])));
     }
 }

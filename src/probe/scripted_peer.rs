@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::probe::Detail;
+use crate::probe_result::Detail;
 use crate::reason::{Failure, Reason};
 
 /// What a scripted peer does after its last chunk.

@@ -2,29 +2,32 @@
 
 use crate::config::Target;
 use crate::diagnose::PingEvidence;
+use crate::network_mode::NetworkMode;
+use crate::peer::PathProbe;
 use crate::peer::TargetPeer;
-use crate::probe::path_probe::{PathProbe, PingPolicy};
-use crate::probe::resolve::{Interest, Resolution, Resolved};
-use crate::probe::{PooledConnection, ProbeResult};
+use crate::probe::PooledConnection;
+use crate::probe::path_probe::PingPolicy;
+use crate::probe::resolve::{PeerFilter, Resolution, Resolved};
+use crate::probe_result::ProbeResult;
 use crate::reason::Failure;
 use crate::tailscale::Status;
 use std::future::Future;
 
 /// What the loop does I/O through: the [`super::Tailnet`], or a test's script. Calls of several targets overlap.
 pub trait Backend: Send + Sync + 'static {
-    /// The local tailscaled, with the peers that are of interest.
-    fn status(&self, interest: &Interest) -> impl Future<Output = Result<Status, Failure>> + Send;
+    /// The local tailscaled, with the peers that match.
+    fn status(&self, filter: &PeerFilter) -> impl Future<Output = Result<Status, Failure>> + Send;
 
     /// The number of the DERP region with this code, if it can be had.
     fn region_id(&self, code: &str) -> impl Future<Output = Option<u32>> + Send;
 
-    /// One probe of a target while the node is fine, with tailscaled in TUN mode or not; see [`crate::probe::run`].
+    /// One probe of a target while the node is fine; see [`crate::probe::run`].
     fn probe(
         &self,
         target: &Target,
         resolution: &Resolution,
         pooled: &mut Option<PooledConnection>,
-        tun: bool,
+        mode: NetworkMode,
     ) -> impl Future<Output = ProbeResult> + Send;
 
     /// One probe of the path to a target's peer; see [`crate::probe::path_probe::probe_path`].

@@ -50,15 +50,12 @@ impl Entry {
         matches!(&self.turn, TurnState::Running { abort, .. } if abort.id() == task)
     }
 
-    /// Takes part in a fault of the node: whatever runs is cut short.
+    /// Cuts short what runs, and forgets it: the node is at fault.
     pub fn fail_by_node(&mut self) {
         if let TurnState::Running { abort, .. } = &self.turn {
             abort.abort();
-            self.turn = TurnState::Idle(TurnMemory::default());
         }
-        if let TurnState::Idle(memory) = &mut self.turn {
-            memory.after_node_fault();
-        }
+        self.turn = TurnState::Idle(TurnMemory::default());
     }
 }
 

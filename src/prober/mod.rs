@@ -16,11 +16,11 @@ mod turn;
 pub use backend::Backend;
 pub use tailnet::Tailnet;
 
-use crate::config::{Config, Source, needs_restart};
+use crate::config::{Config, Source, carry_over, needs_restart};
 use crate::metrics::Metrics;
-use crate::probe::resolve::Interest;
+use crate::probe::resolve::PeerFilter;
 use crate::schedule::Schedule;
-use crate::state::State;
+use crate::state::{State, TurnRecord};
 use crate::transition_log::TransitionLog;
 use entry::{Entry, TurnState};
 use lag_window::LagWindow;
@@ -30,7 +30,7 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::{Notify, watch};
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
-use turn::{TurnMemory, TurnOutcome};
+use turn::TurnMemory;
 
 /// Runs the probes and records what they find out.
 pub struct Prober<B> {
@@ -38,7 +38,7 @@ pub struct Prober<B> {
     metrics: Arc<Metrics>,
     source: Source,
     config: Arc<Config>,
-    interest: Arc<Interest>,
+    filter: Arc<PeerFilter>,
     backend: Arc<B>,
     schedule: Schedule,
     /// In the configuration's order.
@@ -58,11 +58,11 @@ pub struct Prober<B> {
 /// What a task of the loop brings.
 enum Event {
     Status(StatusReading),
-    Turn(TurnMemory, TurnOutcome),
+    Turn(TurnMemory, TurnRecord),
 }
 
 /// Shortest time from one round to another that the IPN bus asks for: in a large tailnet it always has notifications.
-const BETWEEN_WAKES: Duration = Duration::from_secs(2);
+const MIN_WAKE_INTERVAL: Duration = Duration::from_secs(2);
 
 impl<B: Backend> Prober<B> {
     /// A loop that has not begun.
@@ -81,7 +81,7 @@ impl<B: Backend> Prober<B> {
             state,
             metrics,
             source,
-            interest: Arc::default(),
+            filter: Arc::default(),
             backend: Arc::new(backend),
             schedule,
             entries: Vec::new(),
@@ -106,14 +106,14 @@ impl<B: Backend> Prober<B> {
             let due = self.entries.iter().filter_map(Entry::next_turn).fold(self.next_round, Instant::min);
             // What came due while the status was read is not late by our own fault.
             let due = due.max(Instant::now());
-            let calm = self.round_began + BETWEEN_WAKES;
+            let earliest = self.round_began + MIN_WAKE_INTERVAL;
             tokio::select! {
                 biased;
                 _ = shutdown.wait_for(|down| *down) => break,
                 () = reload.notified() => self.reload(true),
                 Some(event) = self.tasks.join_next_with_id() => self.handle(event),
                 () = sleep_until(due), if self.reading.is_none() => self.begin_round(due),
-                () = woken(&wake, calm), if self.reading.is_none() => self.begin_round(Instant::now()),
+                () = woken(&wake, earliest), if self.reading.is_none() => self.begin_round(Instant::now()),
             }
         }
         for entry in &self.entries {
@@ -130,15 +130,15 @@ impl<B: Backend> Prober<B> {
                     self.take_status(reading);
                 }
             }
-            Ok((task, Event::Turn(memory, outcome))) => self.take_turn(task, memory, outcome),
+            Ok((task, Event::Turn(memory, record))) => self.take_turn(task, memory, record),
             Err(error) if error.is_cancelled() => {}
             Err(error) => std::panic::resume_unwind(error.into_panic()),
         }
     }
 
-    /// Reads the configuration anew and puts it in force if it has changed, or reads it in any case if `asked`.
-    fn reload(&mut self, asked: bool) {
-        match self.source.changed(asked) {
+    /// Reads the configuration and puts it in force if it has changed, or in any case if `force`.
+    fn reload(&mut self, force: bool) {
+        match self.source.changed(force) {
             None => {}
             Some(Err(problems)) => {
                 self.log.reload_refused(&problems);
@@ -161,13 +161,11 @@ impl<B: Backend> Prober<B> {
 
     /// An entry for each target: the old one that `kept` names, or a new one that is due at `due`.
     fn fill_entries(&mut self, kept: &[Option<usize>], due: Instant) {
-        let mut old: Vec<_> = self.entries.drain(..).map(Some).collect();
-        let mut kept: Vec<_> = kept.iter().map(|kept| kept.and_then(|index| old.get_mut(index)?.take())).collect();
-        for gone in old.into_iter().flatten() {
-            self.metrics.remove_target(&gone.target.name);
-        }
-        for (target, kept) in self.config.targets.iter().zip(&mut kept) {
-            let entry = match kept.take() {
+        let gone = self.entries.iter().enumerate().filter(|(index, _)| !kept.contains(&Some(*index)));
+        gone.for_each(|(_, entry)| self.metrics.remove_target(&entry.target.name));
+        let old = carry_over(std::mem::take(&mut self.entries), kept);
+        for (target, old) in self.config.targets.iter().zip(old) {
+            let entry = match old {
                 Some(mut entry) => {
                     entry.reconfigure(Arc::clone(target), due);
                     entry
@@ -176,7 +174,7 @@ impl<B: Backend> Prober<B> {
             };
             self.entries.push(entry);
         }
-        self.interest = Arc::new(Interest::of(self.config.targets.iter().map(|target| &**target)));
+        self.filter = Arc::new(PeerFilter::of(self.config.targets.iter().map(|target| &**target)));
     }
 }
 
@@ -184,9 +182,9 @@ fn shortest_interval(config: &Config) -> Duration {
     config.targets.iter().map(|target| target.interval).min().unwrap_or_default()
 }
 
-/// Returns when the IPN bus has a notification, but not before `calm`. It is taken last, so that a reload meanwhile loses
+/// Returns when the IPN bus has a notification, but not before `earliest`. It is taken last, so that a reload meanwhile loses
 /// none.
-async fn woken(wake: &Notify, calm: Instant) {
-    sleep_until(calm).await;
+async fn woken(wake: &Notify, earliest: Instant) {
+    sleep_until(earliest).await;
     wake.notified().await;
 }

@@ -2,13 +2,13 @@
 
 use super::Backend;
 use crate::node::Node;
-use crate::probe::resolve::Interest;
+use crate::probe::resolve::PeerFilter;
 use crate::reason::Failure;
 use crate::tailscale::Status;
 use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
-/// A region's number that could not be had is asked for again after this time: nothing depends on it.
+/// A failed look-up is repeated after this time: nothing depends on it.
 const REGION_RETRY: Duration = Duration::from_secs(60);
 
 /// The home DERP region as it was last looked up.
@@ -30,10 +30,10 @@ pub(super) struct StatusReading {
 /// Reads the status, and looks the home region up unless `home` knows it.
 pub(super) async fn read_node(
     backend: &impl Backend,
-    interest: &Interest,
+    filter: &PeerFilter,
     mut home: Option<HomeRegion>,
 ) -> StatusReading {
-    let answer: Result<Status, Failure> = backend.status(interest).await;
+    let answer: Result<Status, Failure> = backend.status(filter).await;
     let mut node = match &answer {
         Ok(status) => Node::of(status, SystemTime::now()),
         Err(failure) => Node::unreachable(failure.clone()),

@@ -2,12 +2,12 @@
 
 use super::entry::{Entry, TurnState};
 use super::node_reader::{StatusReading, read_node};
-use super::turn::{ProbeOutcome, Turn, TurnMemory, TurnOutcome};
+use super::turn::{Turn, TurnMemory};
 use super::{Backend, Event, Prober, shortest_interval};
 use crate::duration::ms_f64;
 use crate::node::Node;
-use crate::probe::ProbeResult;
 use crate::probe::resolve::resolve;
+use crate::probe_result::{ProbeOutcome, ProbeResult};
 use crate::state::{Change, NodeReading, TurnRecord};
 use crate::tailscale::Status;
 use std::sync::Arc;
@@ -15,8 +15,8 @@ use std::time::{Duration, SystemTime};
 use tokio::task::Id;
 use tokio::time::Instant;
 
-/// Until tailscaled is Running for the first time it is asked this often: the startup gate waits for it.
-const UNTIL_RUNNING: Duration = Duration::from_secs(1);
+/// Time from status to status until tailscaled is Running for the first time: the startup gate waits for it.
+const STARTUP_INTERVAL: Duration = Duration::from_secs(1);
 
 impl<B: Backend> Prober<B> {
     pub(super) fn begin_round(&mut self, planned: Instant) {
@@ -24,8 +24,8 @@ impl<B: Backend> Prober<B> {
         let now = Instant::now();
         self.round_began = now;
         self.lags.note(now, now.saturating_duration_since(planned));
-        let (backend, interest, home) = (Arc::clone(&self.backend), Arc::clone(&self.interest), self.home.clone());
-        let reading = self.tasks.spawn(async move { Event::Status(read_node(&*backend, &interest, home).await) });
+        let (backend, filter, home) = (Arc::clone(&self.backend), Arc::clone(&self.filter), self.home.clone());
+        let reading = self.tasks.spawn(async move { Event::Status(read_node(&*backend, &filter, home).await) });
         self.reading = Some(reading);
     }
 
@@ -53,7 +53,7 @@ impl<B: Backend> Prober<B> {
             None if was_running => self.fail_by_node(&node, &due),
             None => {
                 for (entry, _) in self.entries.iter_mut().zip(due).filter(|(_, due)| *due) {
-                    entry.due = now + UNTIL_RUNNING.min(entry.target.interval);
+                    entry.due = now + STARTUP_INTERVAL.min(entry.target.interval);
                 }
             }
         }
@@ -61,41 +61,33 @@ impl<B: Backend> Prober<B> {
 
     fn begin_turns(&mut self, status: &Status, due: &[bool]) {
         let round_began = self.round_began;
-        for (entry, &probe_due) in self.entries.iter_mut().zip(due) {
+        let decides = self.state.read(|state| state.failures_that_decide());
+        for ((entry, &probe_due), decides) in self.entries.iter_mut().zip(due).zip(decides) {
             let TurnState::Idle(memory) = &mut entry.turn else { continue };
             let (mut memory, backend) = (std::mem::take(memory), Arc::clone(&self.backend));
             let turn = Turn {
                 target: Arc::clone(&entry.target),
                 resolution: resolve(status, &entry.target.host),
-                tun: status.tun,
+                mode: status.mode,
                 probe_due,
                 sample_due: entry.sample_due.is_some_and(|due| due <= round_began),
-                fall: self.config.fall,
+                decides,
             };
             let abort = self.tasks.spawn(async move {
-                let outcome = turn.run(&mut memory, &*backend).await;
-                Event::Turn(memory, outcome)
+                let record = turn.run(&mut memory, &*backend).await;
+                Event::Turn(memory, record)
             });
             entry.turn = TurnState::Running { abort, probing: probe_due };
         }
     }
 
-    pub(super) fn take_turn(&mut self, task: Id, memory: TurnMemory, TurnOutcome { probe, path }: TurnOutcome) {
-        let now = Instant::now();
+    pub(super) fn take_turn(&mut self, task: Id, memory: TurnMemory, turn: TurnRecord) {
         // None, if the target was removed by a reload or the turn cut short meanwhile.
         let Some(index) = self.entries.iter().position(|entry| entry.runs(task)) else { return };
-        let Some(entry) = self.entries.get_mut(index) else { return };
-        entry.turn = TurnState::Idle(memory);
-        let probed = !matches!(probe, ProbeOutcome::NotDue);
-        let probe = match probe {
-            ProbeOutcome::NotDue => None,
-            ProbeOutcome::Aborted => {
-                entry.metrics.aborted();
-                None
-            }
-            ProbeOutcome::Done(result) => Some(result),
-        };
-        self.record(index, TurnRecord { at: SystemTime::now(), probe, path }, probed, now);
+        if let Some(entry) = self.entries.get_mut(index) {
+            entry.turn = TurnState::Idle(memory);
+        }
+        self.record(index, turn, Instant::now());
     }
 
     /// While the node is at fault nothing is dialled, and each probe that is due has failed for the node's reason.
@@ -105,17 +97,22 @@ impl<B: Backend> Prober<B> {
         for (index, _) in due.iter().enumerate().filter(|(_, due)| **due) {
             let Some(entry) = self.entries.get_mut(index) else { continue };
             entry.fail_by_node();
-            let probe = Some(ProbeResult::not_dialled(fault.clone()));
-            self.record(index, TurnRecord { at: SystemTime::now(), probe, path: None }, true, now);
+            let probe = ProbeOutcome::Done(ProbeResult::not_dialled(fault.clone()));
+            self.record(index, TurnRecord { at: SystemTime::now(), probe, path: None }, now);
         }
     }
 
     /// Records a turn and plans the next one.
-    fn record(&mut self, index: usize, turn: TurnRecord, probed: bool, now: Instant) {
+    fn record(&mut self, index: usize, turn: TurnRecord, now: Instant) {
         let Some(entry) = self.entries.get_mut(index) else { return };
-        if let Some(result) = &turn.probe {
-            log_probe(&entry.target.name, result);
-            entry.metrics.probe(result);
+        let probed = turn.probe != ProbeOutcome::NotDue;
+        match &turn.probe {
+            ProbeOutcome::NotDue => {}
+            ProbeOutcome::Aborted => entry.metrics.aborted(),
+            ProbeOutcome::Done(result) => {
+                log_probe(&entry.target.name, result);
+                entry.metrics.probe(result);
+            }
         }
         let changes = self.state.record_turn(index, turn, now);
         for change in &changes {

@@ -3,11 +3,14 @@
 use super::Backend;
 use crate::config::Target;
 use crate::diagnose::PingEvidence;
+use crate::network_mode::NetworkMode;
+use crate::peer::PathProbe;
 use crate::peer::TargetPeer;
 use crate::probe::dns::MagicDns;
-use crate::probe::path_probe::{PathProbe, PingPolicy, probe_path};
-use crate::probe::resolve::{Interest, Resolution, Resolved};
-use crate::probe::{self, PooledConnection, ProbeContext, ProbeResult, ping_evidence};
+use crate::probe::path_probe::{PingPolicy, probe_path};
+use crate::probe::resolve::{PeerFilter, Resolution, Resolved};
+use crate::probe::{self, PooledConnection, ProbeContext, ping_evidence};
+use crate::probe_result::ProbeResult;
 use crate::reason::Failure;
 use crate::tailscale::{CallObserver, Dialer, LocalApi, Peer, Status};
 use std::net::SocketAddr;
@@ -32,12 +35,12 @@ struct NetmapCache {
 /// The peers as of the last full status, kept where a full one costs too much for every round.
 struct Netmap {
     peers: Vec<Peer>,
-    interest: Interest,
+    filter: PeerFilter,
     size: usize,
     read: Instant,
 }
 
-/// A status longer than this is asked for in full only once in [`FULL_STATUS_EVERY`].
+/// A status longer than this is read in full only once in [`FULL_STATUS_EVERY`].
 const LARGE_STATUS: usize = 1 << 20;
 /// See [`LARGE_STATUS`].
 const FULL_STATUS_EVERY: Duration = Duration::from_secs(60);
@@ -59,10 +62,10 @@ impl Tailnet {
 }
 
 impl NetmapCache {
-    async fn status(&mut self, interest: &Interest) -> Result<Status, Failure> {
-        let keep = |peer: &Peer| interest.wants(peer);
+    async fn status(&mut self, filter: &PeerFilter) -> Result<Status, Failure> {
+        let keep = |peer: &Peer| filter.matches(peer);
         let recent = |netmap: &Netmap| {
-            netmap.size > LARGE_STATUS && netmap.read.elapsed() < FULL_STATUS_EVERY && netmap.interest == *interest
+            netmap.size > LARGE_STATUS && netmap.read.elapsed() < FULL_STATUS_EVERY && netmap.filter == *filter
         };
         if let Some(netmap) = self.netmap.take_if(|netmap| recent(netmap)) {
             let mut status = self.local.status(false, &keep).await?;
@@ -72,14 +75,14 @@ impl NetmapCache {
         }
         let status = self.local.status(true, &keep).await?;
         let (peers, size) = (status.peers.clone(), status.size);
-        self.netmap = Some(Netmap { peers, interest: interest.clone(), size, read: Instant::now() });
+        self.netmap = Some(Netmap { peers, filter: filter.clone(), size, read: Instant::now() });
         Ok(status)
     }
 }
 
 impl Backend for Tailnet {
-    async fn status(&self, interest: &Interest) -> Result<Status, Failure> {
-        self.reader.lock().await.status(interest).await
+    async fn status(&self, filter: &PeerFilter) -> Result<Status, Failure> {
+        self.reader.lock().await.status(filter).await
     }
 
     async fn region_id(&self, code: &str) -> Option<u32> {
@@ -91,9 +94,9 @@ impl Backend for Tailnet {
         target: &Target,
         resolution: &Resolution,
         pooled: &mut Option<PooledConnection>,
-        tun: bool,
+        mode: NetworkMode,
     ) -> ProbeResult {
-        probe::run(target, resolution, pooled, ProbeContext { tun, dialer: &self.dialer, dns: &self.dns }).await
+        probe::run(target, resolution, pooled, ProbeContext { mode, dialer: &self.dialer, dns: &self.dns }).await
     }
 
     async fn probe_path(&self, resolved: &Resolved, policy: PingPolicy) -> PathProbe {

@@ -1,16 +1,19 @@
 //! The loop with a script for a backend and a paused clock: when it probes, what it counts.
 
-use super::turn::STALL;
+use super::turn::ABORT_MARGIN;
 use super::*;
 use crate::config::Environment;
 use crate::config::Target;
 use crate::diagnose::{PingEvidence, PingOutcome};
 use crate::health::TrackState;
 use crate::metrics::Build;
+use crate::network_mode::NetworkMode;
+use crate::peer::PathProbe;
 use crate::peer::TargetPeer;
-use crate::probe::path_probe::{PathProbe, PingPolicy};
+use crate::probe::PooledConnection;
+use crate::probe::path_probe::PingPolicy;
 use crate::probe::resolve::{Resolution, Resolved};
-use crate::probe::{Detail, PooledConnection, ProbeResult};
+use crate::probe_result::{Detail, ProbeResult};
 use crate::reason::{Failure, Reason};
 use crate::tailscale::{SelfNode, Status};
 use prometheus::Registry;
@@ -46,11 +49,11 @@ mod soak;
 /// What a probe comes to, and how long it takes.
 type Outcome = (Duration, Result<Detail, Reason>);
 
-/// A backend that follows a script and writes down what it was asked.
+/// A backend that follows a script and records each probe.
 struct Script<F> {
     begun: Instant,
     node: Box<dyn Fn(Duration) -> Result<Status, Failure> + Send + Sync>,
-    /// StatusPath the target's name, how many probes of it there were, and the time since the start.
+    /// Given the target's name, how many probes of it there were, and the time since the start.
     probe: F,
     seen: ProbeSpans,
 }
@@ -65,11 +68,17 @@ struct ProbeSpan {
 }
 
 impl<F: Fn(&str, usize, Duration) -> Outcome + Send + Sync + 'static> Backend for Script<F> {
-    async fn status(&self, _: &Interest) -> Result<Status, Failure> {
+    async fn status(&self, _: &PeerFilter) -> Result<Status, Failure> {
         (self.node)(self.begun.elapsed())
     }
 
-    async fn probe(&self, target: &Target, _: &Resolution, _: &mut Option<PooledConnection>, _: bool) -> ProbeResult {
+    async fn probe(
+        &self,
+        target: &Target,
+        _: &Resolution,
+        _: &mut Option<PooledConnection>,
+        _: NetworkMode,
+    ) -> ProbeResult {
         let started = self.begun.elapsed();
         let before = lock(&self.seen).get(&target.name).map_or(0, Vec::len);
         let (took, outcome) = (self.probe)(&target.name, before, started);
@@ -282,7 +291,7 @@ async fn while_a_change_is_decided_there_are_at_most_fall_minus_one_retries_and_
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_down_comes_up_with_rise_successes_in_a_row_and_is_asked_at_once_for_the_second() {
+async fn a_target_that_is_down_comes_up_after_rise_successes_and_the_second_probe_follows_at_once() {
     for uid in uids(50) {
         // Down with the third, a success that is none, and at last two.
         let script = |_: &str, before, _| if before == 5 || before > 7 { good() } else { refused() };
@@ -339,16 +348,16 @@ async fn the_node_is_looked_at_each_interval_even_if_all_targets_are_down() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn until_tailscaled_runs_it_is_asked_each_second_and_nothing_is_counted() {
-    let asked = Arc::new(Mutex::new(Vec::new()));
-    let (asking, begins) = (Arc::clone(&asked), Duration::from_secs(45));
+async fn until_tailscaled_runs_its_status_is_read_each_second_and_nothing_is_counted() {
+    let reads = Arc::new(Mutex::new(Vec::new()));
+    let (reader, begins) = (Arc::clone(&reads), Duration::from_secs(45));
     let node = move |at: Duration| {
-        lock(&asking).push(at.as_secs_f64());
+        lock(&reader).push(at.as_secs_f64());
         if at < begins { in_state("NoState") } else { running() }
     };
     let played = play("a-pod", &[], node, |_, _, _| good(), Duration::from_secs(50)).await;
-    let asked = lock(&asked).clone();
-    let early: Vec<_> = asked.windows(2).filter(|pair| pair[1] < 45.0).map(|pair| pair[1] - pair[0]).collect();
+    let reads = lock(&reads).clone();
+    let early: Vec<_> = reads.windows(2).filter(|pair| pair[1] < 45.0).map(|pair| pair[1] - pair[0]).collect();
     assert!(early.len() > 40 && early.iter().all(|wait| (wait - 1.0).abs() < 0.01), "{early:?}");
     assert!(played.turns("db")[0].started < 46.0, "the first round of a running tailscaled probes");
     assert_eq!(played.counter(r#"telltail_probes_total{result="failure",target="db"}"#), 0);
@@ -356,7 +365,7 @@ async fn until_tailscaled_runs_it_is_asked_each_second_and_nothing_is_counted() 
 
 #[tokio::test(start_paused = true)]
 async fn a_probe_that_our_own_stall_cut_short_is_aborted() {
-    let late = (TIMEOUT + STALL + FAST, Err(Reason::ConnectTimeout));
+    let late = (TIMEOUT + ABORT_MARGIN + FAST, Err(Reason::ConnectTimeout));
     let script = move |_: &str, before, _| if before == 2 || before > 4 { late } else { good() };
     let played = play("a-pod", &[], |_| running(), script, MINUTES).await;
     assert_eq!(played.track("db").state(), TrackState::Up);

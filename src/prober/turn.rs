@@ -3,27 +3,30 @@
 use super::Backend;
 use crate::config::Target;
 use crate::diagnose::{PingEvidence, refine_timeout};
-use crate::probe::path_probe::{PingPolicy, RoundTripSample};
+use crate::network_mode::NetworkMode;
+use crate::peer::PathObservation;
+use crate::peer::RoundTripSample;
+use crate::probe::PooledConnection;
+use crate::probe::path_probe::PingPolicy;
 use crate::probe::resolve::Resolution;
-use crate::probe::{PooledConnection, ProbeResult};
+use crate::probe_result::{ProbeOutcome, ProbeResult};
 use crate::reason::{Failure, Reason};
-use crate::state::PathObservation;
+use crate::state::TurnRecord;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
 /// What a target's turn needs to know.
 pub(super) struct Turn {
     pub target: Arc<Target>,
     pub resolution: Resolution,
-    /// Does tailscaled run in TUN mode?
-    pub tun: bool,
+    pub mode: NetworkMode,
     /// Is a probe due?
     pub probe_due: bool,
     /// Is a sample of the path due, because a change is being decided on?
     pub sample_due: bool,
-    /// Failures in a row that take the target down.
-    pub fall: u32,
+    /// Does a failure take the target down, or keep it down?
+    pub decides: bool,
 }
 
 /// What a turn leaves to the next one.
@@ -32,8 +35,6 @@ pub(super) struct TurnMemory {
     pooled: Option<PooledConnection>,
     /// When the last disco ping was sent.
     pinged: Option<Instant>,
-    /// Failures in a row.
-    failures: u32,
     /// The timeout that the last probe met, if it met one.
     timeout: Option<OngoingTimeout>,
 }
@@ -44,32 +45,18 @@ struct OngoingTimeout {
     evidence: Option<(Instant, PingEvidence)>,
 }
 
-/// What a turn found out.
-pub(super) struct TurnOutcome {
-    pub probe: ProbeOutcome,
-    pub path: Option<PathObservation>,
-}
-
-/// What came of the probe of a turn.
-pub(super) enum ProbeOutcome {
-    NotDue,
-    /// Cut short by our own stall: it proves nothing.
-    Aborted,
-    Done(ProbeResult),
-}
-
 /// A probe that took this much longer than its timeout was cut short by our own stall.
-pub(super) const STALL: Duration = Duration::from_secs(1);
+pub(super) const ABORT_MARGIN: Duration = Duration::from_secs(1);
 /// Evidence is gathered again after this time, if the timeout lasts.
 const EVIDENCE_FOR: Duration = Duration::from_secs(300);
 /// A disco ping measures the round trip this often; nearer ones only decide on a path.
 const ROUND_TRIP_EVERY: Duration = Duration::from_secs(60);
 
 impl Turn {
-    pub async fn run(self, memory: &mut TurnMemory, backend: &impl Backend) -> TurnOutcome {
+    pub async fn run(self, memory: &mut TurnMemory, backend: &impl Backend) -> TurnRecord {
         // Pinged while the probe waits, or naming a timeout would delay its detection.
-        let last = memory.timeout.as_ref().filter(|_| self.probe_due && memory.failures + 1 >= self.fall);
-        let evidence_due = last.is_some_and(OngoingTimeout::needs_evidence);
+        let ongoing = memory.timeout.as_ref().filter(|_| self.probe_due && self.decides);
+        let evidence_due = ongoing.is_some_and(OngoingTimeout::needs_evidence);
         let policy = self.ping_policy(memory);
         let (probe, path, evidence) =
             tokio::join!(self.probe(&mut memory.pooled, backend), self.observe_path(policy, backend), async {
@@ -80,10 +67,10 @@ impl Turn {
         }
         let probe = match probe {
             None => ProbeOutcome::NotDue,
-            Some(result) if result.elapsed > self.target.timeout + STALL => ProbeOutcome::Aborted,
+            Some(result) if result.elapsed > self.target.timeout + ABORT_MARGIN => ProbeOutcome::Aborted,
             Some(result) => ProbeOutcome::Done(self.refine(result, evidence, memory, backend).await),
         };
-        TurnOutcome { probe, path }
+        TurnRecord { at: SystemTime::now(), probe, path }
     }
 
     fn ping_policy(&self, memory: &TurnMemory) -> PingPolicy {
@@ -100,7 +87,7 @@ impl Turn {
         if !self.probe_due {
             return None;
         }
-        Some(backend.probe(&self.target, &self.resolution, pooled, self.tun).await)
+        Some(backend.probe(&self.target, &self.resolution, pooled, self.mode).await)
     }
 
     async fn observe_path(&self, policy: PingPolicy, backend: &impl Backend) -> Option<PathObservation> {
@@ -123,35 +110,20 @@ impl Turn {
         backend: &impl Backend,
     ) -> ProbeResult {
         let before = memory.timeout.take();
-        let failure = match result.outcome {
-            Ok(_) => {
-                memory.failures = 0;
-                return result;
-            }
-            Err(ref failure) => failure.clone(),
+        let failure = match &result.outcome {
+            Err(failure) if failure.reason.is_timeout() => failure.clone(),
+            Ok(_) | Err(_) => return result,
         };
-        memory.failures += 1;
-        if !failure.reason.is_timeout() {
-            return result;
-        }
         let lasts = before.filter(|timeout| timeout.reason == failure.reason);
         let mut timeout = lasts.unwrap_or(OngoingTimeout { reason: failure.reason, evidence: None });
         let evidence = match evidence {
-            None if memory.failures >= self.fall && timeout.needs_evidence() => self.ping(backend).await,
+            None if self.decides && timeout.needs_evidence() => self.ping(backend).await,
             gathered => gathered,
         };
         timeout.evidence = evidence.map(|evidence| (Instant::now(), evidence)).or(timeout.evidence);
         let outcome = Err(timeout.refine(failure));
         memory.timeout = Some(timeout);
         ProbeResult { outcome, ..result }
-    }
-}
-
-impl TurnMemory {
-    /// After a fault of the node, by which nothing was dialled.
-    pub fn after_node_fault(&mut self) {
-        (self.pooled, self.timeout) = (None, None);
-        self.failures += 1;
     }
 }
 

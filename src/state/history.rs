@@ -1,11 +1,11 @@
-//! The flight recorder: the last changes of the node or of a target, in memory.
+//! The last changes of the node or of a target, in memory.
 //!
 //! Changes of state and of path are kept apart, so that a path that flaps does not push out when and why a target went
 //! down.
 
 use crate::health::{TrackState, Transition};
 use crate::path::{DerpRegion, Path};
-use crate::probe::Timings;
+use crate::probe_result::Timings;
 use crate::reason::Failure;
 use std::collections::VecDeque;
 use std::net::IpAddr;

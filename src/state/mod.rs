@@ -6,12 +6,13 @@ mod target;
 
 pub use history::{History, KEPT, PathChange, PeerChange, StateChange};
 pub use snapshot::{GateRelease, Reload, Snapshot};
-pub use target::{PathObservation, RoundTrip, TargetView};
+pub use target::{RoundTrip, TargetView};
 
-use crate::config::{Config, Gate, Target};
+use crate::config::{Config, Gate, Target, carry_over};
 use crate::health::{Thresholds, Track};
 use crate::node::Node;
-use crate::probe::ProbeResult;
+use crate::peer::PathObservation;
+use crate::probe_result::ProbeOutcome;
 use crate::tailscale::Warning;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -24,7 +25,7 @@ pub struct State {
     started: Instant,
 }
 
-/// What one read of tailscaled's status told of the node.
+/// The node, as one status shows it.
 #[derive(Clone, Debug)]
 pub struct NodeReading {
     /// When it was read.
@@ -35,13 +36,13 @@ pub struct NodeReading {
     pub lag: Duration,
 }
 
-/// What one turn of a target found out.
+/// The result of one turn of a target.
 #[derive(Clone, Debug)]
 pub struct TurnRecord {
     /// When it ended.
     pub at: SystemTime,
-    /// The probe; none if it was not due or was aborted.
-    pub probe: Option<ProbeResult>,
+    /// Its probe.
+    pub probe: ProbeOutcome,
     /// The target's peer and the path to it; none where the netmap has no such peer or the node is at fault.
     pub path: Option<PathObservation>,
 }
@@ -68,7 +69,7 @@ impl State {
             at: now,
             config,
             reload: Reload { at: wall, problem: None },
-            node: Node::unasked(),
+            node: Node::initial(),
             node_track: Track::new(now),
             node_history: Arc::default(),
             was_running: false,
@@ -96,7 +97,7 @@ impl State {
         read(&self.lock())
     }
 
-    /// Records what tailscaled said of the node; returns what changed. While draining nothing changes any more.
+    /// Records what tailscaled said of the node; returns what changed. Ignored while draining.
     pub fn record_node(&self, reading: NodeReading, now: Instant) -> Vec<Change> {
         let mut inner = self.lock();
         if inner.draining {
@@ -134,7 +135,10 @@ impl State {
         let Some(view) = inner.targets.get_mut(index) else { return Vec::new() };
         // The path first, for a change of state remembers it.
         let path_changes = view.observe(turn.path.as_ref(), turn.at, now);
-        let change = turn.probe.and_then(|probe| view.record(probe, thresholds, now));
+        let change = match turn.probe {
+            ProbeOutcome::Done(result) => view.record(result, thresholds, now),
+            ProbeOutcome::NotDue | ProbeOutcome::Aborted => None,
+        };
         let changes = change.into_iter().chain(path_changes).collect();
         let reached = inner.required().all(|view| view.reached);
         inner.reached |= reached;
@@ -147,12 +151,10 @@ impl State {
     pub fn reconfigure(&self, config: Arc<Config>, now: Instant, wall: SystemTime) -> Vec<Option<usize>> {
         let mut inner = self.lock();
         let kept = config.kept_from(&inner.config);
-        let mut old: Vec<_> = inner.targets.drain(..).map(Some).collect();
-        let views = config.targets.iter().zip(&kept).map(|(target, kept)| {
-            match kept.and_then(|index| old.get_mut(index)?.take()) {
-                Some(view) => TargetView { target: Arc::clone(target), ..view },
-                None => TargetView::new(Arc::clone(target), now),
-            }
+        let old = carry_over(std::mem::take(&mut inner.targets), &kept);
+        let views = config.targets.iter().zip(old).map(|(target, old)| match old {
+            Some(view) => TargetView { target: Arc::clone(target), ..view },
+            None => TargetView::new(Arc::clone(target), now),
         });
         inner.targets = views.collect();
         inner.config = config;

@@ -1,9 +1,9 @@
-//! Everything there is to know, at one moment.
+//! The whole state at one moment.
 
 use super::history::History;
 use super::target::TargetView;
 use crate::config::{Config, Gate, Mode};
-use crate::health::{self, NODE_CHECK, Thresholds, Track, TrackState, Verdict};
+use crate::health::{NODE_CHECK, ReadinessInput, Thresholds, Track, TrackState, Verdict};
 use crate::node::Node;
 use crate::slug::slug_enum;
 use crate::tailscale::Warning;
@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
-/// Everything there is to know, at one moment.
+/// The whole state at one moment.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     /// The moment.
@@ -32,13 +32,13 @@ pub struct Snapshot {
     pub targets: Vec<TargetView>,
     /// Was every required target up at some time?
     pub reached: bool,
-    /// Why the startup gate opened; none while it is shut.
+    /// Why the startup gate opened; none while it is closed.
     pub gate: Option<GateRelease>,
     /// SIGTERM was received.
     pub draining: bool,
     /// Worst lateness of a round in the last minute.
     pub lag: Duration,
-    /// What tailscaled warns of, as its bus last told.
+    /// tailscaled's health warnings, as its bus last reported them.
     pub warnings: Vec<Warning>,
 }
 
@@ -63,7 +63,7 @@ pub struct Reload {
     pub problem: Option<String>,
 }
 
-/// Rounds after which a persistent fault of the node takes node and targets down (design, "Timing").
+/// Rounds after which a persistent fault of the node takes node and targets down: it does not recover by itself.
 const PERSISTENT_FALL: u32 = 2;
 
 impl Snapshot {
@@ -76,8 +76,8 @@ impl Snapshot {
     pub fn verdict_without(&self, mode: Mode, excluded: &[&str]) -> Verdict {
         let counts = |name: &str| !excluded.contains(&name);
         let node = if counts(NODE_CHECK) { self.node_track.state() } else { TrackState::Up };
-        let targets: Vec<_> = self.targets.iter().map(TargetView::health).filter(|s| counts(s.name)).collect();
-        health::verdict(mode, node, &targets, self.reached, self.draining)
+        let targets = self.targets.iter().map(TargetView::health).filter(|target| counts(target.name)).collect();
+        ReadinessInput { node, targets, reached: self.reached, draining: self.draining }.verdict(mode)
     }
 
     /// Ready in the mode in force?
@@ -87,8 +87,8 @@ impl Snapshot {
 
     /// Targets whose probes do not take the worker's own path; none while tailscaled's mode is not known.
     pub fn worker_path_untested(&self) -> impl Iterator<Item = &TargetView> {
-        let tun = self.node.facts.as_ref().is_none_or(|facts| facts.tun);
-        self.targets.iter().filter(move |view| !view.target.via.tests_worker_path(tun))
+        let mode = self.node.facts.as_ref().map(|facts| facts.mode);
+        self.targets.iter().filter(move |view| mode.is_some_and(|mode| !view.target.via.tests_worker_path(mode)))
     }
 
     fn required_up(&self) -> bool {
@@ -105,6 +105,12 @@ impl Snapshot {
             Gate::Targets => self.required_up(),
             Gate::None => true,
         }
+    }
+
+    /// For each target, does a failure take it down, or keep it down?
+    pub fn failures_that_decide(&self) -> Vec<bool> {
+        let thresholds = self.thresholds();
+        self.targets.iter().map(|view| view.track.failure_decides(thresholds)).collect()
     }
 
     pub(super) fn thresholds(&self) -> Thresholds {

@@ -5,9 +5,8 @@ use super::history::{History, PathChange, PeerChange, StateChange};
 use crate::config::Target;
 use crate::health::{TargetHealth, Thresholds, Track, TrackState};
 use crate::path::{PathTracker, PathTransition, Sample};
-use crate::peer::TargetPeer;
-use crate::probe::ProbeResult;
-use crate::probe::path_probe::{PathProbe, RoundTripSample};
+use crate::peer::{PathObservation, RoundTripSample, TargetPeer};
+use crate::probe_result::ProbeResult;
 use crate::reason::Failure;
 use crate::schedule::Pace;
 use std::sync::Arc;
@@ -37,15 +36,6 @@ pub struct TargetView {
     pub last_success: Option<SystemTime>,
     /// Its last changes.
     pub history: Arc<History>,
-}
-
-/// What a turn saw of a target's peer.
-#[derive(Clone, Debug)]
-pub struct PathObservation {
-    /// The peer.
-    pub peer: TargetPeer,
-    /// What was learnt of the path to it.
-    pub probe: PathProbe,
 }
 
 /// The last round trip, until two pings in a row were missed.
@@ -99,7 +89,7 @@ impl TargetView {
         let mut changes = Vec::new();
         let Some(PathObservation { peer, probe }) = observation else {
             self.round_trip = RoundTrip::default();
-            changes.extend(self.record_path(Sample::Gone, at, now));
+            changes.extend(self.record_path(Sample::NoPeer, at, now));
             return changes;
         };
         if let Some(old) = self.peer.replace(peer.clone())
@@ -167,6 +157,7 @@ mod tests {
     use super::*;
     use crate::config::{Environment, Expect, Source};
     use crate::path::{DerpRegion, Path};
+    use crate::peer::PathProbe;
 
     fn view(expect: Expect) -> TargetView {
         let environment: Environment = [("TELLTAIL_TARGETS", "postgres://db:5432")].into_iter().collect();
@@ -247,7 +238,7 @@ mod tests {
     #[test]
     fn only_a_known_path_can_break_what_is_expected() {
         let region = || DerpRegion { id: 1, code: "nyc".to_owned() };
-        let samples = [Sample::Direct, Sample::PeerRelay, Sample::Derp(region()), Sample::Idle, Sample::Gone];
+        let samples = [Sample::Direct, Sample::PeerRelay, Sample::Derp(region()), Sample::Idle, Sample::NoPeer];
         let unexpected = |expect| {
             samples.clone().map(|sample| {
                 let mut view = view(expect);

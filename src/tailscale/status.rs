@@ -2,6 +2,7 @@
 //! tailscaled's versions differ.
 
 use super::prefix::IpPrefix;
+use crate::network_mode::NetworkMode;
 use serde::{Deserialize, Deserializer};
 use std::net::IpAddr;
 use std::time::SystemTime;
@@ -11,8 +12,8 @@ use std::time::SystemTime;
 pub struct Status {
     /// tailscaled's version, for example `1.102.5-t…`.
     pub version: String,
-    /// TUN mode (true) or userspace networking (false).
-    pub tun: bool,
+    /// tailscaled's networking mode.
+    pub mode: NetworkMode,
     /// The backend state's name, for example `Running`.
     pub backend_state: String,
     /// The node itself.
@@ -130,6 +131,7 @@ fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SystemTime>
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::network_mode::NetworkMode;
     use crate::reason::{Failure, Reason};
     use crate::tailscale::status_reader::StatusReader;
 
@@ -153,7 +155,7 @@ mod tests {
                 "AllowedIPs":["100.64.0.2/32","10.0.0.0/8"],"Expired":true}}}"#,
         )
         .unwrap();
-        assert!(status.tun && status.own.online && status.tells_services());
+        assert!(status.mode == NetworkMode::Tun && status.own.online && status.tells_services());
         assert_eq!(status.own.dns_name, "worker.tail1.ts.net");
         assert_eq!(status.own.addresses.len(), 2);
         assert_eq!(status.own.key_expiry, humantime::parse_rfc3339("2026-01-02T03:04:05Z").ok());

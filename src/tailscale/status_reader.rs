@@ -6,6 +6,7 @@ use super::call::{Call, PendingCall, invalid, invalid_http, timed_out};
 use super::json_splitter::{JsonPart, JsonSplitter};
 use super::malformed_json::MalformedJson;
 use super::status::{ExtraRecord, Peer, SelfNode, Status, name, or_default};
+use crate::network_mode::NetworkMode;
 use crate::reason::Failure;
 use hyper::StatusCode;
 use serde::Deserialize;
@@ -115,7 +116,10 @@ impl Status {
     fn set(&mut self, key: &[u8], value: &[u8]) -> serde_json::Result<()> {
         match key {
             b"Version" => self.version = serde_json::from_slice(value)?,
-            b"TUN" => self.tun = serde_json::from_slice(value)?,
+            b"TUN" => {
+                let tun: bool = serde_json::from_slice(value)?;
+                self.mode = if tun { NetworkMode::Tun } else { NetworkMode::Userspace };
+            }
             b"BackendState" => self.backend_state = serde_json::from_slice(value)?,
             b"Self" => self.own = serde_json::from_slice::<Option<SelfNode>>(value)?.unwrap_or_default(),
             b"CurrentTailnet" => {

@@ -9,7 +9,8 @@ use telltail::agent::MAGIC_DNS;
 use telltail::config::{Environment, Source, Target};
 use telltail::probe::dns::MagicDns;
 use telltail::probe::resolve::resolve;
-use telltail::probe::{Detail, PooledConnection, ProbeContext, run};
+use telltail::probe::{PooledConnection, ProbeContext, run};
+use telltail::probe_result::Detail;
 use telltail::reason::Reason;
 use telltail::tailscale::LocalApi;
 use tokio::time::{advance, pause, resume};
@@ -31,7 +32,7 @@ impl Prober {
     async fn probe(&mut self) -> Result<Detail, Reason> {
         let status = self.local.status(true, &|_| true).await.expect("tailscaled is fine");
         let resolution = resolve(&status, &self.target.host);
-        let context = ProbeContext { tun: status.tun, dialer: self.local.dialer(), dns: &MagicDns::new(MAGIC_DNS) };
+        let context = ProbeContext { mode: status.mode, dialer: self.local.dialer(), dns: &MagicDns::new(MAGIC_DNS) };
         run(&self.target, &resolution, &mut self.held, context).await.outcome.map_err(|failure| failure.reason)
     }
 }

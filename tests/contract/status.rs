@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::SystemTime;
 use telltail::config::Host;
+use telltail::network_mode::NetworkMode;
 use telltail::node::Node;
 use telltail::probe::resolve::resolve;
 use telltail::reason::Reason;
@@ -102,7 +103,7 @@ pub async fn describes_the_own_node(testbed: &impl Testbed) {
     assert!(own.get("KeyExpiry").is_none(), "a key that never expires");
 
     let read = read(testbed).await;
-    assert_eq!((read.tun, read.backend_state.as_str()), (testbed.tun(), "Running"));
+    assert_eq!((read.mode == NetworkMode::Tun, read.backend_state.as_str()), (testbed.tun(), "Running"));
     assert_eq!(read.suffix.as_deref(), Some(testbed.suffix()));
     assert_eq!(read.own.dns_name, format!("worker.{}", testbed.suffix()));
     assert_eq!((read.own.host_name.as_str(), read.own.online, read.own.key_expiry), ("worker", true, None));

@@ -7,10 +7,11 @@ use std::collections::BTreeSet;
 use telltail::config::{Config, Depth, Host, Kind, Target, Via};
 use telltail::health::TrackState;
 use telltail::metrics::Metrics;
+use telltail::network_mode::NetworkMode;
 use telltail::node::{Facts, Node, NodeState};
-use telltail::probe::Detail;
-use telltail::probe::ProbeResult;
-use telltail::probe::Timings;
+use telltail::probe_result::Detail;
+use telltail::probe_result::ProbeResult;
+use telltail::probe_result::Timings;
 use telltail::reason::{Failure, Reason};
 use telltail::state::Snapshot;
 use telltail::tailscale::{Call, CallResult, Severity, Warning};
@@ -68,10 +69,10 @@ fn shape() -> impl Strategy<Value = Shape> {
 fn snapshot(config: &Config, shape: &Shape, words: &[String], seconds: f64) -> Snapshot {
     let mut snapshot = sample::fresh(config);
     let word = |n: usize| words[n % words.len()].clone();
-    let facts = shape.facts.map(|(tun, online)| Facts {
+    let facts = shape.facts.map(|(mode, online)| Facts {
         online,
         version: word(0),
-        tun,
+        mode: NetworkMode::ALL[usize::from(mode)],
         hostname: word(1),
         home_region: format!("r{}", word(2)),
         ..Facts::default()

@@ -217,7 +217,11 @@ fn the_way_in_force_is_told() {
     assert_eq!(via(&pod, "auto"), Some(1.0));
     pod.snapshot.node = sample::running();
     assert_eq!(via(&pod, "localapi"), Some(1.0));
-    pod.snapshot.node.facts = pod.snapshot.node.facts.map(|facts| telltail::node::Facts { tun: true, ..facts });
+    pod.snapshot.node.facts = pod
+        .snapshot
+        .node
+        .facts
+        .map(|facts| telltail::node::Facts { mode: telltail::network_mode::NetworkMode::Tun, ..facts });
     assert_eq!(via(&pod, "tcp"), Some(1.0));
 }
 

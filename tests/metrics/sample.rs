@@ -6,13 +6,15 @@ use std::time::{Duration, SystemTime};
 use telltail::config::{Config, Expect, Host, Kind, Target};
 use telltail::health::TrackState;
 use telltail::metrics::{Build, Metrics, TargetMetrics};
+use telltail::network_mode::NetworkMode;
 use telltail::node::{Facts, Node, NodeState};
 use telltail::path::{DerpRegion, Sample};
+use telltail::peer::PathObservation;
 use telltail::peer::TargetPeer;
-use telltail::probe::path_probe::{PathProbe, RoundTripSample};
-use telltail::probe::{Detail, ProbeResult, Timings};
+use telltail::peer::{PathProbe, RoundTripSample};
+use telltail::probe_result::{Detail, ProbeOutcome, ProbeResult, Timings};
 use telltail::reason::{Failure, Reason};
-use telltail::state::{Change, NodeReading, PathObservation, Snapshot, State, TurnRecord};
+use telltail::state::{Change, NodeReading, Snapshot, State, TurnRecord};
 use telltail::tailscale::{Call, CallResult, Severity, Warning};
 use tokio::time::Instant;
 
@@ -69,7 +71,7 @@ pub fn running() -> Node {
     let facts = Facts {
         online: true,
         version: "1.102.5-t0a1b2c3d4-g5e6f7a8b9".to_owned(),
-        tun: false,
+        mode: NetworkMode::Userspace,
         hostname: "stackeye-worker-7d9f".to_owned(),
         key_expiry: Some(at(20_000_000.0)),
         home_region: "nyc".to_owned(),
@@ -122,7 +124,7 @@ pub fn everything() -> SamplePod {
             let target = &pod.targets[index];
             target.probe(&probe);
             let path = Some(observation(&config.targets[index].name));
-            for change in state.record_turn(index, TurnRecord { at, probe: Some(probe), path }, now) {
+            for change in state.record_turn(index, TurnRecord { at, probe: ProbeOutcome::Done(probe), path }, now) {
                 if let Change::Target(_, change) = change {
                     target.transition(change.to);
                 }

@@ -89,7 +89,7 @@ fn about_node(code: AdvisoryCode, cause: impl Display) -> Advisory {
 
 fn worker_path(node: &Node, targets: &[TargetReport]) -> Option<Advisory> {
     let facts = node.facts.as_ref().filter(|_| node.is_fine())?;
-    let untested = targets.iter().filter(|target| !target.target.via.tests_worker_path(facts.tun));
+    let untested = targets.iter().filter(|target| !target.target.via.tests_worker_path(facts.mode));
     let targets: Vec<_> = untested.map(|target| target.target.name.clone()).collect();
     let cause = "not probed through a proxy, without which no worker connects".to_owned();
     (!targets.is_empty()).then_some(Advisory { code: AdvisoryCode::WorkerWayUntested, targets, cause })
@@ -179,13 +179,14 @@ mod tests {
     use super::*;
     use crate::command_hint::PodContext;
     use crate::config::Via;
+    use crate::network_mode::NetworkMode;
 
     #[test]
     fn in_userspace_mode_only_a_proxy_is_the_workers_path() {
         let proxy = Via::Socks5(([127, 0, 0, 1], 1055).into());
-        let untested = |tun| [Via::Auto, Via::LocalApi, Via::Tcp, proxy].map(|via| !via.tests_worker_path(tun));
-        assert_eq!(untested(false), [true, true, true, false], "userspace");
-        assert_eq!(untested(true), [false; 4], "TUN");
+        let untested = |mode| [Via::Auto, Via::LocalApi, Via::Tcp, proxy].map(|via| !via.tests_worker_path(mode));
+        assert_eq!(untested(NetworkMode::Userspace), [true, true, true, false], "userspace");
+        assert_eq!(untested(NetworkMode::Tun), [false; 4], "TUN");
     }
 
     #[test]

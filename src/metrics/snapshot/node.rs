@@ -28,7 +28,7 @@ pub(super) fn families(snapshot: &Snapshot) -> Vec<MetricFamily> {
             "The local tailscaled: version, mode and host name; always 1, absent while it is unreachable.",
             facts.map(|facts| {
                 let (version, hostname) = (sanitize_label(&facts.version), sanitize_label(&facts.hostname));
-                labelled(&[("version", &version), ("mode", facts.mode()), ("hostname", &hostname)], 1.0)
+                labelled(&[("version", &version), ("mode", facts.mode.slug()), ("hostname", &hostname)], 1.0)
             }),
         ),
         gauge(

@@ -63,7 +63,7 @@ pub(super) fn families(snapshot: &Snapshot) -> Vec<MetricFamily> {
 
 fn info(target: &Target, facts: Option<&Facts>) -> LabelledValue {
     // `auto` as it is resolved now, for `localapi` is not the worker's way.
-    let via = facts.map_or(target.via, |facts| target.via.in_mode(facts.tun));
+    let via = facts.map_or(target.via, |facts| target.via.effective(facts.mode));
     let labels = [
         ("target", target.name.as_str()),
         ("kind", target.kind.slug()),

@@ -1,8 +1,9 @@
-//! The loop and paths: when it looks, when it asks the layers below, and how tailscaled's news wake it.
+//! The loop and paths: when it samples, when it pings, and how the IPN bus wakes it.
 
 use super::*;
 use crate::path::{DerpRegion, Path, Sample};
-use crate::probe::path_probe::{RoundTripSample, StatusPath};
+use crate::peer::RoundTripSample;
+use crate::probe::path_probe::StatusPath;
 use crate::state::TargetView;
 use crate::tailscale::Peer;
 
@@ -66,7 +67,7 @@ impl Trail {
 }
 
 impl Backend for Trail {
-    async fn status(&self, _: &Interest) -> Result<Status, Failure> {
+    async fn status(&self, _: &PeerFilter) -> Result<Status, Failure> {
         self.note(|notes| &mut notes.rounds);
         let told = (self.told)(self.moment());
         let peer = Peer {
@@ -88,7 +89,7 @@ impl Backend for Trail {
         (self.home)(self.moment()).1
     }
 
-    async fn probe(&self, _: &Target, _: &Resolution, _: &mut Option<PooledConnection>, _: bool) -> ProbeResult {
+    async fn probe(&self, _: &Target, _: &Resolution, _: &mut Option<PooledConnection>, _: NetworkMode) -> ProbeResult {
         let (took, outcome) = (self.probe)(self.moment());
         self.note(|notes| &mut notes.probes);
         sleep(took).await;
@@ -159,7 +160,7 @@ fn after(times: &[f64], second: f64) -> Vec<f64> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_fall_back_to_derp_is_asked_each_three_seconds_and_decided_in_seven_without_another_probe() {
+async fn a_fallback_to_derp_is_sampled_each_three_seconds_and_decided_in_seven_without_another_probe() {
     for lost in [50, 53, 57] {
         let lost_at = Duration::from_secs(lost);
         let told = move |(now, _): Moment| if now < lost_at { StatusPath::Direct } else { StatusPath::Undecided };
@@ -231,7 +232,7 @@ async fn evidence_is_gathered_with_the_fall_and_then_once_in_five_minutes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_silence_is_found_out_no_later_for_being_named() {
+async fn refining_a_timeout_delays_no_detection() {
     let silent_from = Duration::from_secs(60);
     // Named with the third failure, or with the first where one is enough and nobody could know before.
     for (fall, named_after) in [("3", 0.0), ("1", 2.0)] {
@@ -247,7 +248,7 @@ async fn a_silence_is_found_out_no_later_for_being_named() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_said_of_one_silence_names_no_other() {
+async fn evidence_of_one_timeout_refines_no_other() {
     // A frozen machine; then it lives again, and the service on it is frozen.
     let at = |second| Duration::from_secs(second);
     let probe = move |(now, _): Moment| match now {
@@ -266,7 +267,7 @@ async fn what_was_said_of_one_silence_names_no_other() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_number_of_the_home_region_is_asked_for_once_and_each_minute_until_it_can_be_had() {
+async fn the_number_of_the_home_region_is_looked_up_once_and_each_minute_until_it_is_known() {
     let home = |(now, _): Moment| match now.as_secs() {
         0..150 => ("nyc", None),
         150..400 => ("nyc", Some(1)),
@@ -286,7 +287,7 @@ async fn the_number_of_the_home_region_is_asked_for_once_and_each_minute_until_i
 }
 
 #[tokio::test(start_paused = true)]
-async fn news_make_a_round_at_once_and_not_more_than_one_in_two_seconds() {
+async fn a_notification_makes_a_round_at_once_and_not_more_than_one_in_two_seconds() {
     let minute = [("TELLTAIL_INTERVAL", "60s")];
     let storm = async |wake: &Notify, _: &Notify| {
         sleep(Duration::from_secs(10)).await;
@@ -300,12 +301,12 @@ async fn news_make_a_round_at_once_and_not_more_than_one_in_two_seconds() {
     assert!((rounds[0] - 10.0).abs() < 0.01, "{rounds:?}");
     assert!(rounds.windows(2).all(|pair| pair[1] - pair[0] >= 2.0), "{rounds:?}");
     assert!((5..=7).contains(&rounds.len()), "{rounds:?}");
-    assert_eq!(walked.notes.probes.len(), 1, "news are no reason to probe");
+    assert_eq!(walked.notes.probes.len(), 1, "a notification is no reason to probe");
     assert!(walked.notes.pings.len() <= 1, "nor to ping");
 }
 
 #[tokio::test(start_paused = true)]
-async fn news_that_have_to_wait_are_not_lost_to_a_reload() {
+async fn a_notification_that_has_to_wait_is_not_lost_to_a_reload() {
     let minute = [("TELLTAIL_INTERVAL", "60s")];
     let both = async |wake: &Notify, reload: &Notify| {
         sleep(Duration::from_secs(10)).await;

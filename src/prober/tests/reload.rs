@@ -4,13 +4,16 @@ use super::*;
 use crate::tailscale::Peer;
 use std::fs;
 
-/// A tailscaled that takes its time for a status, and gives the peers of interest only.
-struct SlowStatus;
+/// A tailscaled that takes its time for a status, and gives the peers that match only.
+struct SlowStatus {
+    begun: Arc<Notify>,
+}
 
 const STATUS_TAKES: Duration = Duration::from_millis(500);
 
 impl Backend for SlowStatus {
-    async fn status(&self, interest: &Interest) -> Result<Status, Failure> {
+    async fn status(&self, filter: &PeerFilter) -> Result<Status, Failure> {
+        self.begun.notify_one();
         sleep(STATUS_TAKES).await;
         let peer = |(name, address): (&str, &str)| Peer {
             dns_name: format!("{name}.tail1234.ts.net"),
@@ -18,7 +21,7 @@ impl Backend for SlowStatus {
             ..Peer::default()
         };
         let peers = [("db", "100.64.0.2"), ("other", "100.64.0.3")].map(peer);
-        let peers = peers.into_iter().filter(|peer| interest.wants(peer)).collect();
+        let peers = peers.into_iter().filter(|peer| filter.matches(peer)).collect();
         Ok(Status { suffix: Some("tail1234.ts.net".to_owned()), peers, ..running()? })
     }
 
@@ -27,7 +30,7 @@ impl Backend for SlowStatus {
         _: &Target,
         resolution: &Resolution,
         _: &mut Option<PooledConnection>,
-        _: bool,
+        _: NetworkMode,
     ) -> ProbeResult {
         result(resolution.dialable().map(|_| Detail::Answering).map_err(Failure::clone), FAST)
     }
@@ -43,17 +46,16 @@ async fn a_target_that_is_new_is_not_looked_up_in_a_status_that_was_asked_for_be
     let mut source = Source::new(Environment::default(), Some(file.path().to_owned()));
     let config = Arc::new(source.load().expect("a valid configuration").config);
     let (metrics, state) = books(&config);
-    let prober = Prober::new(Arc::clone(&state), Arc::clone(&metrics), config, source, SlowStatus, "a-pod");
+    let begun = Arc::new(Notify::new());
+    let backend = SlowStatus { begun: Arc::clone(&begun) };
+    let prober = Prober::new(Arc::clone(&state), Arc::clone(&metrics), config, source, backend, "a-pod");
     let (stop, stopped) = watch::channel(false);
     let reload = Arc::new(Notify::new());
     let meanwhile = async {
-        // The first round begins within a second, and the second one ten seconds later at most: at each of these moments
-        // a status is or is not being read.
-        for moment in 0..40 {
-            sleep(Duration::from_millis(250)).await;
-            write(if moment % 2 == 0 { "postgres://db:5432, postgres://other:5432" } else { "postgres://db:5432" });
-            reload.notify_one();
-        }
+        begun.notified().await;
+        sleep(STATUS_TAKES / 2).await;
+        write("postgres://db:5432, postgres://other:5432");
+        reload.notify_one();
         sleep(MINUTES).await;
         stop.send_replace(true);
     };
@@ -64,5 +66,7 @@ async fn a_target_that_is_new_is_not_looked_up_in_a_status_that_was_asked_for_be
         .filter(|line| line.starts_with("telltail_probe_failures_total") && !line.ends_with(" 0"))
         .collect();
     assert_eq!(failures, Vec::<&str>::new());
-    assert!(page.contains("telltail_target_up{target=\"db\"} 1"), "{page}");
+    for target in ["db", "other"] {
+        assert!(page.contains(&format!("telltail_target_up{{target=\"{target}\"}} 1")), "{page}");
+    }
 }

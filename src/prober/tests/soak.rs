@@ -114,7 +114,7 @@ impl Books {
 }
 
 impl Backend for Month {
-    async fn status(&self, _: &Interest) -> Result<Status, Failure> {
+    async fn status(&self, _: &PeerFilter) -> Result<Status, Failure> {
         let mut books = lock(&self.books);
         let snapshot = self.state.snapshot(Instant::now());
         assert_eq!(snapshot.targets[0].track.state(), books.target.state, "in round {}", books.rounds);
@@ -140,7 +140,7 @@ impl Backend for Month {
         answer
     }
 
-    async fn probe(&self, _: &Target, _: &Resolution, _: &mut Option<PooledConnection>, _: bool) -> ProbeResult {
+    async fn probe(&self, _: &Target, _: &Resolution, _: &mut Option<PooledConnection>, _: NetworkMode) -> ProbeResult {
         let (took, outcome) = {
             let mut books = lock(&self.books);
             let fails = if let Mood::Flaky(of_ten) = books.mood {
@@ -156,7 +156,7 @@ impl Backend for Month {
             match books.mood {
                 Mood::Silent => silent(),
                 Mood::Full => (FAST, Err(Reason::ProtocolFull)),
-                Mood::Stalling => (TIMEOUT + 2 * STALL, Err(Reason::ConnectTimeout)),
+                Mood::Stalling => (TIMEOUT + 2 * ABORT_MARGIN, Err(Reason::ConnectTimeout)),
                 Mood::Flaky(_) | Mood::Refusing | Mood::Missing | Mood::Stopped if fails => refused(),
                 Mood::Good | Mood::Flaky(_) | Mood::Refusing | Mood::Missing | Mood::Stopped => good(),
             }
@@ -221,11 +221,11 @@ const OUTAGE: std::ops::Range<u64> = 180..600;
 const LENGTH: u64 = 780;
 
 impl Backend for Shared {
-    async fn status(&self, _: &Interest) -> Result<Status, Failure> {
+    async fn status(&self, _: &PeerFilter) -> Result<Status, Failure> {
         running()
     }
 
-    async fn probe(&self, _: &Target, _: &Resolution, _: &mut Option<PooledConnection>, _: bool) -> ProbeResult {
+    async fn probe(&self, _: &Target, _: &Resolution, _: &mut Option<PooledConnection>, _: NetworkMode) -> ProbeResult {
         let second = self.begun.elapsed().as_secs();
         self.seconds[second as usize].fetch_add(1, Ordering::Relaxed);
         let (took, outcome) = if OUTAGE.contains(&second) { refused() } else { good() };

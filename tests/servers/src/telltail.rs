@@ -6,8 +6,9 @@ use tailscaled_sim::{Peer, Tailscaled};
 use telltail::agent::MAGIC_DNS;
 use telltail::config::{self, Environment, Target};
 use telltail::probe::dns::MagicDns;
-use telltail::probe::resolve::{Interest, resolve};
-use telltail::probe::{self, PooledConnection, ProbeContext, ProbeResult};
+use telltail::probe::resolve::{PeerFilter, resolve};
+use telltail::probe::{self, PooledConnection, ProbeContext};
+use telltail::probe_result::ProbeResult;
 use telltail::tailscale::LocalApi;
 
 /// Port of the tailnet's peer behind which the server is.
@@ -89,11 +90,11 @@ impl Telltail {
 impl Probing {
     /// Status, then one probe.
     pub async fn probe(&mut self) -> ProbeResult {
-        let interest = Interest::of([&self.target]);
-        let status = self.local.status(true, &|peer| interest.wants(peer)).await.expect("the simulation answers");
+        let filter = PeerFilter::of([&self.target]);
+        let status = self.local.status(true, &|peer| filter.matches(peer)).await.expect("the simulation answers");
         let dns = MagicDns::new(MAGIC_DNS);
         let resolution = resolve(&status, &self.target.host);
-        let context = ProbeContext { tun: status.tun, dialer: self.local.dialer(), dns: &dns };
+        let context = ProbeContext { mode: status.mode, dialer: self.local.dialer(), dns: &dns };
         probe::run(&self.target, &resolution, &mut self.held, context).await
     }
 }
