@@ -25,7 +25,7 @@ pub enum Signal {
     Shutdown,
 }
 
-/// What the agent is told about the environment that the agent runs in.
+/// The environment that the agent runs in.
 #[derive(Clone, Debug)]
 pub struct RuntimeEnv {
     /// Spreads the rounds of many pods; the pod's uid or name.

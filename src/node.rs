@@ -50,11 +50,11 @@ pub struct Node {
     pub state: NodeState,
     /// Why nothing can be dialled; none while the node is fine.
     pub fault: Option<Failure>,
-    /// What tailscaled told; none while it is unreachable.
+    /// What tailscaled reports; none while it is unreachable.
     pub facts: Option<Facts>,
 }
 
-/// What a reachable tailscaled tells of itself.
+/// What a reachable tailscaled reports of itself.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Facts {
     /// Is a connection to the control plane open? A hint, never a verdict.

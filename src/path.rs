@@ -4,7 +4,7 @@
 //! path. That there is none proves nothing: after idleness and after each change of networks tailscaled sends over DERP
 //! for a moment while it looks for something better. So DERP takes a pong through DERP, three samples that agree and
 //! seven seconds; missing replies take as long before the path is called unknown. Nothing is concluded from a peer's home
-//! region or from what the control plane says of it.
+//! region or from what the control plane reports of it.
 
 use crate::config::Expect;
 use crate::slug::slug_enum;
@@ -60,7 +60,7 @@ pub enum Sample {
     Idle,
     /// Asked, and no answer came.
     NoReply,
-    /// There is nobody to ask: the node is not running, or the target is not in the netmap.
+    /// There is no peer to ping: the node is not running, or the target is not in the netmap.
     NoPeer,
 }
 

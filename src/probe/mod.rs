@@ -86,7 +86,7 @@ async fn stages(
     let address = SocketAddr::new(resolved.peer.address, target.port);
     progress.timings.resolve = Some(started.elapsed());
 
-    // A pooled connection that has died or gone silent since says nothing about the service: it is replaced, and the new
+    // A dead or silent pooled connection proves nothing about the service: it is replaced, and the new
     // one decides. It has half of the time, or a path that fails would look like a service that does not answer.
     if let Some(connection) = pooled.take_if(|pooled| pooled.address == address && pooled.since.elapsed() < POOLED_FOR)
         && let Ok(Some(detail)) = timeout(target.timeout / 2, reuse(connection, pooled, progress)).await

@@ -21,7 +21,7 @@ const SECOND_PING: Duration = Duration::from_millis(300);
 /// When a disco ping may be sent. Never to an idle peer: it would wake it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PingPolicy {
-    /// Never: what `status` tells is enough.
+    /// Never: `status` is enough.
     Never,
     /// Where `status` cannot tell the path.
     IfUndecided,

@@ -1,4 +1,4 @@
-//! The worst lateness of a round in the last minute, which shows a throttled CPU. No clock: the time is told.
+//! The worst lateness of a round in the last minute, which shows a throttled CPU. No clock: the time is an argument.
 
 use std::collections::VecDeque;
 use std::time::Duration;

@@ -99,7 +99,7 @@ impl<B: Backend> Prober<B> {
         prober
     }
 
-    /// Goes on until `shutdown` says true. `reload` asks for the configuration to be read anew, `wake` for a round in
+    /// Runs until `shutdown` is true. `reload` asks for the configuration to be read again, `wake` for a round in
     /// between: the IPN bus has a notification.
     pub async fn run(mut self, reload: Arc<Notify>, wake: Arc<Notify>, mut shutdown: watch::Receiver<bool>) {
         loop {

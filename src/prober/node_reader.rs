@@ -20,7 +20,7 @@ pub(super) struct HomeRegion {
     looked_up: Instant,
 }
 
-/// What one read of the status told.
+/// The result of one read of the status.
 pub(super) struct StatusReading {
     pub node: Node,
     pub status: Option<Status>,

@@ -48,7 +48,7 @@ const FULL_STATUS_EVERY: Duration = Duration::from_secs(60);
 const REGION_TIMEOUT: Duration = Duration::from_secs(1);
 
 impl Tailnet {
-    /// Through the tailscaled at `socket`, or in one of the two usual places. `observe` is told of each call.
+    /// Through the tailscaled at `socket`, or in one of the two usual places. `observe` is called for each call.
     pub fn new(socket: Option<PathBuf>, magic_dns: SocketAddr, observe: CallObserver) -> Self {
         let local = LocalApi::new(socket, observe);
         let dialer = local.dialer().clone();

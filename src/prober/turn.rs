@@ -39,7 +39,7 @@ pub(super) struct TurnMemory {
     timeout: Option<OngoingTimeout>,
 }
 
-/// A timeout that lasts. Any other outcome ends it, and with it what its pings told.
+/// A timeout that lasts. Any other outcome ends it and discards its pings.
 struct OngoingTimeout {
     reason: Reason,
     evidence: Option<(Instant, PingEvidence)>,

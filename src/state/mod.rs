@@ -97,7 +97,7 @@ impl State {
         read(&self.lock())
     }
 
-    /// Records what tailscaled said of the node; returns what changed. Ignored while draining.
+    /// Records the node; returns what changed. Ignored while draining.
     pub fn record_node(&self, reading: NodeReading, now: Instant) -> Vec<Change> {
         let mut inner = self.lock();
         if inner.draining {

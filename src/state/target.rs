@@ -45,7 +45,7 @@ pub struct RoundTrip {
     missed: u32,
 }
 
-/// Misses after which the last round trip says nothing any more.
+/// Misses after which the last round trip is dropped.
 const MISSES: u32 = 2;
 
 impl RoundTrip {
