@@ -63,7 +63,7 @@ struct ConfigOutput {
 
 impl ConfigArgs {
     /// Prints results to stdout, problems and warnings to stderr.
-    pub async fn run(self, context: &mut CommandContext) -> Result<u8, Exit> {
+    pub fn run(self, context: &mut CommandContext) -> Result<u8, Exit> {
         let ConfigOutput { code, out, err } = self.output(context.environment());
         context.out.print(&out)?;
         context.err.print(&err)?;

@@ -57,7 +57,7 @@ impl Command {
             Self::Health(args) => args.run(context).await,
             Self::Status(args) => args.run(context).await,
             Self::Wait(args) => args.run(context).await,
-            Self::Config(args) => args.run(context).await,
+            Self::Config(args) => args.run(context),
         }
     }
 }
