@@ -109,8 +109,8 @@ fn docs_status_lists_every_field() {
 fn fields(name: &str, object: &Value) -> String {
     let mut table = format!("### {name}\n\n| field | | says |\n|---|---|---|\n");
     for (field, of) in object["properties"].as_object().expect("fields") {
-        let says = of["description"].as_str().unwrap_or_default();
-        writeln!(table, "| `{field}` | {} | {says} |", form(of)).expect("a string grows");
+        let description = of["description"].as_str().unwrap_or_default();
+        writeln!(table, "| `{field}` | {} | {description} |", form(of)).expect("a string grows");
     }
     table + "\n"
 }
