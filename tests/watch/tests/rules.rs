@@ -102,7 +102,7 @@ fn docs_alerts_lists_every_alert() {
 }
 
 fn table() -> String {
-    let mut table = "| alert | severity | after | fires when | stays quiet when | boundary |\n".to_owned();
+    let mut table = "| alert | severity | after | fires when | does not fire when | threshold |\n".to_owned();
     table.push_str("|---|---|---|---|---|---|\n");
     let cases = cases();
     for alert in alerts() {
