@@ -7,7 +7,7 @@ use crate::metrics::{Build, Metrics};
 use crate::prober::{Prober, Tailnet};
 use crate::state::State;
 use prometheus::Registry;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::net::TcpListener;
@@ -34,8 +34,7 @@ pub struct RuntimeEnv {
     pub magic_dns: SocketAddr,
 }
 
-/// Where tailscaled answers DNS questions in TUN mode (Tailscale's "quad 100").
-pub const MAGIC_DNS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::new(100, 100, 100, 100)), 53);
+pub use crate::tailscale::MAGIC_DNS;
 
 /// A part of the agent ended unexpectedly, or could not be built.
 #[derive(Debug)]

@@ -44,7 +44,7 @@ pub struct ServerLoad {
     pub targets: Vec<String>,
     /// All is well.
     pub rest: LoadRates,
-    /// The server has begun to fail and each pod makes sure: a failure and up to `fall`−1 retries, `schedule::DECIDING` apart.
+    /// The server has begun to fail and each pod retries: a failure and up to `fall`−1 retries, `schedule::DECIDING` apart.
     pub onset: LoadRates,
     /// Every pod has taken the target down and probes it each `schedule::DOWN` or, if longer, each interval.
     pub down: LoadRates,
@@ -77,7 +77,7 @@ pub fn loads(config: &Config, pods: u32) -> Vec<ServerLoad> {
             targets: targets.iter().map(|target| target.name.clone()).collect(),
             rest: sum(&|target| at_rest(target, f64::from(pods))),
             onset: sum(&|target| dialling(target, onset(target, config.fall, f64::from(pods)))),
-            down: sum(&|target| dialling(target, f64::from(pods) / pause(target))),
+            down: sum(&|target| dialling(target, f64::from(pods) / down_interval(target))),
             recovery: sum(&|target| dialling(target, recovery(target, config.rise, f64::from(pods)))),
         }
     };
@@ -92,14 +92,14 @@ fn onset(target: &Target, fall: u32, pods: f64) -> f64 {
 }
 
 fn recovery(target: &Target, rise: u32, pods: f64) -> f64 {
-    (pods / pause(target) * f64::from(rise)).min(retrying(target, pods))
+    (pods / down_interval(target) * f64::from(rise)).min(retrying(target, pods))
 }
 
 fn retrying(target: &Target, pods: f64) -> f64 {
     pods / DECIDING.min(target.interval).as_secs_f64()
 }
 
-fn pause(target: &Target) -> f64 {
+fn down_interval(target: &Target) -> f64 {
     DOWN.max(target.interval).as_secs_f64()
 }
 
@@ -121,7 +121,7 @@ fn dialling(target: &Target, probes: f64) -> LoadRates {
 }
 
 fn keeps_connection(target: &Target) -> bool {
-    target.kind == Kind::Valkey && target.depth == Depth::Protocol
+    target.kind.pools_connection() && target.depth == Depth::Protocol
 }
 
 fn cost(target: &Target) -> Option<Duration> {

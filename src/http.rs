@@ -9,7 +9,7 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
-use std::task::Poll;
+use std::task::Context;
 use sync_wrapper::SyncWrapper;
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -19,12 +19,12 @@ const MAX_HEAD: usize = 8192;
 /// A connection without a task: it makes progress only while a caller awaits one of its methods.
 pub struct Connection {
     sender: http1::SendRequest<Empty<Bytes>>,
-    /// Ends when the connection does; none afterwards.
-    driver: Option<Driver>,
+    /// hyper's connection future; none once the connection has ended.
+    connection: Option<ConnectionFuture>,
 }
 
 /// `SyncWrapper`, because hyper's future is not `Sync` and owners of a client must be; it is only used through `&mut`.
-type Driver = SyncWrapper<Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>>;
+type ConnectionFuture = SyncWrapper<Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>>;
 
 /// The stream of a connection after `101 Switching Protocols`.
 pub type UpgradedStream = TokioIo<Upgraded>;
@@ -35,14 +35,14 @@ impl Connection {
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let (sender, driver) = http1::Builder::new().max_buf_size(MAX_HEAD).handshake(TokioIo::new(stream)).await?;
-        Ok(Self { sender, driver: Some(SyncWrapper::new(Box::pin(driver.with_upgrades()))) })
+        let (sender, connection) = http1::Builder::new().max_buf_size(MAX_HEAD).handshake(TokioIo::new(stream)).await?;
+        Ok(Self { sender, connection: Some(SyncWrapper::new(Box::pin(connection.with_upgrades()))) })
     }
 
     /// Sends a request and waits for the head of its response. The body must be read to its end before the next request.
     pub async fn send(&mut self, request: Request<Empty<Bytes>>) -> hyper::Result<Response<Incoming>> {
-        let Self { sender, driver } = self;
-        drive(driver, async {
+        let Self { sender, connection } = self;
+        drive(connection, async {
             sender.ready().await?;
             sender.send_request(request).await
         })
@@ -52,7 +52,7 @@ impl Connection {
     /// The next chunk of a body; none at its end.
     pub async fn chunk(&mut self, body: &mut Incoming) -> hyper::Result<Option<Bytes>> {
         loop {
-            match drive(&mut self.driver, body.frame()).await {
+            match drive(&mut self.connection, body.frame()).await {
                 None => return Ok(None),
                 Some(frame) => {
                     if let Ok(data) = frame?.into_data() {
@@ -76,33 +76,33 @@ impl Connection {
 
     /// Turns the connection into the stream after a 101 response.
     pub async fn upgrade(mut self, response: Response<Incoming>) -> hyper::Result<UpgradedStream> {
-        let upgraded = drive(&mut self.driver, hyper::upgrade::on(response)).await?;
+        let upgraded = drive(&mut self.connection, hyper::upgrade::on(response)).await?;
         Ok(TokioIo::new(upgraded))
     }
 
     /// Is the connection known to be closed?
     pub fn is_closed(&self) -> bool {
-        self.driver.is_none() || self.sender.is_closed()
+        self.connection.is_none() || self.sender.is_closed()
     }
 }
 
-/// Awaits `wanted` and drives the connection meanwhile.
-async fn drive<T>(driver: &mut Option<Driver>, wanted: impl Future<Output = T>) -> T {
-    let mut wanted = pin!(wanted);
+/// Awaits `future` and polls the connection meanwhile.
+async fn drive<T>(connection: &mut Option<ConnectionFuture>, future: impl Future<Output = T>) -> T {
+    let mut future = pin!(future);
     poll_fn(|context| {
-        if driver.as_mut().is_some_and(|driver| driver.get_mut().as_mut().poll(context).is_ready()) {
-            *driver = None;
+        poll_connection(connection, context);
+        let output = future.as_mut().poll(context);
+        if output.is_pending() {
+            // `future` may have queued work for the connection.
+            poll_connection(connection, context);
         }
-        match wanted.as_mut().poll(context) {
-            Poll::Ready(value) => Poll::Ready(value),
-            Poll::Pending => {
-                // `wanted` may have queued work for the connection.
-                if driver.as_mut().is_some_and(|driver| driver.get_mut().as_mut().poll(context).is_ready()) {
-                    *driver = None;
-                }
-                Poll::Pending
-            }
-        }
+        output
     })
     .await
+}
+
+fn poll_connection(connection: &mut Option<ConnectionFuture>, context: &mut Context<'_>) {
+    if connection.as_mut().is_some_and(|future| future.get_mut().as_mut().poll(context).is_ready()) {
+        *connection = None;
+    }
 }

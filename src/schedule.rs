@@ -1,8 +1,8 @@
 //! When a target is due next. No I/O, no clock, no random numbers: the time and the pod's seed are arguments.
 
-use crate::fnv::fnv1a;
 use crate::health::{Track, TrackState};
 use crate::reason::Reason;
+use crate::stable_hash::fnv1a;
 use std::time::Duration;
 use tokio::time::Instant;
 

@@ -6,7 +6,7 @@ use crate::health::TrackState;
 use crate::key_expiry_log::KeyExpiryLog;
 use crate::reason::{Failure, escape};
 use crate::state::{Change, PathChange, PeerChange, Snapshot, StateChange};
-use crate::tailscale::is_at_least;
+use crate::tailscale::{OLDEST_TESTED, is_at_least};
 use std::time::Duration;
 use std::time::SystemTime;
 use tokio::time::Instant;
@@ -24,8 +24,6 @@ pub struct TransitionLog {
     key_expiries: KeyExpiryLog,
 }
 
-/// The oldest tailscaled that telltail is tested with (docs/compatibility.md).
-pub const OLDEST_TESTED: (u32, u32) = (1, 80);
 /// containerboot exits if tailscaled has not logged in by then.
 const LOGIN_TIMEOUT: Duration = Duration::from_secs(60);
 const REMINDER_INTERVAL: Duration = Duration::from_secs(30 * 60);

@@ -159,12 +159,12 @@ async fn a_line_can_arrive_in_any_two_chunks() {
 async fn the_stream_ends_with_the_response_or_the_connection() {
     let tailscaled = Tailscaled::start();
     let half_a_line = "{\"State\":";
-    for (said, in_order, whole) in
+    for (sent, in_order, whole) in
         [("", true, true), ("", false, true), (half_a_line, false, true), (half_a_line, true, false)]
     {
         let mut bus = begun(&tailscaled, MASK).await;
-        if !said.is_empty() {
-            tailscaled.say_on_buses(said);
+        if !sent.is_empty() {
+            tailscaled.say_on_buses(sent);
             assert!(is_silent(&mut bus).await);
         }
         if in_order {
@@ -174,7 +174,7 @@ async fn the_stream_ends_with_the_response_or_the_connection() {
         }
         let end = timeout(SOON, bus.next()).await.expect("an end");
         // An incomplete line is an error only at the regular end of the response.
-        assert!(if whole { end == Ok(None) } else { end.is_err() }, "{said:?} {in_order}: {end:?}");
+        assert!(if whole { end == Ok(None) } else { end.is_err() }, "{sent:?} {in_order}: {end:?}");
     }
     // Dropping the reader closes the connection.
     drop(begun(&tailscaled, MASK).await);

@@ -33,9 +33,9 @@ impl SimulatedTestbed {
         simulated.add_peer();
         simulated.tailscaled.forward("db", SERVED, simulated.valkey.addr());
         simulated.tailscaled.black_hole("pg", SERVED);
-        simulated.tailscaled.with_state(|world| {
-            world.foreign.insert(simulated.foreign(), simulated.foreign.addr());
-            world.system_resolver = SystemResolver::Fails("lookup NAME on 10.96.0.10:53: no such host".to_owned());
+        simulated.tailscaled.with_state(|state| {
+            state.foreign.insert(simulated.foreign(), simulated.foreign.addr());
+            state.system_resolver = SystemResolver::Fails("lookup NAME on 10.96.0.10:53: no such host".to_owned());
         });
         simulated
     }
@@ -105,12 +105,12 @@ impl Testbed for SimulatedTestbed {
     }
 
     async fn heal(&self, _: State) {
-        self.tailscaled.with_state(|world| {
-            world.services.clear();
-            world.peers.clear();
-            world.warnings.clear();
-            world.key_expiry = None;
-            world.set_backend_state(BackendState::Running);
+        self.tailscaled.with_state(|state| {
+            state.services.clear();
+            state.peers.clear();
+            state.warnings.clear();
+            state.key_expiry = None;
+            state.set_backend_state(BackendState::Running);
         });
         self.add_peer();
     }

@@ -1,4 +1,4 @@
-//! The reference pages under `docs/` say what the code says. `UPDATE_GOLDEN=1 cargo test --test docs` writes them anew.
+//! The reference pages under `docs/` match the code. `UPDATE_GOLDEN=1 cargo test --test docs` regenerates them.
 
 #[path = "support/golden.rs"]
 mod golden;
@@ -17,7 +17,7 @@ use telltail::reason::{AppliesTo, Reason};
 #[test]
 fn docs_metrics_lists_every_family() {
     let pod = sample::everything();
-    let mut table = "| metric | type | labels | says |\n|---|---|---|---|\n".to_owned();
+    let mut table = "| metric | type | labels | meaning |\n|---|---|---|---|\n".to_owned();
     for family in pod.metrics.families(&pod.snapshot) {
         let (name, help) = (family.name(), family.help());
         writeln!(table, "| `{name}` | {} | {} | {help} |", kind(&family), labels(&family)).expect("a string grows");
@@ -121,10 +121,10 @@ fn docs_status_lists_every_field() {
 }
 
 fn fields(name: &str, object: &Value) -> String {
-    let mut table = format!("### {name}\n\n| field | | says |\n|---|---|---|\n");
+    let mut table = format!("### {name}\n\n| field | | meaning |\n|---|---|---|\n");
     for (field, of) in object["properties"].as_object().expect("fields") {
-        let says = of["description"].as_str().unwrap_or_default();
-        writeln!(table, "| `{field}` | {} | {says} |", form(of)).expect("a string grows");
+        let description = of["description"].as_str().unwrap_or_default();
+        writeln!(table, "| `{field}` | {} | {description} |", form(of)).expect("a string grows");
     }
     table + "\n"
 }

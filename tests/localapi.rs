@@ -225,7 +225,7 @@ async fn an_unknown_backend_state_is_an_unknown_node_state() {
 async fn the_login_url_is_not_stored() {
     let tailscaled = with_db();
     tailscaled.set_backend_state(BackendState::NeedsLogin);
-    let url = tailscaled.with_state(|world| world.auth_url.clone());
+    let url = tailscaled.with_state(|state| state.auth_url.clone());
     assert!(url.starts_with("https://"));
     let status = status(&mut client(&tailscaled)).await.unwrap();
     assert!(!format!("{status:?}").contains("login.tailscale"), "{status:?}");
@@ -534,8 +534,8 @@ const GIANT: u32 = if cfg!(debug_assertions) { 8_000 } else { 38_000 };
 async fn a_very_large_tailnet_is_read_in_little_memory() {
     let tailscaled = with_db();
     tailscaled.set_crowd(Crowd { peers: GIANT, padding: 200 });
-    let said = child::run(&["env"], "giant_alone", &[(SOCKET, tailscaled.socket().as_os_str())]).await;
-    print(said.lines().find(|line| line.starts_with("read ")).unwrap_or(&said));
+    let output = child::run(&["env"], "giant_alone", &[(SOCKET, tailscaled.socket().as_os_str())]).await;
+    print(output.lines().find(|line| line.starts_with("read ")).unwrap_or(&output));
     assert_all_expected(&tailscaled);
 }
 

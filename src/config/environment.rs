@@ -1,6 +1,6 @@
 //! Configuration from environment variables.
 
-use super::problem::{Problems, SourceLocation, did_you_mean, shown};
+use super::problem::{Problems, SourceLocation, did_you_mean, quote_untrusted};
 use super::raw::{Located, RawConfig, RawTarget};
 use super::settings::{TARGETS_VARIABLE, setting_keys, variable};
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ pub(super) const CONFIG_VARIABLE: &str = "TELLTAIL_CONFIG";
 /// Tailscale's own container reads its socket from here.
 pub(super) const TS_SOCKET: &str = "TS_SOCKET";
 
-/// The variables that concern us, taken from `std::env::vars_os()` or from a test's list; the rest is not kept.
+/// telltail's environment variables, taken from `std::env::vars_os()` or from a test's list; the rest is not kept.
 #[derive(Clone, Debug, Default)]
 pub struct Environment(BTreeMap<String, OsString>);
 
@@ -83,10 +83,10 @@ fn targets(text: &str, location: &SourceLocation) -> Vec<RawTarget> {
     for word in text.split(|c: char| c == ',' || c.is_whitespace()).filter(|word| !word.is_empty()) {
         // `u:a,b@db` is one URL whose password has a comma. It is put together again, so that it is refused as such and
         // no part of it is taken for something that may be repeated.
-        let begun = urls.iter().rposition(|url| url.contains("://"));
-        match begun.filter(|_| word.contains('@') && !word.contains("://")) {
-            Some(begun) => {
-                let parts = urls.split_off(begun);
+        let last_url_index = urls.iter().rposition(|url| url.contains("://"));
+        match last_url_index.filter(|_| word.contains('@') && !word.contains("://")) {
+            Some(last_url_index) => {
+                let parts = urls.split_off(last_url_index);
                 urls.push(format!("{},{word}", parts.join(",")));
             }
             None => urls.push(word.to_owned()),
@@ -107,7 +107,7 @@ fn warning(name: &str, value: &str) -> Option<String> {
     let others = [TARGETS_VARIABLE, CONFIG_VARIABLE].map(str::to_owned);
     let known: Vec<String> = setting_keys().map(variable).chain(others).collect();
     let suggestion = did_you_mean(name, known.iter().map(String::as_str));
-    Some(format!("the variable {} is unknown and ignored{suggestion}", shown(name)))
+    Some(format!("the variable {} is unknown and ignored{suggestion}", quote_untrusted(name)))
 }
 
 /// Kubernetes puts variables into each pod for each Service of its namespace. Those of a Service called `telltail` or

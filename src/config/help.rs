@@ -1,8 +1,8 @@
 //! The settings as the help of the commands shows them.
 
-use super::declare::Setting;
 use super::environment::{CONFIG_VARIABLE, TS_SOCKET};
 use super::settings::{TARGETS_VARIABLE, target_defaults, variable};
+use super::settings_macro::Setting;
 use super::{Config, Kind, Target};
 use std::fmt::Write;
 
@@ -28,7 +28,7 @@ pub fn help() -> String {
 
 fn line<T>(setting: &Setting<T>, defaults: &T) -> String {
     let default = (setting.yaml)(defaults).map(|yaml| yaml.trim_matches('"').to_owned());
-    let default = default.unwrap_or_else(|| (setting.unset)().to_owned());
+    let default = default.unwrap_or_else(setting.unset);
     format!("  {:<26}{} [{default}]\n", variable(setting.key), about(setting))
 }
 
@@ -51,7 +51,7 @@ mod tests {
     #[test]
     fn the_help_has_values_and_defaults() {
         let text = help();
-        assert!(text.contains("\n  TELLTAIL_RISE             Consecutive successes that bring"), "{text}");
+        assert!(text.contains("\n  TELLTAIL_RISE             Consecutive successes after which"), "{text}");
         assert!(text.contains("decided: strict, local, observe [strict]\n"), "{text}");
         assert!(text.lines().all(|line| line.len() <= 140), "{text}");
     }

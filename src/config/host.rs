@@ -1,12 +1,29 @@
 //! The host part of a target: a name that MagicDNS can know, or an address.
 
-use super::Host;
-use super::problem::shown;
+use super::problem::quote_untrusted;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Longest name and label, RFC 1035 section 2.3.4, in bytes without the trailing dot.
 const LONGEST_NAME: usize = 253;
 const LONGEST_LABEL: usize = 63;
+
+/// The host part of a target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Host {
+    /// A MagicDNS name: bare or fully qualified, lower case, without trailing dot.
+    Name(String),
+    /// A tailnet address; probed only while a peer owns it.
+    Ip(IpAddr),
+}
+
+impl std::fmt::Display for Host {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Name(name) => f.write_str(name),
+            Self::Ip(ip) => ip.fmt(f),
+        }
+    }
+}
 
 impl Host {
     /// The first label of a name; an address has none.
@@ -31,9 +48,9 @@ pub(super) fn parse(text: &str) -> Result<Host, String> {
     if let Some(inner) = text.strip_prefix('[') {
         let inner = inner.strip_suffix(']').ok_or("the host begins with `[` and does not end with `]`")?;
         if inner.contains('%') {
-            return Err("a tailnet has no zones (`%…`): remove it".to_owned());
+            return Err("IPv6 zone IDs (`%…`) are not supported: remove it".to_owned());
         }
-        let ip: Ipv6Addr = inner.parse().map_err(|_| format!("{} is not an IPv6 address", shown(inner)))?;
+        let ip: Ipv6Addr = inner.parse().map_err(|_| format!("{} is not an IPv6 address", quote_untrusted(inner)))?;
         return address(IpAddr::V6(ip).to_canonical());
     }
     if let Ok(ip) = text.parse::<Ipv4Addr>() {
@@ -67,18 +84,18 @@ fn name(text: &str) -> Result<String, String> {
             let hint = if odd == '_' { ": MagicDNS writes `-` there" } else { "" };
             format!(
                 "has the character {}, and a host is made of letters, digits, `-` and dots{hint}",
-                shown(&odd.to_string())
+                quote_untrusted(&odd.to_string())
             )
         } else if label.starts_with('-') || label.ends_with('-') {
             "has a label that begins or ends with `-`".to_owned()
         } else {
             continue;
         };
-        return Err(format!("the host {} {problem}", shown(&whole)));
+        return Err(format!("the host {} {problem}", quote_untrusted(&whole)));
     }
-    // No top-level domain is a number, so this is a slip in an address ("10.0.0", "010.0.0.1", "1.2.3.400").
+    // No top-level domain is a number, so this is a typo in an address ("10.0.0", "010.0.0.1", "1.2.3.400").
     if labels.len() > 1 && labels.last().is_some_and(|label| label.bytes().all(|byte| byte.is_ascii_digit())) {
-        return Err(format!("the host {} is neither a name nor an IPv4 address", shown(&whole)));
+        return Err(format!("the host {} is neither a name nor an IPv4 address", quote_untrusted(&whole)));
     }
     Ok(whole)
 }
@@ -123,7 +140,7 @@ mod tests {
             ("010.0.0.1", "neither a name nor an IPv4"),
             ("1.2.3.400", "neither a name nor an IPv4"),
             ("[fd7a::1", "does not end with"),
-            ("[fd7a::1%eth0]", "no zones"),
+            ("[fd7a::1%eth0]", "zone IDs"),
             ("[db]", "not an IPv6"),
             ("0.0.0.0", "not the address of"),
             ("[ff02::1]", "not the address of"),

@@ -1,7 +1,7 @@
 //! The JSON Schema of the file, for editors and for those who render it.
 
-use super::declare::Setting;
 use super::settings::{MAX_TARGETS, TARGETS, URL, target_defaults};
+use super::settings_macro::Setting;
 use super::{Config, Kind, Target};
 use serde_json::{Map, Value, json};
 
@@ -44,11 +44,18 @@ fn targets() -> Value {
 }
 
 fn url() -> Value {
+    let schemes: Vec<String> =
+        Kind::ALL.into_iter().flat_map(Kind::schemes).map(|scheme| in_any_case(scheme)).collect();
     json!({
         "description": "postgres://[user@]host[:port][/database], valkey://host[:port] or tcp://host:port. No password.",
         "type": "string",
-        "pattern": "^(?:[Pp][Oo][Ss][Tt][Gg][Rr][Ee][Ss](?:[Qq][Ll])?|[Vv][Aa][Ll][Kk][Ee][Yy]|[Rr][Ee][Dd][Ii][Ss]|[Tt][Cc][Pp])://",
+        "pattern": format!("^(?:{})://", schemes.join("|")),
     })
+}
+
+/// JSON Schema's regular expressions have no flag for "in any case".
+fn in_any_case(text: &str) -> String {
+    text.chars().map(|c| format!("[{}{}]", c.to_ascii_uppercase(), c.to_ascii_lowercase())).collect()
 }
 
 fn property<T>(setting: &Setting<T>, doc: &str, defaults: Option<&T>) -> (String, Value) {

@@ -3,16 +3,17 @@
 //! [`load`] builds it from the environment and an optional file, and reports every problem at once. Nothing here reads
 //! a file or the process's environment: callers hand text and a lookup in.
 
-mod declare;
 mod environment;
 mod help;
 mod host;
 mod json_schema;
+mod kind;
 mod load;
 mod problem;
 mod raw;
 mod reload;
 mod settings;
+mod settings_macro;
 mod show;
 mod source;
 mod syntax;
@@ -26,60 +27,26 @@ mod yaml;
 
 pub use environment::Environment;
 pub use help::help;
-pub use host::first_label;
+pub use host::{Host, first_label};
 pub use json_schema::json_schema;
+pub use kind::Kind;
 pub use load::{Loaded, load};
 pub use problem::{Problem, Problems, SourceLocation};
 pub use reload::{carry_over, needs_restart};
 pub use settings::{Config, MAX_TARGETS, TARGETS_VARIABLE, Target};
 pub use show::{show, url};
 pub use source::Source;
-pub use syntax::NODE_CHECK;
 pub use yaml::MAX_FILE_BYTES;
 
 use crate::network_mode::NetworkMode;
 use crate::slug::slug_enum;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
-slug_enum! {
-    /// A target's protocol.
-    pub enum Kind {
-        /// PostgreSQL, or a pooler that speaks for it.
-        Postgres = "postgres",
-        /// Valkey or Redis.
-        Valkey = "valkey",
-        /// Anything: only the connection is made.
-        Tcp = "tcp",
-    }
-}
+/// The port of the HTTP server: T-A-I-L on a phone keypad.
+pub const DEFAULT_PORT: u16 = 8245;
 
-impl Kind {
-    /// How far a probe goes unless the target sets it.
-    pub const fn depth(self) -> Depth {
-        match self {
-            Self::Postgres | Self::Valkey => Depth::Protocol,
-            Self::Tcp => Depth::Tcp,
-        }
-    }
-}
-
-/// The host part of a target.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Host {
-    /// A MagicDNS name: bare or fully qualified, lower case, without trailing dot.
-    Name(String),
-    /// A tailnet address; probed only while a peer owns it.
-    Ip(IpAddr),
-}
-
-impl std::fmt::Display for Host {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Name(name) => f.write_str(name),
-            Self::Ip(ip) => ip.fmt(f),
-        }
-    }
-}
+/// The name of the check of this pod's own node in `/healthz?verbose`, which no target may have.
+pub const NODE_CHECK: &str = "node";
 
 /// How a probe connects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,7 +105,7 @@ slug_enum! {
 }
 
 slug_enum! {
-    /// Which paths are as they should be.
+    /// The expected paths.
     pub enum Expect {
         /// Any path.
         Any = "any",
@@ -186,7 +153,7 @@ slug_enum! {
 /// Where the HTTP server listens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Listen {
-    /// `[::]:8245`, or `0.0.0.0:8245` where the pod has no IPv6.
+    /// Port [`DEFAULT_PORT`] of `[::]`, or of `0.0.0.0` where the pod has no IPv6.
     Default,
     /// The configured address.
     At(SocketAddr),

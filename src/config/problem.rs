@@ -60,7 +60,12 @@ impl Problems {
     }
 
     /// The value, or a problem at `location`. `about` goes in front of the sentence ("target 2: ").
-    pub(super) fn keep<T>(&mut self, location: &SourceLocation, about: &str, outcome: Result<T, String>) -> Option<T> {
+    pub(super) fn ok_or_report<T>(
+        &mut self,
+        location: &SourceLocation,
+        about: &str,
+        outcome: Result<T, String>,
+    ) -> Option<T> {
         outcome.map_err(|sentence| self.add(location, format!("{about}{sentence}"))).ok()
     }
 
@@ -87,7 +92,7 @@ impl std::error::Error for Problems {}
 
 /// Text from outside, fit to print: escaped and cut. Not for URLs; one that was put where another value belongs is
 /// not repeated, since it may hold a password.
-pub(super) fn shown(text: &str) -> String {
+pub(super) fn quote_untrusted(text: &str) -> String {
     const LONGEST: usize = 40;
     if text.contains('@') && text.contains(':') {
         return "the value (not repeated here)".to_owned();
@@ -101,7 +106,7 @@ pub(super) fn shown(text: &str) -> String {
 
 /// "; did you mean `…`?" when one of `known` is close to `text`, else nothing.
 pub(super) fn did_you_mean<'a>(text: &str, known: impl IntoIterator<Item = &'a str>) -> String {
-    // Two slips, and fewer in a short text: beyond that a suggestion is a guess.
+    // Two typos, and fewer in a short text: beyond that a suggestion is a guess.
     let most = if text.chars().count() <= 3 { 1 } else { 2 };
     let text = text.to_lowercase().replace('-', "_");
     known
@@ -136,8 +141,8 @@ mod tests {
 
     #[test]
     fn text_from_outside_is_escaped_and_cut() {
-        assert_eq!(shown("a\n\u{1b}"), "`a\\n\\u{1b}`");
-        assert!(shown(&"x".repeat(1000)).chars().count() < 50);
-        assert!(!shown("postgres://u:hunter2@db").contains("hunter2"));
+        assert_eq!(quote_untrusted("a\n\u{1b}"), "`a\\n\\u{1b}`");
+        assert!(quote_untrusted(&"x".repeat(1000)).chars().count() < 50);
+        assert!(!quote_untrusted("postgres://u:hunter2@db").contains("hunter2"));
     }
 }

@@ -1,6 +1,6 @@
 //! A configuration before validation: keys and texts with their locations, from the file or the environment.
 
-use super::problem::{Problems, SourceLocation, did_you_mean, shown};
+use super::problem::{Problems, SourceLocation, did_you_mean, quote_untrusted};
 use super::settings::{TARGETS, URL, parameter_keys, setting_keys};
 use super::yaml::{YamlNode, YamlValue};
 use std::collections::BTreeMap;
@@ -29,7 +29,7 @@ pub(super) struct RawConfig {
     /// Where the targets are written, if at all.
     pub targets_at: Option<SourceLocation>,
     pub targets: Vec<RawTarget>,
-    /// A part could not be read, and may hold what is missing.
+    /// A part could not be read, and may contain the missing keys.
     pub incomplete: bool,
 }
 
@@ -134,5 +134,5 @@ fn twice(key: &str) -> String {
 fn unknown_key(key: &str, known: &[&str]) -> String {
     let meant = did_you_mean(key, known.iter().copied());
     let listed = if meant.is_empty() { format!("; known are {}", known.join(", ")) } else { meant };
-    format!("unknown key {}{listed}", shown(key))
+    format!("unknown key {}{listed}", quote_untrusted(key))
 }

@@ -1,6 +1,6 @@
 //! What a reload changes, and what it leaves as it is.
 
-use super::declare::SettingKind;
+use super::settings_macro::SettingKind;
 use super::{Config, Target};
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ pub fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
 }
 
 impl Config {
-    /// The configuration in force after a reload: the new one, with the old values of what needs a restart.
+    /// The active configuration after a reload: the new one, with the old values of what needs a restart.
     pub fn reloaded(&self, mut new: Self) -> Self {
         for setting in Self::SETTINGS.iter().filter(|setting| setting.kind == SettingKind::NeedsRestart) {
             (setting.copy)(&mut new, self);

@@ -1,7 +1,7 @@
 //! Every setting, declared once: key, doc, default, syntax with bounds, and when a change takes effect. Variables, keys
 //! of the file, parameters of URLs, JSON Schema, help, `config show`, hash and reload follow from here.
 
-use super::declare::{Setting, SettingKind, settings};
+use super::settings_macro::{Setting, SettingKind, settings};
 use super::syntax::{
     Boolean, Count, Durations, Keywords, ListenAddress, LogLevels, SocketPath, Syntax, TargetName, ViaSyntax,
 };
@@ -23,7 +23,7 @@ settings! {
     socket: Option<PathBuf> = None, SocketPath, NeedsRestart;
     /// Where the HTTP server listens, as ADDRESS:PORT.
     listen: Listen = Listen::Default, ListenAddress, NeedsRestart;
-    /// Consecutive successes that bring a target that was down up again.
+    /// Consecutive successes after which a down target is up.
     // HAProxy's `rise` and `fall`.
     rise: u32 = 2, Count, Reloadable;
     /// Consecutive failures that take a target down.
@@ -37,7 +37,7 @@ settings! {
     // A kubelet has given up long before an hour.
     startup_release: Duration = seconds(90), Durations(Duration::ZERO..=seconds(3600)), NeedsRestart;
     /// How long the HTTP server goes on after SIGTERM.
-    // A native sidecar ends after the workers, so nobody is left to wait for. The bound is longer than any pod's grace
+    // A native sidecar ends after the workers, so no client remains. The bound is longer than any pod's grace
     // period should be.
     drain: Duration = seconds(2), Durations(Duration::ZERO..=seconds(300)), NeedsRestart;
     /// Log levels, such as info or info,telltail::probe=debug.
@@ -74,8 +74,8 @@ settings! {
     /// How a probe connects: auto, localapi, tcp or socks5://HOST:PORT.
     via: Via = Via::Auto, ViaSyntax, TargetDefault;
     /// How far a probe goes. Default: protocol, and tcp for tcp:// targets.
-    depth: Depth = kind.depth(), Keywords(&Depth::ALL, Depth::slug), PerTarget;
-    /// Paths that are as they should be.
+    depth: Depth = kind.default_depth(), Keywords(&Depth::ALL, Depth::slug), PerTarget;
+    /// Expected paths.
     expect: Expect = Expect::Any, Keywords(&Expect::ALL, Expect::slug), PerTarget;
 }
 

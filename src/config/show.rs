@@ -1,11 +1,11 @@
 //! A configuration as text: the effective YAML, which can be fed back as a file, and the hash of its content.
 
-use super::declare::Setting;
 use super::settings::{TARGETS, URL};
+use super::settings_macro::Setting;
 use super::syntax::quoted;
 use super::target_url::encoded;
 use super::{Config, Host, Target};
-use crate::fnv::fnv1a;
+use crate::stable_hash::fnv1a;
 use std::fmt::Write;
 
 /// The effective configuration as YAML, every default written out. Fed back as a file it gives the same [`Config`].

@@ -1,7 +1,7 @@
 //! Where the configuration comes from, and noticing that it has changed.
 
 use super::{Config, Environment, Loaded, load};
-use crate::fnv::fnv1a;
+use crate::stable_hash::fnv1a;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -32,8 +32,7 @@ impl Source {
         self.parse(&content?)
     }
 
-    /// The configuration, if its content is another than the last time, or in any case if `force`. The content decides
-    /// and not the file's time: Kubernetes swaps a link.
+    /// The configuration, if the content changed, or `force`. The file's time does not count: Kubernetes swaps a link.
     pub fn changed(&mut self, force: bool) -> Option<Result<Config, String>> {
         self.file.as_ref()?;
         let content = self.read();

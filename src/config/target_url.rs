@@ -2,7 +2,7 @@
 //! `tcp://host:port`.
 //!
 //! Hand-written, because the grammar is closed and a general URL parser brings tables for names that MagicDNS does not
-//! have. No sentence repeats a part of a URL that may hold a secret: a password may contain any delimiter, so
+//! have. No sentence repeats a part of a URL that may hold a secret. A password may contain any delimiter, so
 //! nothing after a suspected one is parsed.
 
 use super::problem::did_you_mean;
@@ -14,14 +14,6 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_perc
 const LONGEST: usize = 2048;
 /// Longest user or database in bytes. Postgres cuts at 63, poolers take more.
 const LONGEST_COMPONENT: usize = 255;
-
-const SCHEMES: [(&str, Kind); 5] = [
-    ("postgres", Kind::Postgres),
-    ("postgresql", Kind::Postgres),
-    ("valkey", Kind::Valkey),
-    ("redis", Kind::Valkey),
-    ("tcp", Kind::Tcp),
-];
 
 /// The parts of a URL; those that were wrong are missing.
 #[derive(Debug, Default, PartialEq)]
@@ -95,15 +87,15 @@ fn no_scheme(url: &str) -> String {
 }
 
 fn kind(scheme: &str) -> Result<Kind, String> {
-    let scheme = scheme.to_ascii_lowercase();
-    if let Some((_, kind)) = SCHEMES.iter().find(|(known, _)| *known == scheme) {
-        return Ok(*kind);
+    if let Some(kind) = Kind::from_scheme(scheme) {
+        return Ok(kind);
     }
+    let scheme = scheme.to_ascii_lowercase();
     if ["rediss", "valkeys"].contains(&scheme.as_str()) {
         return Err("TLS is not supported yet: use `tcp://`, or `valkey://` where plain text is served".to_owned());
     }
-    let known = SCHEMES.map(|(known, _)| known);
-    let suggestion = did_you_mean(&scheme, known);
+    let known: Vec<&str> = Kind::ALL.into_iter().flat_map(Kind::schemes).copied().collect();
+    let suggestion = did_you_mean(&scheme, known.iter().copied());
     Err(format!("the scheme is unknown{suggestion}; known are {}", known.join(", ")))
 }
 
@@ -118,11 +110,11 @@ fn user_part(text: &str, parsed: &mut TargetUrl, errors: &mut Vec<String>) {
         Some(Kind::Valkey) => {
             errors.push("Valkey is probed without a user (a refused PING is an answer): remove it".to_owned())
         }
-        Some(Kind::Tcp) => errors.push("`tcp://` has no protocol, so it has no user: remove it".to_owned()),
+        Some(Kind::Tcp) => errors.push("`tcp://` takes no user: remove it".to_owned()),
     }
 }
 
-/// `Err` where the port is no number.
+/// `Err` where the port is not a number.
 fn host_part(text: &str, parsed: &mut TargetUrl, errors: &mut Vec<String>) -> Result<(), String> {
     // The colons of an IPv6 literal are inside its brackets; what follows `]` is the port.
     let (host, port) = match text.rfind(']') {
@@ -146,9 +138,8 @@ fn host_part(text: &str, parsed: &mut TargetUrl, errors: &mut Vec<String>) -> Re
             Some(0) | None => return Err("the port is not a number from 1 to 65535".to_owned()),
             port => parsed.port = port,
         },
-        (None, Some(Kind::Postgres)) => parsed.port = Some(5432),
-        (None, Some(Kind::Valkey)) => parsed.port = Some(6379),
-        (None, Some(Kind::Tcp)) => errors.push("`tcp://` needs a port".to_owned()),
+        (None, Some(kind)) if kind.default_port().is_some() => parsed.port = kind.default_port(),
+        (None, Some(kind)) => errors.push(format!("`{}://` needs a port", kind.slug())),
         (None, None) => {}
     }
     Ok(())

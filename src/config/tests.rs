@@ -212,7 +212,7 @@ fn targets_are_at_most_64() {
 fn names_are_unique_and_fit_for_a_label() {
     assert_problem(
         from_targets("tcp://db.a.ts.net:1,tcp://db.b.ts.net:1"),
-        "target 2: the name `db` is that of target 1 already",
+        "target 2: the name `db` is already used by target 1",
     );
     assert_problem(from_targets("tcp://100.64.0.1:1"), "an IP address needs a name: add `name`");
     assert_problem(from_targets("tcp://node:1"), "the name `node` is reserved");
@@ -226,12 +226,12 @@ fn names_are_unique_and_fit_for_a_label() {
 fn the_timeout_stays_below_half_the_interval() {
     assert_problem(
         from_targets("tcp://db:1?timeout=5s"),
-        "target 1 `db`: the timeout 5s has to be below half the interval 10s",
+        "target 1 `db`: the timeout 5s must be less than half the interval 10s",
     );
-    assert_problem(from_targets("tcp://db:1?interval=6s"), "the timeout 3s has to be below half the interval 6s");
+    assert_problem(from_targets("tcp://db:1?interval=6s"), "the timeout 3s must be less than half the interval 6s");
     assert!(from_targets("tcp://db:1?timeout=4999ms").is_ok());
     let both = [("TELLTAIL_INTERVAL", "4s"), (TARGETS_VARIABLE, "tcp://a:1,tcp://b:1,tcp://c:1")];
-    assert_problem(from_variables(&both), "TELLTAIL_INTERVAL: the timeout 3s has to be below");
+    assert_problem(from_variables(&both), "TELLTAIL_INTERVAL: the timeout 3s must be less than");
     // A wrong interval is one problem, not two.
     assert_problem(from_targets("tcp://db:1?interval=1d"), "`1d` is not between 50ms and 1h");
 }
@@ -245,7 +245,7 @@ fn unsupported_urls_are_refused() {
         ("postgres://db?password=x", "contains a password"),
         ("valkey://default@cache", "without a user"),
         ("valkey://cache/0", "needs no database"),
-        ("tcp://u@db:1", "has no user"),
+        ("tcp://u@db:1", "takes no user"),
         ("tcp://db:1/x", "has no path"),
         ("tcp://db:1?depth=protocol", "its depth is `tcp`"),
         ("tcp://db", "needs a port"),

@@ -1,6 +1,6 @@
 //! The parameters of a target's URL.
 
-use super::problem::{did_you_mean, shown};
+use super::problem::{did_you_mean, quote_untrusted};
 use super::settings::parameter_keys;
 use super::target_url::decoded;
 
@@ -38,7 +38,7 @@ fn unknown(key: &str) -> String {
     if lower.starts_with("ssl") || lower.starts_with("tls") {
         return format!(
             "{}: TLS is not supported yet (Postgres answers the probe before TLS begins): remove it",
-            shown(key)
+            quote_untrusted(key)
         );
     }
     if lower.starts_with("pass") {
@@ -47,5 +47,5 @@ fn unknown(key: &str) -> String {
     let suggestion = did_you_mean(key, parameter_keys());
     let known: Vec<&str> = parameter_keys().collect();
     let listed = if suggestion.is_empty() { format!("; known are {}", known.join(", ")) } else { suggestion };
-    format!("unknown parameter {}{listed}", shown(key))
+    format!("unknown parameter {}{listed}", quote_untrusted(key))
 }

@@ -36,7 +36,7 @@ pub(super) fn of(config: &Config) -> Vec<String> {
     about(
         &|target| target.interval > LONG_INTERVAL,
         &format!(
-            "the interval is above {}: tailscaled lets the peer fall asleep between probes, so the path is often `idle` and each probe wakes it",
+            "the interval is above {}: tailscaled marks the peer idle between probes, so the path is often `idle` and each probe reactivates it",
             text(LONG_INTERVAL)
         ),
     );

@@ -1,7 +1,7 @@
 //! YAML text → a small tree in which every node knows its location.
 //!
-//! A tree of our own instead of serde, because a deserializer stops at the first value of the wrong type and we report
-//! every problem at once. Only what a configuration needs: one document of mappings, lists and scalars. Anchors,
+//! A tree of our own instead of serde: a deserializer stops at the first value of the wrong type, and we report every
+//! problem at once. Only what a configuration needs: one document of mappings, lists and scalars. Anchors,
 //! aliases and tags are refused, so nothing expands; depth, nodes and bytes are bounded.
 
 use super::problem::{Problems, SourceLocation};

@@ -1,7 +1,7 @@
 //! Builds Prometheus families from plain values, so that a name, its help, its labels and its values stand together.
 //!
-//! Not the crate's `GaugeVec`: that remembers every series until it is removed by its label values, and would keep what a
-//! newer snapshot does not have any more.
+//! Not the crate's `GaugeVec`: that remembers every series until it is removed by its label values. It would keep series
+//! that a newer snapshot no longer has.
 
 use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
 use std::time::SystemTime;
@@ -30,7 +30,7 @@ pub(super) fn labelled(labels: &[(&str, &str)], value: f64) -> LabelledValue {
     (pairs.collect(), value)
 }
 
-/// The only series of a family without labels; none takes it off the page.
+/// The only series of a family without labels. None omits the family.
 pub(super) fn unlabelled(value: impl Into<Option<f64>>) -> Option<LabelledValue> {
     value.into().map(|value| (Vec::new(), value))
 }

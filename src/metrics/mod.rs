@@ -31,7 +31,7 @@ pub struct Metrics {
     http: IntCounterVec,
 }
 
-/// Which telltail this is.
+/// Build information.
 #[derive(Clone, Copy, Debug)]
 pub struct Build {
     /// The package's version.
@@ -61,7 +61,7 @@ impl Metrics {
         let localapi = counters(
             &registry,
             "telltail_localapi_requests_total",
-            "Calls to tailscaled's LocalAPI, by call and result; ok if tailscaled answered, even that a dial failed.",
+            "Calls to tailscaled's LocalAPI, by call and result; ok also for a failed dial.",
             &["call", "result"],
         )?;
         for (call, result) in Call::ALL.into_iter().flat_map(|call| CallResult::ALL.map(|result| (call, result))) {

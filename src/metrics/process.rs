@@ -12,7 +12,7 @@ pub(super) struct ProcessMetrics {
 }
 
 /// Clock ticks per second in `/proc`. The kernel converts its own HZ to USER_HZ for user space, and USER_HZ is 100 on
-/// every architecture that telltail is built for; asking (`sysconf`) would need libc and `unsafe`.
+/// every architecture that telltail is built for. Asking (`sysconf`) would need libc and `unsafe`.
 const USER_HZ: f64 = 100.0;
 
 impl ProcessMetrics {

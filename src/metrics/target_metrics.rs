@@ -11,8 +11,8 @@ use std::collections::BTreeMap;
 
 /// Upper bounds of the histograms' buckets, in seconds.
 const BOUNDS: [f64; 12] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5];
-/// A subset for the resolve stage, which reads the netmap and at most asks a resolver on the same machine: absent, slow
-/// and stuck can be told apart, and finer bounds would cost ten series a target.
+/// A subset for the resolve stage, which reads the netmap and at most asks a resolver on the same machine. It tells absent,
+/// slow and stuck apart; finer bounds would cost ten series a target.
 const RESOLVE_BOUNDS: [f64; 2] = [0.001, 0.1];
 
 slug_enum! {

@@ -109,15 +109,14 @@ async fn stages(
             let (user, database) = (target.user.as_deref(), target.database.as_deref());
             postgres::speak(&mut stream, user, database).await?
         }
-        Kind::Valkey => {
-            let detail = valkey::ping(&mut stream).await?;
-            // The new connection is proven before the old one is closed.
-            *pooled = Some(PooledConnection { stream, address, since: started });
-            detail
-        }
+        Kind::Valkey => valkey::ping(&mut stream).await?,
         Kind::Tcp => Detail::Connected,
     };
     progress.timings.protocol = Some(started.elapsed());
+    if target.kind.pools_connection() {
+        // The new connection is proven before the old one is closed.
+        *pooled = Some(PooledConnection { stream, address, since: started });
+    }
     Ok(detail)
 }
 

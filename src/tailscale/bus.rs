@@ -15,7 +15,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 /// Notifications about the own node: InitialState (2) for a first line, InitialHealthState (128) in it, and NoPrivateKeys
-/// (16), without which releases before 1.92 answer users other than root with 403 (seen on 1.80.3). A release ignores bits
+/// (16). Without the last, releases before 1.92 answer users other than root with 403 (seen on 1.80.3). A release ignores bits
 /// that it does not know. Up to 1.98 changes of peers come as well.
 pub const MASK: u64 = 2 + 16 + 128;
 
@@ -24,7 +24,7 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Fields that mean, if they are not null, that `status` may have changed. `NetMap` up to 1.98, `PeerChanges` in 1.98 only,
 /// the other peer fields since 1.100.
-const WAKING: [&[u8]; 8] = [
+const WAKE_FIELDS: [&[u8]; 8] = [
     b"State",
     b"Prefs",
     b"SelfChange",
@@ -132,7 +132,7 @@ impl BusReader {
                         serde_json::from_slice(value).map_err(|error| MalformedJson::value("ErrMessage", &error))?;
                     line.error = error.map(|text| escape(&text));
                 }
-                JsonPart::Skipped(name, first) => line.wake |= first != b'n' && WAKING.contains(&name),
+                JsonPart::Skipped(name, first) => line.wake |= first != b'n' && WAKE_FIELDS.contains(&name),
                 JsonPart::End => complete.add(std::mem::take(line)),
                 JsonPart::Peer(_) => {}
             }

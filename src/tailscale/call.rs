@@ -1,4 +1,4 @@
-//! One LocalAPI call: send the request, insist on the expected status, report the result.
+//! One LocalAPI call: send the request, check the status, report the result.
 
 use super::{Dialer, LocalApi};
 use crate::http::{Connection, UpgradedStream};

@@ -1,4 +1,4 @@
-//! `dial`: lets tailscaled connect to an address of the tailnet.
+//! `dial`: has tailscaled dial an address of the tailnet.
 
 use super::Dialer;
 use super::call::{Call, PendingCall};
@@ -8,7 +8,7 @@ use hyper::{Method, StatusCode};
 use std::net::SocketAddr;
 
 impl Dialer {
-    /// Lets tailscaled connect to an address. It waits as long as the target is silent: the deadline is the caller's.
+    /// Has tailscaled dial an address. It waits as long as the target is silent: the deadline is the caller's.
     pub async fn dial(&self, target: SocketAddr) -> Result<UpgradedStream, Failure> {
         let pending = PendingCall::new(&self.observer, Call::Dial);
         pending.finish(self.dial_unobserved(target).await)

@@ -1,5 +1,5 @@
-//! Splits the response to `status`, or the lines of the IPN bus, into raw JSON values while they arrive, so that a tailnet
-//! of any size needs little memory.
+//! Splits the response to `status`, or the lines of the IPN bus, into raw JSON values while they arrive. A tailnet of
+//! any size needs little memory.
 
 use super::malformed_json::{MAX_VALUE, MalformedJson};
 
@@ -41,7 +41,7 @@ enum SplitState {
     InContainer { depth: u32 },
     InScalar,
     Comma,
-    Nothing,
+    Done,
 }
 
 impl JsonSplitter {
@@ -70,7 +70,7 @@ impl JsonSplitter {
                 self.complete(&mut emit)?;
             }
             self.position += 1;
-            if self.lines && self.state == SplitState::Nothing {
+            if self.lines && self.state == SplitState::Done {
                 self.state = SplitState::Object;
                 emit(JsonPart::End)?;
             }
@@ -80,7 +80,7 @@ impl JsonSplitter {
 
     /// Checks that the document is complete.
     pub fn finish(&self) -> Result<(), MalformedJson> {
-        let end = if self.lines { SplitState::Object } else { SplitState::Nothing };
+        let end = if self.lines { SplitState::Object } else { SplitState::Done };
         if self.state == end { Ok(()) } else { Err(MalformedJson::Incomplete) }
     }
 
@@ -129,7 +129,7 @@ impl JsonSplitter {
                 self.in_peers = false;
                 SplitState::Comma
             }
-            (SplitState::FirstKey | SplitState::Comma, b'}') => SplitState::Nothing,
+            (SplitState::FirstKey | SplitState::Comma, b'}') => SplitState::Done,
             (SplitState::Comma, b',') => SplitState::Key,
             (SplitState::Colon, b':') => SplitState::Value,
             (SplitState::Value, b'{') if !self.in_peers && !self.lines && self.key == b"Peer" => {
@@ -143,7 +143,7 @@ impl JsonSplitter {
                 | SplitState::Key
                 | SplitState::Colon
                 | SplitState::Comma
-                | SplitState::Nothing,
+                | SplitState::Done,
                 _,
             ) => {
                 return Err(MalformedJson::Syntax(self.position));

@@ -1,6 +1,5 @@
 //! LocalAPI, tailscaled's HTTP interface on a unix socket: the calls that telltail makes and the fields that it reads.
 
-mod backoff;
 mod bus;
 mod call;
 mod derpmap;
@@ -13,20 +12,25 @@ mod prefs;
 mod socket;
 mod status;
 mod status_reader;
+mod version;
 mod warning;
 
-pub use backoff::Backoff;
 pub use bus::{BusEvent, IpnBus, MASK};
 pub use call::{Call, CallObserver, CallResult};
 pub use ping::{FULL_SIZE, PingKind, PingReply, Pong, PongVia};
 pub use prefix::{CGNAT, IpPrefix, TAILSCALE_ULA, is_tailnet_address};
 pub use prefs::Prefs;
 pub use socket::SOCKETS;
-pub use status::{ExtraRecord, Peer, SelfNode, Status, is_at_least};
+pub use status::{ExtraRecord, Peer, SelfNode, Status};
+pub use version::{NEWEST_TESTED, OLDEST_TESTED, is_at_least};
 pub use warning::{Severity, Warning};
 
 use crate::http::Connection;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+
+/// Where tailscaled answers DNS questions in TUN mode (Tailscale's "quad 100").
+pub const MAGIC_DNS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(100, 100, 100, 100)), 53);
 
 /// A client of the local tailscaled. It keeps one connection for reading.
 pub struct LocalApi {

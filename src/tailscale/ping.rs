@@ -90,7 +90,7 @@ const MAX_RESPONSE: usize = 16 << 10;
 impl Dialer {
     /// Pings `address`, one of the addresses `peer` of a node. A pong of another node does not count.
     ///
-    /// tailscaled waits for ever for a silent peer: the deadline is the caller's. Dropping the future ends the ping in
+    /// tailscaled waits forever for a silent peer: the deadline is the caller's. Dropping the future ends the ping in
     /// tailscaled, too.
     pub async fn ping(&self, address: IpAddr, peer: &[IpAddr], kind: PingKind) -> Result<PingReply, Failure> {
         let pending = PendingCall::new(&self.observer, Call::Ping);

@@ -2,6 +2,7 @@
 //! tailscaled's versions differ.
 
 use super::prefix::IpPrefix;
+use super::version::is_at_least;
 use crate::network_mode::NetworkMode;
 use serde::{Deserialize, Deserializer};
 use std::net::IpAddr;
@@ -98,12 +99,6 @@ impl Status {
     pub fn tells_services(&self) -> bool {
         is_at_least(&self.version, (1, 100))
     }
-}
-
-/// Is a version like `1.102.5-t…` at least `than`?
-pub fn is_at_least(version: &str, than: (u32, u32)) -> bool {
-    let mut numbers = version.split(['.', '-']).map(|number| number.parse().unwrap_or(0));
-    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0)) >= than
 }
 
 pub(super) fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(

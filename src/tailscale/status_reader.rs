@@ -18,7 +18,7 @@ use tokio::time::timeout;
 /// starts.
 const STATUS_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Longest response that is read: 38,000 peers took 46 MB (faults, M4).
+/// Longest response that is read: 38,000 peers take 46 MB.
 const MAX_SIZE: usize = 256 << 20;
 
 impl LocalApi {

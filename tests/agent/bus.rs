@@ -105,7 +105,7 @@ async fn is_no_storm(what: &str, bus: Misbehaviour) {
     let agent = harness.agent(&[("TELLTAIL_INTERVAL", "4s"), ("TELLTAIL_TIMEOUT", "1900ms")]).await;
     agent.ready().await;
     agent.probes("db", 1).await;
-    let said = lines_but_of_targets(&agent);
+    let logged = lines_but_of_targets(&agent);
     sleep(Duration::from_secs(8)).await;
     let (opened, asked) = (harness.calls(BUS), harness.calls("status"));
     // Waits of 1, 2, 4, 8, 16 s, give or take a fifth.
@@ -116,7 +116,7 @@ async fn is_no_storm(what: &str, bus: Misbehaviour) {
     let failed = agent.metrics().await.sum("telltail_probes_total", &[("result", "failure")]);
     let most = 2.0 + passed / 3.6 + opened as f64 + 2.0 * failed;
     assert!(asked as f64 <= most, "{what}: {asked} rounds in {passed} s");
-    assert_eq!(lines_but_of_targets(&agent), said, "{what}: {:#?}", agent.log.lines());
+    assert_eq!(lines_but_of_targets(&agent), logged, "{what}: {:#?}", agent.log.lines());
 
     harness.tailscaled.set_backend_state(BackendState::Stopped);
     let asked = harness.calls("status");
@@ -127,7 +127,7 @@ async fn is_no_storm(what: &str, bus: Misbehaviour) {
 }
 
 fn lines_but_of_targets(agent: &Agent) -> usize {
-    agent.log.lines().len() - agent.log.saying("Target is").len()
+    agent.log.lines().len() - agent.log.lines_with("Target is").len()
 }
 
 /// Since 1.102 a reader that was too slow is told so and let go; before, it misses a line and is not told.
@@ -139,7 +139,7 @@ async fn a_bus_that_fell_behind_is_opened_again_and_tells_all_anew() {
         let agent = harness.agent(&[]).await;
         agent.ready().await;
         agent.until("a bus", |_| harness.calls(BUS) == 1).await;
-        let said = agent.log.lines().len();
+        let logged = agent.log.lines().len();
         harness.tailscaled.overrun_buses();
         // The first is lost either way, and told by what comes after.
         harness.tailscaled.warn("no-derp-connection", Warning::new("a text"));
@@ -148,7 +148,7 @@ async fn a_bus_that_fell_behind_is_opened_again_and_tells_all_anew() {
         assert!(warned.is("telltail_ready", &[]), "{version}");
         assert_eq!(
             (harness.calls(BUS), agent.log.lines().len()),
-            (opened, said),
+            (opened, logged),
             "{version}: {:#?}",
             agent.log.lines()
         );
@@ -163,7 +163,7 @@ async fn lines_that_no_release_says_yet_hurt_nobody() {
     let agent = harness.agent(&[]).await;
     agent.ready().await;
     agent.until("a bus", |_| harness.calls(BUS) == 1).await;
-    let said = agent.log.lines().len();
+    let logged = agent.log.lines().len();
     for line in [
         "{}",
         r#"{"State":"Running","Health":null,"ErrMessage":null}"#,
@@ -187,7 +187,7 @@ async fn lines_that_no_release_says_yet_hurt_nobody() {
         }
     }
     still_hears(&harness, &agent, "no-derp-connection").await;
-    assert_eq!(agent.log.lines().len(), said, "{:#?}", agent.log.lines());
+    assert_eq!(agent.log.lines().len(), logged, "{:#?}", agent.log.lines());
     assert_eq!(agent.metrics().await.sum("telltail_probes_total", &[("result", "failure")]), 0.0);
     harness.nothing_unexpected();
 }

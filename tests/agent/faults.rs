@@ -111,7 +111,7 @@ async fn goes_down(row: &FaultCase, agent: &Agent, before: &MetricsPage, target:
     let (_, body) = agent.get("/healthz?verbose").await;
     // One line for the node, two targets, the mode, the modes, a note, and the end: a peer's text adds none.
     assert!(body.lines().count() <= 7 && body.is_ascii(), "{}: {body}", title(row));
-    let lines = agent.log.saying("Target is down");
+    let lines = agent.log.lines_with("Target is down");
     let of_target: Vec<_> = lines.iter().filter(|line| line["target"] == *target).collect();
     assert_eq!(of_target.len(), 1, "{}: one line per transition: {lines:#?}", title(row));
     assert_eq!((&of_target[0]["reason"], &of_target[0]["scope"]), (&reason.into(), &scope.into()), "{}", title(row));
@@ -120,28 +120,28 @@ async fn goes_down(row: &FaultCase, agent: &Agent, before: &MetricsPage, target:
 /// The doctor's code is the agent's reason, and what it advises is no fault.
 async fn doctor_agrees(row: &FaultCase, harness: &Harness) {
     let report = harness.doctor(PACE, None).await;
-    let (said, title) = (report.json(), title(row));
+    let (json, title) = (report.json(), title(row));
     let codes = |list: &str| {
-        let all = said[list].as_array().cloned().unwrap_or_default();
+        let all = json[list].as_array().cloned().unwrap_or_default();
         all.iter().filter_map(|one| one["code"].as_str().map(str::to_owned)).collect::<Vec<_>>()
     };
     match row.expected {
         Expected::Up { target, advice } => {
-            let found = said["targets"].as_array().and_then(|all| all.iter().find(|one| one["name"] == target));
-            assert!(found.is_some_and(|found| found["up"] == true), "{title}: {said:#}");
-            assert!(advice.is_none_or(|advice| codes("advice").iter().any(|code| code == advice)), "{title}: {said:#}");
+            let found = json["targets"].as_array().and_then(|all| all.iter().find(|one| one["name"] == target));
+            assert!(found.is_some_and(|found| found["up"] == true), "{title}: {json:#}");
+            assert!(advice.is_none_or(|advice| codes("advice").iter().any(|code| code == advice)), "{title}: {json:#}");
         }
         Expected::Down { target, reason, scope } => {
-            assert_eq!(report.exit_code(), 1, "{title}: {said:#}");
-            let found = said["targets"].as_array().and_then(|all| all.iter().find(|one| one["name"] == target));
-            let found = found.unwrap_or_else(|| panic!("{title}: {said:#}"));
-            assert_eq!((&found["reason"], &found["scope"]), (&reason.into(), &scope.into()), "{title}: {said:#}");
-            assert!(codes("findings").iter().any(|code| code == reason), "{title}: {said:#}");
+            assert_eq!(report.exit_code(), 1, "{title}: {json:#}");
+            let found = json["targets"].as_array().and_then(|all| all.iter().find(|one| one["name"] == target));
+            let found = found.unwrap_or_else(|| panic!("{title}: {json:#}"));
+            assert_eq!((&found["reason"], &found["scope"]), (&reason.into(), &scope.into()), "{title}: {json:#}");
+            assert!(codes("findings").iter().any(|code| code == reason), "{title}: {json:#}");
         }
     }
     let page = render(&report, Palette::PLAIN);
     assert!(page.lines().all(|line| line.bytes().all(|byte| (b' '..=b'~').contains(&byte))), "{title}: {page}");
-    assert!(!page.contains("login.tailscale.com") && !said.to_string().contains("login.tailscale.com"), "{title}");
+    assert!(!page.contains("login.tailscale.com") && !json.to_string().contains("login.tailscale.com"), "{title}");
 }
 
 /// The failures that were counted, for messages.

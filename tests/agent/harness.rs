@@ -20,8 +20,8 @@ use tokio::time::{Instant, sleep, timeout};
 
 /// How long something may take that has to happen. The machine may be busy, and a target that is down is asked every 30 s.
 pub const PATIENCE: Duration = Duration::from_secs(60);
-/// Time between two looks at the agent's pages.
-const LOOK: Duration = Duration::from_millis(25);
+/// Time between two requests for a page that a test waits for.
+const POLL_INTERVAL: Duration = Duration::from_millis(25);
 
 /// What is around an agent.
 pub struct Harness {
@@ -206,7 +206,7 @@ impl Agent {
             if begun.elapsed() > PATIENCE {
                 panic!("not in time: {what}\n{}\n{:#?}", self.get("/healthz?verbose").await.1, self.log.lines());
             }
-            sleep(LOOK).await;
+            sleep(POLL_INTERVAL).await;
         }
     }
 

@@ -55,7 +55,7 @@ async fn nothing_is_counted_before_the_first_running_and_the_tailscaled_may_come
     harness.tailscaled.set_backend_state(BackendState::Running);
     let page = agent.ready().await;
     assert_eq!(page.value("telltail_target_transitions_total", &[("target", "db"), ("to", "up")]), 2.0);
-    assert_eq!(agent.log.saying("Node is up").len(), 2);
+    assert_eq!(agent.log.lines_with("Node is up").len(), 2);
     harness.nothing_unexpected();
     agent.signals.send(Signal::Shutdown).await.expect("an agent");
     agent.ended().await;
@@ -70,7 +70,7 @@ async fn a_tailscaled_that_is_starting_is_told_quietly_and_one_that_never_comes_
     let begun = Instant::now();
     let state = State::new(Arc::new(config), begun, SystemTime::now());
     let mut transition_log = TransitionLog::new(begun);
-    let mut look = |second: u64, node: Node| {
+    let mut record_node = |second: u64, node: Node| {
         let now = begun + Duration::from_secs(second);
         let reading = NodeReading { at: SystemTime::now(), node, lag: Duration::ZERO };
         let changes = state.record_node(reading, now);
@@ -79,21 +79,21 @@ async fn a_tailscaled_that_is_starting_is_told_quietly_and_one_that_never_comes_
     };
     let logged_out = || Node::unreachable(Failure::new(Reason::NodeNeedsLogin, "tailscaled is in state NeedsLogin"));
     for second in 0..60 {
-        look(second, logged_out());
+        record_node(second, logged_out());
     }
-    assert_eq!((log.saying("Node is not up yet").len(), log.saying("Node is down").len()), (1, 0));
+    assert_eq!((log.lines_with("Node is not up yet").len(), log.lines_with("Node is down").len()), (1, 0));
     for second in 60..200 {
-        look(second, logged_out());
+        record_node(second, logged_out());
     }
-    assert_eq!((log.saying("Node is not up yet").len(), log.saying("Node is down").len()), (1, 1));
+    assert_eq!((log.lines_with("Node is not up yet").len(), log.lines_with("Node is down").len()), (1, 1));
 
     let running = || Node { state: NodeState::Running, fault: None, facts: Some(Facts::default()) };
-    assert_eq!(look(200, running()), TrackState::Up, "at once, for it had nothing to recover from");
+    assert_eq!(record_node(200, running()), TrackState::Up, "at once, for it had nothing to recover from");
     for second in 201..204 {
-        look(second, logged_out());
+        record_node(second, logged_out());
     }
-    assert_eq!(log.saying("Node is down").len(), 2);
-    assert_eq!(look(204, running()), TrackState::Down, "now it recovers by rise");
+    assert_eq!(log.lines_with("Node is down").len(), 2);
+    assert_eq!(record_node(204, running()), TrackState::Down, "now it recovers by rise");
 }
 
 #[tokio::test]
@@ -211,8 +211,8 @@ async fn at_the_end_probes_in_flight_are_aborted_and_pages_answer_until_the_drai
     agent.signals.send(Signal::Shutdown).await.expect("an agent");
     agent.ended().await;
     assert!(begun.elapsed() < Duration::from_secs(60), "the second signal does not wait for the drain");
-    assert_eq!(agent.log.saying("Target is down").len(), 0);
-    assert_eq!(agent.log.saying("Stopped").len(), 1);
+    assert_eq!(agent.log.lines_with("Target is down").len(), 0);
+    assert_eq!(agent.log.lines_with("Stopped").len(), 1);
 
     let mut agent = harness.agent(&[("TELLTAIL_DRAIN", "100ms")]).await;
     agent.signals.send(Signal::Shutdown).await.expect("an agent");

@@ -49,8 +49,8 @@ impl Log {
     }
 
     /// The lines with this message or beginning.
-    pub fn saying(&self, message: &str) -> Vec<Map<String, Value>> {
-        let said = |line: &Map<_, _>| line["message"].as_str().is_some_and(|said: &str| said.starts_with(message));
-        self.lines().into_iter().filter(said).collect()
+    pub fn lines_with(&self, message: &str) -> Vec<Map<String, Value>> {
+        let begins = |line: &Map<_, _>| line["message"].as_str().is_some_and(|text: &str| text.starts_with(message));
+        self.lines().into_iter().filter(begins).collect()
     }
 }

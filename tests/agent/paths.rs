@@ -54,7 +54,7 @@ async fn each_path_is_shown_with_its_region_and_an_idle_peer_is_never_pinged() {
     assert!((watched("db") - watched("cache")).abs() < 0.01, "{} and {}", watched("db"), watched("cache"));
     assert_eq!(page.sum("telltail_path_changes_total", &[("target", "db")]), 4.0);
     assert_eq!(page.sum("telltail_probes_total", &[("result", "failure")]), 0.0);
-    assert_eq!(agent.log.saying("Path changed").iter().filter(|line| line["target"] == "db").count(), 4);
+    assert_eq!(agent.log.lines_with("Path changed").iter().filter(|line| line["target"] == "db").count(), 4);
     harness.nothing_unexpected();
 }
 
@@ -78,9 +78,9 @@ async fn a_path_that_is_not_expected_is_told_and_leaves_readiness_alone() {
         assert!(page.is("telltail_ready_by_mode", &[("mode", mode)]));
     }
     assert_eq!(agent.get("/healthz").await.0, 200);
-    let said = agent.log.saying("Path is unexpected");
-    assert_eq!(said.len(), 1, "{said:#?}");
-    assert_eq!((&said[0]["target"], &said[0]["region"]), (&"db".into(), &"nyc".into()));
+    let lines = agent.log.lines_with("Path is unexpected");
+    assert_eq!(lines.len(), 1, "{lines:#?}");
+    assert_eq!((&lines[0]["target"], &lines[0]["region"]), (&"db".into(), &"nyc".into()));
     harness.tailscaled.update_peer("db", |db| db.go_direct("192.0.2.7:41641"));
     agent.until("expected", |page| !page.is("telltail_path_unexpected", &[("target", "db")])).await;
 }
@@ -100,9 +100,9 @@ async fn another_node_under_the_name_is_counted_and_is_no_outage() {
     let page = agent.probes("db", 3).await;
     assert_eq!((changes(&page), page.value("telltail_peer_changes_total", &[("target", "cache")])), (2.0, 0.0));
     assert_eq!(page.sum("telltail_probes_total", &[("result", "failure")]), 0.0);
-    let said = agent.log.saying("The target's peer changed");
-    assert_eq!(said.len(), 2, "{said:#?}");
-    assert_eq!((&said[0]["before"], &said[0]["after"]), (&"100.64.0.2".into(), &"100.64.0.20".into()));
+    let lines = agent.log.lines_with("The target's peer changed");
+    assert_eq!(lines.len(), 2, "{lines:#?}");
+    assert_eq!((&lines[0]["before"], &lines[0]["after"]), (&"100.64.0.2".into(), &"100.64.0.20".into()));
 }
 
 #[tokio::test]
@@ -124,8 +124,8 @@ async fn the_expiry_of_keys_is_shown_and_said_once() {
         .await;
     assert_eq!(page.sum("telltail_peer_key_expiry_timestamp_seconds", &[("target", "cache")]), 0.0);
     agent.probes("db", 3).await;
-    let said = agent.log.saying("The key of the target's node expires soon");
-    assert_eq!(said.len(), 1, "{said:#?}");
-    assert_eq!((&said[0]["target"], &said[0]["days"]), (&"db".into(), &3.into()));
-    assert_eq!(agent.log.saying("This node's own key expires soon").len(), 0);
+    let lines = agent.log.lines_with("The key of the target's node expires soon");
+    assert_eq!(lines.len(), 1, "{lines:#?}");
+    assert_eq!((&lines[0]["target"], &lines[0]["days"]), (&"db".into(), &3.into()));
+    assert_eq!(agent.log.lines_with("This node's own key expires soon").len(), 0);
 }

@@ -76,9 +76,9 @@ async fn targets_that_stay_keep_state_and_counts_and_those_that_go_lose_their_se
         Some("false")
     );
     assert_eq!(agent.get("/healthz/cache").await.0, 404);
-    let said = agent.log.saying("Configuration reloaded");
-    assert_eq!(said.len(), 1, "{said:#?}");
-    assert_eq!((&said[0]["added"], &said[0]["removed"]), (&r#"["again"]"#.into(), &r#"["cache"]"#.into()));
+    let lines = agent.log.lines_with("Configuration reloaded");
+    assert_eq!(lines.len(), 1, "{lines:#?}");
+    assert_eq!((&lines[0]["added"], &lines[0]["removed"]), (&r#"["again"]"#.into(), &r#"["cache"]"#.into()));
     harness.cache.until(|tally| tally.open == 0).await;
 
     // The same name for another service is another target.
@@ -121,11 +121,11 @@ async fn a_bad_file_keeps_the_old_configuration_and_is_told() {
     agent.until("missing", |page| !reloaded(page)).await;
     file.write(BOTH);
     agent.until("back", reloaded).await;
-    let said = agent.log.saying("New configuration rejected");
-    assert!(said.len() > bad.len(), "{said:#?}");
-    assert!(said.iter().any(|line| line["problem"].as_str().is_some_and(|problem| problem.contains("interval"))));
-    assert!(!format!("{said:?}").contains("secret"));
-    assert_eq!(agent.log.saying("Target is").len(), 2, "nothing has changed for the targets");
+    let lines = agent.log.lines_with("New configuration rejected");
+    assert!(lines.len() > bad.len(), "{lines:#?}");
+    assert!(lines.iter().any(|line| line["problem"].as_str().is_some_and(|problem| problem.contains("interval"))));
+    assert!(!format!("{lines:?}").contains("secret"));
+    assert_eq!(agent.log.lines_with("Target is").len(), 2, "nothing has changed for the targets");
 }
 
 #[tokio::test]
@@ -136,9 +136,9 @@ async fn what_needs_a_restart_is_named_and_the_rest_is_in_force() {
     agent.ready().await;
     file.write(&format!("startup_gate: targets\nlog: debug\nlisten: 127.0.0.1:1\nreadiness: observe\n{BOTH}"));
     agent.until("reloaded", |page| page.is("telltail_readiness_info", &[("mode", "observe")])).await;
-    let said = agent.log.saying("Other settings changed, too; they take effect after a restart");
-    assert_eq!(said.len(), 1);
-    assert_eq!(said[0]["settings"], r#"["listen", "startup_gate", "log"]"#);
+    let lines = agent.log.lines_with("Other settings changed, too; they take effect after a restart");
+    assert_eq!(lines.len(), 1);
+    assert_eq!(lines[0]["settings"], r#"["listen", "startup_gate", "log"]"#);
 
     // Still the listener of before.
     assert_eq!(agent.get("/livez").await.0, 200);

@@ -24,7 +24,7 @@ async fn in_tun_mode_magic_dns_is_asked_one_question_a_probe_and_the_kernel_dial
     assert_eq!(dials.count(), 0);
     let (_, healthz) = agent.get("/healthz?verbose").await;
     assert!(!healthz.contains("not tested"), "{healthz}");
-    assert_eq!(agent.log.saying("tailscaled runs in userspace mode").len(), 0);
+    assert_eq!(agent.log.lines_with("tailscaled runs in userspace mode").len(), 0);
     harness.nothing_unexpected();
 }
 
@@ -43,7 +43,7 @@ async fn the_mode_is_read_in_every_round() {
     agent.until("userspace", |page| page.is("telltail_target_info", &via)).await;
     let page = agent.probes("db", 2).await;
     assert_eq!(page.sum("telltail_probes_total", &[("result", "failure")]), 0.0);
-    assert_eq!(agent.log.saying("tailscaled runs in userspace mode").len(), 1);
+    assert_eq!(agent.log.lines_with("tailscaled runs in userspace mode").len(), 1);
     let (_, healthz) = agent.get("/healthz?verbose").await;
     assert!(healthz.contains("the way on which the worker itself reaches db, cache is not tested"), "{healthz}");
 }

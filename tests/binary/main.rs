@@ -4,7 +4,7 @@ mod run;
 #[path = "../support/mod.rs"]
 mod support;
 
-use run::{TARGETS, World, output, telltail, text};
+use run::{TARGETS, TestTailnet, output, telltail, text};
 use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
@@ -74,8 +74,8 @@ async fn a_wrong_configuration_ends_with_78_and_every_problem() {
         assert_eq!(output.status.code(), Some(78), "{variables:?}");
         text(&output.stderr)
     };
-    let said = output_of(&[], &["run"]).await;
-    assert!(said.contains("TELLTAIL_TARGETS"), "{said}");
+    let stderr = output_of(&[], &["run"]).await;
+    assert!(stderr.contains("TELLTAIL_TARGETS"), "{stderr}");
     let wrong = [
         ("TELLTAIL_TARGETS", "postgres://user:hunter2@db:5432,mysql://x:1,valkey://a.b?name=Ü"),
         ("TELLTAIL_INTERVAL", "10"),
@@ -83,22 +83,22 @@ async fn a_wrong_configuration_ends_with_78_and_every_problem() {
         ("TELLTAIL_LISTEN", "here"),
     ];
     for arguments in [&["run"][..], &["config", "check"], &["health"], &["check", "db"]] {
-        let said = output_of(&wrong, arguments).await;
+        let stderr = output_of(&wrong, arguments).await;
         for place in ["password", "scheme", "Ü", "TELLTAIL_INTERVAL", "did you mean `strict`", "TELLTAIL_LISTEN"] {
-            assert!(said.contains(place), "{arguments:?} says nothing of {place}: {said}");
+            assert!(stderr.contains(place), "{arguments:?} says nothing of {place}: {stderr}");
         }
-        assert!(!said.contains("hunter2"), "{said}");
+        assert!(!stderr.contains("hunter2"), "{stderr}");
     }
-    let said = output_of(&[], &["run", "--config", "/nonexistent/telltail.yaml"]).await;
-    assert!(said.contains("/nonexistent/telltail.yaml"), "{said}");
+    let stderr = output_of(&[], &["run", "--config", "/nonexistent/telltail.yaml"]).await;
+    assert!(stderr.contains("/nonexistent/telltail.yaml"), "{stderr}");
 }
 
 #[tokio::test]
 async fn a_variable_names_the_file_for_every_command() {
-    let world = World::new();
+    let tailnet = TestTailnet::new();
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (file, other) = (folder.path().join("telltail.yaml"), folder.path().join("other.yaml"));
-    fs::write(&file, format!("socket: {:?}\ntargets: [\"valkey://cache\"]\n", world.tailscaled.socket()))
+    fs::write(&file, format!("socket: {:?}\ntargets: [\"valkey://cache\"]\n", tailnet.tailscaled.socket()))
         .expect("a file");
     fs::write(&other, "targets: [\"valkey://other\"]\n").expect("a file");
     let run = async |arguments: &[&str], variables: &[(&str, &str)]| {
@@ -107,36 +107,36 @@ async fn a_variable_names_the_file_for_every_command() {
         let output = output(command).await;
         (output.status.code(), text(&output.stdout), text(&output.stderr))
     };
-    let (code, said, warned) = run(&["config", "check"], &[]).await;
-    assert!(code == Some(0) && said.contains("valkey://cache:6379") && warned.is_empty(), "{said}{warned}");
-    let (_, said, _) = run(&["config", "show", "--config", other.to_str().expect("text")], &[]).await;
-    assert!(said.contains("valkey://other:6379"), "the argument is asked first: {said}");
+    let (code, stdout, stderr) = run(&["config", "check"], &[]).await;
+    assert!(code == Some(0) && stdout.contains("valkey://cache:6379") && stderr.is_empty(), "{stdout}{stderr}");
+    let (_, stdout, _) = run(&["config", "show", "--config", other.to_str().expect("text")], &[]).await;
+    assert!(stdout.contains("valkey://other:6379"), "the argument is asked first: {stdout}");
     let empty = [("TELLTAIL_CONFIG", ""), ("TELLTAIL_TARGETS", "valkey://third")];
     assert!(run(&["config", "show"], &empty).await.1.contains("valkey://third:6379"), "an empty variable names none");
     // A URL needs nothing of the file but the socket, whoever names the file.
     for target in ["cache", "postgres://db:5432"] {
-        let (code, said, warned) = run(&["check", target], &[]).await;
-        assert_eq!(code, Some(0), "{said}{warned}");
+        let (code, stdout, stderr) = run(&["check", target], &[]).await;
+        assert_eq!(code, Some(0), "{stdout}{stderr}");
     }
 }
 
 #[tokio::test]
 async fn a_taken_port_ends_with_71_and_its_address() {
-    let world = World::new();
+    let tailnet = TestTailnet::new();
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = taken.local_addr().expect("an address").to_string();
-    let mut command = world.telltail(&["run"]);
+    let mut command = tailnet.telltail(&["run"]);
     command.env("TELLTAIL_LISTEN", &address);
     let output = output(command).await;
     assert_eq!(output.status.code(), Some(71));
     assert!(text(&output.stderr).contains(&address), "{output:?}");
-    assert_eq!(world.tailscaled.tally().accepted, 0, "nothing has started");
+    assert_eq!(tailnet.tailscaled.tally().accepted, 0, "nothing has started");
 }
 
 #[tokio::test]
 async fn it_runs_in_one_thread_and_needs_neither_home_nor_a_folder_to_write_to() {
-    let world = World::new();
-    let mut agent = world.run(|command| {
+    let tailnet = TestTailnet::new();
+    let agent = tailnet.run(|command| {
         command.current_dir("/proc").env("POD_UID", "8f14e45f");
     });
     agent.until("/healthz", 200).await;
@@ -147,34 +147,34 @@ async fn it_runs_in_one_thread_and_needs_neither_home_nor_a_folder_to_write_to()
     let (ready, not) = (["health", "--verbose"], ["health"]);
     let address = agent.address().await.to_string();
     let health = async |arguments: &[&str]| {
-        let mut command = world.telltail(arguments);
+        let mut command = tailnet.telltail(arguments);
         command.env("TELLTAIL_LISTEN", &address);
         output(command).await
     };
-    let said = health(&ready).await;
-    assert_eq!(said.status.code(), Some(0));
-    assert!(text(&said.stdout).contains("[+]db ok"), "{said:?}");
-    world.tailscaled.set_backend_state(BackendState::NeedsLogin);
+    let answer = health(&ready).await;
+    assert_eq!(answer.status.code(), Some(0));
+    assert!(text(&answer.stdout).contains("[+]db ok"), "{answer:?}");
+    tailnet.tailscaled.set_backend_state(BackendState::NeedsLogin);
     agent.until("/healthz", 503).await;
     assert_eq!(health(&not).await.status.code(), Some(1));
     agent.signal("TERM", 1);
     assert_eq!(agent.ended().await.code(), Some(0));
     assert_eq!(health(&not).await.status.code(), Some(1), "nobody answers");
     assert_eq!(agent.stderr(), "");
-    assert_eq!(agent.saying("Stopped").len(), 1);
+    assert_eq!(agent.log_lines("Stopped").len(), 1);
     assert!(agent.log().iter().any(|line| line.get("reason").is_some_and(|reason| *reason == "node_needs_login")));
 }
 
 #[tokio::test]
 async fn it_ends_in_order_whenever_it_is_told_to() {
-    let world = World::new();
+    let tailnet = TestTailnet::new();
     for moment in 0..40 {
-        let mut agent = world.run(|_| {});
+        let agent = tailnet.run(|_| {});
         // From before the signals are caught to the middle of its rounds.
         sleep(Duration::from_millis(moment * 7)).await;
         agent.signal(if moment % 2 == 0 { "TERM" } else { "INT" }, 1);
         let ended = agent.ended().await;
-        let begun = !agent.saying("Started").is_empty();
+        let begun = !agent.log_lines("Started").is_empty();
         assert!(ended.code() == Some(0) || (!begun && ended.signal().is_some()), "{moment}: {ended:?}");
         assert_eq!(agent.stderr(), "");
     }
@@ -182,14 +182,14 @@ async fn it_ends_in_order_whenever_it_is_told_to() {
 
 #[tokio::test]
 async fn the_drain_is_kept_and_a_second_signal_cuts_it_short() {
-    let world = World::new();
-    let mut agent = world.run(|command| {
+    let tailnet = TestTailnet::new();
+    let agent = tailnet.run(|command| {
         command.env("TELLTAIL_DRAIN", "300ms");
     });
     agent.until("/healthz", 200).await;
     agent.signal("TERM", 1);
     assert_eq!(agent.ended().await.code(), Some(0));
-    let mut agent = world.run(|command| {
+    let agent = tailnet.run(|command| {
         command.env("TELLTAIL_DRAIN", "5m");
     });
     agent.until("/healthz", 200).await;
@@ -202,12 +202,12 @@ async fn the_drain_is_kept_and_a_second_signal_cuts_it_short() {
 
 #[tokio::test]
 async fn a_thousand_hangups_and_signals_that_mean_nothing_leave_it_running() {
-    let world = World::new();
+    let tailnet = TestTailnet::new();
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = folder.path().join("telltail.yaml");
     let targets: Vec<_> = TARGETS.split(',').collect();
     fs::write(&file, format!("targets: {targets:?}\n")).expect("a file");
-    let mut agent = world.run(|command| {
+    let agent = tailnet.run(|command| {
         command.arg("--config").arg(&file).env_remove("TELLTAIL_TARGETS");
     });
     agent.until("/healthz", 200).await;
@@ -217,10 +217,10 @@ async fn a_thousand_hangups_and_signals_that_mean_nothing_leave_it_running() {
     }
     fs::write(&file, format!("readiness: observe\ntargets: {targets:?}\n")).expect("a file");
     agent.signal("HUP", 1);
-    agent.until_said("Configuration reloaded").await;
-    let begun = agent.saying("Configuration reloaded").len();
-    world.tailscaled.stop();
-    world.db.stop();
+    agent.until_logged("Configuration reloaded").await;
+    let begun = agent.log_lines("Configuration reloaded").len();
+    tailnet.tailscaled.stop();
+    tailnet.db.stop();
     // In the old mode this would be 503.
     agent.until("/healthz/db", 503).await;
     agent.until("/healthz", 200).await;
@@ -231,9 +231,9 @@ async fn a_thousand_hangups_and_signals_that_mean_nothing_leave_it_running() {
 
 #[tokio::test]
 async fn a_log_that_nobody_reads_does_not_end_it() {
-    let world = World::new();
+    let tailnet = TestTailnet::new();
     let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port");
-    let mut command = world.telltail(&["run"]);
+    let mut command = tailnet.telltail(&["run"]);
     command.env("TELLTAIL_INTERVAL", "200ms").env("TELLTAIL_TIMEOUT", "90ms").env("TELLTAIL_DRAIN", "0s");
     command.env("TELLTAIL_LISTEN", port.to_string()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("a process");
@@ -245,9 +245,9 @@ async fn a_log_that_nobody_reads_does_not_end_it() {
         }
     };
     let ready = tokio::time::timeout(Duration::from_secs(60), ready).await;
-    world.db.stop();
-    let asked = world.tailscaled.tally().requests;
-    world.tailscaled.until(|tally| tally.requests > asked + 10).await;
+    tailnet.db.stop();
+    let asked = tailnet.tailscaled.tally().requests;
+    tailnet.tailscaled.until(|tally| tally.requests > asked + 10).await;
     let alive = child.try_wait().expect("a child of ours").is_none();
     child.kill().expect("a child of ours");
     child.wait().expect("a child of ours");
@@ -256,119 +256,119 @@ async fn a_log_that_nobody_reads_does_not_end_it() {
 
 #[tokio::test]
 async fn check_ends_like_pg_isready_and_tells_why() {
-    let world = World::new();
+    let tailnet = TestTailnet::new();
     let check = async |target: &str, code: i32| {
-        let output = output(world.telltail(&["check", target, "--json"])).await;
-        let said: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
-        assert_eq!(output.status.code(), Some(code), "{target}: {said}");
-        assert_eq!(said["up"], code == 0);
-        assert!(!said.to_string().contains("login.tailscale.com") && output.stderr.is_empty(), "{output:?}");
-        said["reason"].as_str().map(str::to_owned)
+        let output = output(tailnet.telltail(&["check", target, "--json"])).await;
+        let json: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        assert_eq!(output.status.code(), Some(code), "{target}: {json}");
+        assert_eq!(json["up"], code == 0);
+        assert!(!json.to_string().contains("login.tailscale.com") && output.stderr.is_empty(), "{output:?}");
+        json["reason"].as_str().map(str::to_owned)
     };
     assert_eq!(check("db", 0).await, None);
     assert_eq!(check("cache", 0).await, None);
-    let person = text(&output(world.telltail(&["check", "db"])).await.stdout);
+    let person = text(&output(tailnet.telltail(&["check", "db"])).await.stdout);
     for part in ["\n    ok  connect   ", "\nup: answering, depth protocol, via localapi\nnote worker_way_untested\n"] {
         assert!(person.contains(part), "{part:?} in {person}");
     }
     assert_eq!(check("postgres://someone@db:5432", 0).await, None);
-    world.db.behave(Postgres::starting());
+    tailnet.db.behave(Postgres::starting());
     assert_eq!(check("db", 0).await, None, "cannot be seen without a user");
     assert_eq!(check("postgres://someone@db:5432", 1).await.as_deref(), Some("protocol_starting"));
-    world.db.stop();
+    tailnet.db.stop();
     assert_eq!(check("db", 2).await.as_deref(), Some("connect_refused"));
-    world.tailscaled.set_port("db", 5432, PeerPort::BlackHole);
+    tailnet.tailscaled.set_port("db", 5432, PeerPort::BlackHole);
     assert_eq!(check("postgres://db:5432?timeout=200ms&interval=1s", 2).await.as_deref(), Some("connect_dropped"));
     assert_eq!(check("tcp://nobody:1", 3).await.as_deref(), Some("resolve_not_in_netmap"));
-    world.tailscaled.set_backend_state(BackendState::NeedsLogin);
+    tailnet.tailscaled.set_backend_state(BackendState::NeedsLogin);
     assert_eq!(check("db", 3).await.as_deref(), Some("node_needs_login"));
-    world.tailscaled.stop();
+    tailnet.tailscaled.stop();
     assert_eq!(check("db", 3).await.as_deref(), Some("node_socket_missing"));
 
-    let person = output(world.telltail(&["check", "cache"])).await;
-    let said = text(&person.stdout);
-    assert!(said.contains("down: node_socket_missing (scope pod)") && said.contains("  next: "), "{said}");
-    assert_eq!(output(world.telltail(&["check", "nobody"])).await.status.code(), Some(64));
+    let person = output(tailnet.telltail(&["check", "cache"])).await;
+    let stdout = text(&person.stdout);
+    assert!(stdout.contains("down: node_socket_missing (scope pod)") && stdout.contains("  next: "), "{stdout}");
+    assert_eq!(output(tailnet.telltail(&["check", "nobody"])).await.status.code(), Some(64));
 }
 
 #[tokio::test]
 async fn status_and_wait_report_the_running_agents_state() {
-    let world = World::new();
-    let mut agent = world.run(|_| {});
+    let tailnet = TestTailnet::new();
+    let agent = tailnet.run(|_| {});
     let address = agent.address().await.to_string();
     let ask = async |arguments: &[&str]| {
-        let mut command = world.telltail(arguments);
+        let mut command = tailnet.telltail(arguments);
         command.env("TELLTAIL_LISTEN", &address);
         let output = output(command).await;
         (output.status.code(), text(&output.stdout), text(&output.stderr))
     };
-    let (code, said, _) = ask(&["wait", "--timeout", "50s"]).await;
-    assert_eq!((code, &*said), (Some(0), "Ready: all 2 targets are up.\n"));
+    let (code, stdout, _) = ask(&["wait", "--timeout", "50s"]).await;
+    assert_eq!((code, &*stdout), (Some(0), "Ready: all 2 targets are up.\n"));
     assert_eq!(ask(&["wait", "--target", "cache"]).await.1, "cache is up\n");
     assert_eq!(ask(&["wait", "--target", "nobody"]).await.0, Some(64));
 
-    let (code, said, _) = ask(&["status"]).await;
+    let (code, stdout, _) = ask(&["status"]).await;
     assert_eq!(code, Some(0));
     for part in ["Ready: all 2 targets are up.\n", "\ndb ", "\ncache (optional)  up ", "answering", "unknown -> up"] {
-        assert!(said.contains(part), "{part:?} in {said}");
+        assert!(stdout.contains(part), "{part:?} in {stdout}");
     }
-    assert!(said.is_ascii() && !said.contains('\u{1b}'), "no colour into a file: {said}");
+    assert!(stdout.is_ascii() && !stdout.contains('\u{1b}'), "no colour into a file: {stdout}");
     let (_, json, _) = ask(&["status", "--json"]).await;
     let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
     assert_eq!((&json["version"], &json["ready"]), (&1.into(), &true.into()));
 
-    world.db.stop();
+    tailnet.db.stop();
     agent.until("/healthz/db", 503).await;
-    let (code, said, _) = ask(&["status"]).await;
+    let (code, stdout, _) = ask(&["status"]).await;
     assert_eq!(code, Some(1));
     assert!(
-        said.starts_with("Not ready: db is down, and the fault is with the service (connect_refused).\n"),
-        "{said}"
+        stdout.starts_with("Not ready: db is down, and the fault is with the service (connect_refused).\n"),
+        "{stdout}"
     );
-    assert!(said.contains("  cause: ") && said.contains("  next: Check whether the service runs"), "{said}");
-    let (code, _, said) = ask(&["wait", "--timeout", "700ms", "--target", "db"]).await;
+    assert!(stdout.contains("  cause: ") && stdout.contains("  next: Check whether the service runs"), "{stdout}");
+    let (code, _, stderr) = ask(&["wait", "--timeout", "700ms", "--target", "db"]).await;
     assert_eq!(code, Some(1));
-    assert!(said.contains("timed out after 700ms: db is down: connect_refused: "), "{said}");
+    assert!(stderr.contains("timed out after 700ms: db is down: connect_refused: "), "{stderr}");
     assert_eq!(ask(&["wait", "--target", "cache"]).await.0, Some(0));
 
     agent.signal("TERM", 1);
     assert_eq!(agent.ended().await.code(), Some(0));
-    let (code, _, said) = ask(&["status"]).await;
-    assert!(code == Some(1) && said.contains(&address), "{said}");
+    let (code, _, stderr) = ask(&["status"]).await;
+    assert!(code == Some(1) && stderr.contains(&address), "{stderr}");
     assert_eq!(ask(&["wait", "--timeout", "0s"]).await.0, Some(1), "nobody answers");
     assert_eq!(ask(&["status", "--json", "--watch", "--loud"]).await.0, Some(64));
 }
 
 #[tokio::test]
 async fn doctor_ends_with_what_is_down_and_finds_the_agent_beside_it() {
-    let world = World::new();
+    let tailnet = TestTailnet::new();
     let doctor = async |arguments: &[&str], variables: &[(&str, &str)]| {
-        let mut command = world.telltail(&[&["doctor"], arguments].concat());
+        let mut command = tailnet.telltail(&[&["doctor"], arguments].concat());
         command.envs(variables.iter().copied());
         let output = output(command).await;
         (output.status.code(), text(&output.stdout), text(&output.stderr))
     };
-    let (code, said, warned) = doctor(&[], &[]).await;
-    assert!(code == Some(0) && said.starts_with("OK  2 of 2 targets up") && warned.is_empty(), "{said}{warned}");
-    assert!(said.contains("no compatible agent found"), "{said}");
-    let mut agent = world.run(|_| {});
+    let (code, stdout, stderr) = doctor(&[], &[]).await;
+    assert!(code == Some(0) && stdout.starts_with("OK  2 of 2 targets up") && stderr.is_empty(), "{stdout}{stderr}");
+    assert!(stdout.contains("no compatible agent found"), "{stdout}");
+    let agent = tailnet.run(|_| {});
     agent.until("/healthz", 200).await;
     let address = agent.address().await.to_string();
-    world.db.stop();
+    tailnet.db.stop();
     agent.until("/healthz/db", 503).await;
     let beside = [("TELLTAIL_LISTEN", address.as_str())];
-    let (code, said, _) = doctor(&[], &beside).await;
-    assert!(code == Some(1) && said.starts_with("DOWN  1 of 2 targets down"), "{said}");
-    assert!(said.contains("db: connect_refused (scope service)"), "{said}");
-    assert!(said.contains("up -> down: connect_refused"), "what the agent remembers: {said}");
-    assert!(said.contains("run on db: ss -ltn sport = :5432"), "{said}");
+    let (code, stdout, _) = doctor(&[], &beside).await;
+    assert!(code == Some(1) && stdout.starts_with("DOWN  1 of 2 targets down"), "{stdout}");
+    assert!(stdout.contains("db: connect_refused (scope service)"), "{stdout}");
+    assert!(stdout.contains("up -> down: connect_refused"), "what the agent remembers: {stdout}");
+    assert!(stdout.contains("run on db: ss -ltn sport = :5432"), "{stdout}");
     let (code, json, _) = doctor(&["--json"], &beside).await;
     let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
     assert_eq!((code, &json["exit_code"], &json["agent"]["version"]), (Some(1), &1.into(), &1.into()), "{json}");
     let optional = [("TELLTAIL_TARGETS", "postgres://db:5432?required=false,valkey://cache:6379")];
     assert_eq!(doctor(&[], &optional).await.0, Some(2));
-    let (code, said, problems) = doctor(&[], &[("TELLTAIL_TARGETS", "mysql://db")]).await;
-    assert!(code == Some(3) && said.is_empty() && problems.contains("scheme"), "{problems}");
+    let (code, stdout, problems) = doctor(&[], &[("TELLTAIL_TARGETS", "mysql://db")]).await;
+    assert!(code == Some(3) && stdout.is_empty() && problems.contains("scheme"), "{problems}");
     let (code, _, problems) = doctor(&["--bundle", "/nonexistent/ticket"], &[]).await;
     assert!(code == Some(70) && problems.contains("--bundle -"), "{problems}");
     agent.signal("TERM", 1);
@@ -381,37 +381,37 @@ async fn a_user_without_access_to_the_socket_is_told() {
         println!("only root can become somebody else: not tried");
         return;
     }
-    let world = World::new();
+    let tailnet = TestTailnet::new();
     let folder = tempfile::tempdir().expect("a temporary folder");
     fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).expect("our folder");
     let copy = folder.path().join("telltail");
     fs::copy(env!("CARGO_BIN_EXE_telltail"), &copy).expect("room for a copy");
     let check = async || {
         let mut command = std::process::Command::new(&copy);
-        command.env_clear().env("TELLTAIL_SOCKET", world.tailscaled.socket()).uid(65532).gid(65532).current_dir("/");
+        command.env_clear().env("TELLTAIL_SOCKET", tailnet.tailscaled.socket()).uid(65532).gid(65532).current_dir("/");
         command.args(["check", "postgres://db:5432", "--json"]);
         let output = output(command).await;
-        let said: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
-        (output.status.code(), said["reason"].as_str().map(str::to_owned))
+        let json: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        (output.status.code(), json["reason"].as_str().map(str::to_owned))
     };
     assert_eq!(check().await, (Some(0), None), "no right to write is needed");
-    world.tailscaled.set_socket_mode(0o600);
+    tailnet.tailscaled.set_socket_mode(0o600);
     assert_eq!(check().await, (Some(3), Some("node_socket_forbidden".to_owned())));
 }
 
 #[tokio::test]
 async fn text_from_outside_forges_no_log_line() {
-    let world = World::new();
+    let tailnet = TestTailnet::new();
     let forgery = "x\n{\"level\":\"INFO\",\"message\":\"Target is up\"}\r\n\u{1b}[2J\u{202e}";
-    world.db.behave(Postgres::refusing("XX000", forgery));
-    let mut agent = world.run(|command| {
+    tailnet.db.behave(Postgres::refusing("XX000", forgery));
+    let agent = tailnet.run(|command| {
         command.env("TELLTAIL_TARGETS", "postgres://someone@db:5432,valkey://cache:6379");
         command.env("TELLTAIL_LOG", "debug");
     });
-    agent.until_said("Target is down: The service answered with an error.").await;
-    world.tailscaled.misbehave(Misbehaviour::Error(500, forgery.to_owned()));
+    agent.until_logged("Target is down: The service answered with an error.").await;
+    tailnet.tailscaled.misbehave(Misbehaviour::Error(500, forgery.to_owned()));
     agent.until("/healthz/node", 503).await;
-    assert!(agent.saying("Target is up").iter().all(|line| line["target"] == "cache"));
+    assert!(agent.log_lines("Target is up").iter().all(|line| line["target"] == "cache"));
     agent.signal("TERM", 1);
     assert_eq!(agent.ended().await.code(), Some(0));
     agent.log();

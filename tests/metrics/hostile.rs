@@ -104,9 +104,9 @@ fn series(metrics: &Metrics, snapshot: &Snapshot) -> Result<BTreeSet<String>, Te
         }
     }
     let names = page.series();
-    let told =
-        |name: String| outside.iter().find(|told| name.starts_with(**told)).map_or(name, |told| (*told).to_owned());
-    Ok(names.into_iter().map(told).collect())
+    let without_labels =
+        |name: String| outside.iter().find(|info| name.starts_with(**info)).map_or(name, |info| (*info).to_owned());
+    Ok(names.into_iter().map(without_labels).collect())
 }
 
 /// A reload with everything counted once.

@@ -15,6 +15,7 @@ use telltail::health::Thresholds;
 use telltail::node::{Node, NodeState};
 use telltail::reason::{AppliesTo, Failure, Reason};
 use telltail::state::GateRelease;
+use telltail_testkit::Sample;
 
 fn page(pod: &SamplePod) -> Page {
     Page::parse(&pod.metrics.render(&pod.snapshot)).expect("the page is well-formed")
@@ -102,7 +103,7 @@ fn of_a_set_of_states_exactly_one_is_1() {
         pod.snapshot.node.state = state;
         let page = page(&pod);
         let ones = |name: &str, target: Option<&str>| {
-            let of = |s: &&page::Sample| s.name == name && s.label("target") == target && s.value == 1.0;
+            let of = |s: &&Sample| s.name == name && s.label("target") == target && s.value == 1.0;
             page.samples().filter(of).count()
         };
         assert_eq!(ones("telltail_node_state", None), 1);

@@ -1,6 +1,8 @@
-//! A strict reader of the text format 0.0.4: what telltail writes, and nothing beside it, passes.
+//! A strict reader of the text format 0.0.4: what telltail writes, and nothing beside it, passes. A line's own form is the
+//! kit's to check, the page's structure is checked here.
 
 use std::collections::{BTreeMap, BTreeSet};
+use telltail_testkit::{Sample, is_metric_name};
 
 /// A page.
 #[derive(Debug, Default)]
@@ -18,24 +20,6 @@ pub struct Family {
     pub kind: String,
     /// Its samples, in the order of the page.
     pub samples: Vec<Sample>,
-}
-
-/// One line with a value.
-#[derive(Debug)]
-pub struct Sample {
-    /// With the suffix of a histogram's parts.
-    pub name: String,
-    /// In the order of the page.
-    pub labels: Vec<(String, String)>,
-    /// The value.
-    pub value: f64,
-}
-
-impl Sample {
-    /// The value of a label.
-    pub fn label(&self, name: &str) -> Option<&str> {
-        self.labels.iter().find(|(label, _)| label == name).map(|(_, value)| value.as_str())
-    }
 }
 
 impl Page {
@@ -56,7 +40,7 @@ impl Page {
                 page.begin(name, kind).map_err(|what| wrong(&what))?;
             } else {
                 help.is_none().then_some(()).ok_or_else(|| wrong("a sample between HELP and TYPE"))?;
-                let sample = sample(line).map_err(|what| wrong(&what))?;
+                let sample = Sample::parse(line).map_err(|what| wrong(&what))?;
                 let family = page.families.last_mut().ok_or_else(|| wrong("a sample before any TYPE"))?;
                 family.take(sample).map_err(|what| wrong(&what))?;
             }
@@ -84,7 +68,7 @@ impl Page {
     }
 
     fn begin(&mut self, name: &str, kind: &str) -> Result<(), String> {
-        if !is_name(name, true) || !matches!(kind, "counter" | "gauge" | "histogram") {
+        if !is_metric_name(name) || !matches!(kind, "counter" | "gauge" | "histogram") {
             return Err("a wrong name or type".to_owned());
         }
         if self.families.last().is_some_and(|last| last.name.as_str() >= name) {
@@ -156,60 +140,6 @@ impl Family {
 struct Parts {
     buckets: Vec<(f64, f64)>,
     rest: Vec<f64>,
-}
-
-fn is_name(name: &str, colon: bool) -> bool {
-    let fits = |c: char| c.is_ascii_alphanumeric() || c == '_' || (colon && c == ':');
-    !name.is_empty() && name.chars().all(fits) && !name.starts_with(|c: char| c.is_ascii_digit())
-}
-
-fn sample(line: &str) -> Result<Sample, String> {
-    let end = line.find(['{', ' ']).ok_or("no value")?;
-    let (name, mut rest) = line.split_at(end);
-    if !is_name(name, true) {
-        return Err("a wrong name".to_owned());
-    }
-    let mut labels = Vec::new();
-    if let Some(inner) = rest.strip_prefix('{') {
-        rest = inner;
-        loop {
-            let (label, quoted) = rest.split_once("=\"").ok_or("a label without value")?;
-            if !is_name(label, false) || labels.iter().any(|(other, _)| other == label) {
-                return Err("a wrong or repeated label".to_owned());
-            }
-            let (value, after) = unquote(quoted)?;
-            labels.push((label.to_owned(), value));
-            if let Some(after) = after.strip_prefix('}') {
-                rest = after;
-                break;
-            }
-            rest = after.strip_prefix(',').ok_or("no comma between labels")?;
-        }
-    }
-    let number = rest.strip_prefix(' ').ok_or("no blank before the value")?;
-    // Rust reads more than Go does, `infinity` for example.
-    let plain = number.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'-' | b'+' | b'e'));
-    let value = number.parse().ok().filter(|_| plain).ok_or("a wrong value")?;
-    Ok(Sample { name: name.to_owned(), labels, value })
-}
-
-/// Reads up to the closing quote.
-fn unquote(text: &str) -> Result<(String, &str), String> {
-    let mut value = String::new();
-    let mut chars = text.char_indices();
-    while let Some((at, c)) = chars.next() {
-        match c {
-            '"' => return Ok((value, &text[at + 1..])),
-            '\\' => match chars.next() {
-                Some((_, '\\')) => value.push('\\'),
-                Some((_, '"')) => value.push('"'),
-                Some((_, 'n')) => value.push('\n'),
-                _ => return Err("a wrong escape".to_owned()),
-            },
-            c => value.push(c),
-        }
-    }
-    Err("a label value without end".to_owned())
 }
 
 #[test]

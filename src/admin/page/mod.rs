@@ -105,6 +105,7 @@ mod tests {
     use crate::config::Mode;
     use base64::Engine;
     use base64::prelude::BASE64_STANDARD;
+    use proptest::prelude::*;
     use sha2::{Digest, Sha256};
     use std::time::SystemTime;
     use tokio::time::Instant;
@@ -130,5 +131,28 @@ mod tests {
         let page = render(&document);
         assert!(page.is_ascii() && !page.contains("<img") && !page.contains("\" onclick"), "{page}");
         assert!(page.contains("&lt;img src=x&gt;&quot; onclick='x' &#8238;&lt;/code&gt;"), "{page}");
+    }
+
+    /// The page with this host name and cause.
+    fn with_text(text: &str) -> String {
+        let snapshot = after(Mode::Strict, &VALKEY_REFUSES).snapshot(Instant::now());
+        let mut document = Document::of(&snapshot, SystemTime::now());
+        document.node.hostname = Some(text.to_owned());
+        for failure in document.targets.iter_mut().filter_map(|target| target.failure.as_mut()) {
+            failure.cause = text.to_owned();
+        }
+        render(&document)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn no_text_becomes_markup(text in "[<>\"'&\\PC]{1,60}") {
+            let markup = |page: &str| page.matches(['<', '>', '"']).count();
+            let page = with_text(&text);
+            prop_assert!(page.is_ascii());
+            prop_assert_eq!(markup(&page), markup(&with_text("text")));
+        }
     }
 }

@@ -6,8 +6,7 @@ use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use tokio::net::{TcpListener, TcpSocket};
 
-/// T-A-I-L on a phone keypad.
-pub const PORT: u16 = 8245;
+pub use crate::config::DEFAULT_PORT as PORT;
 
 /// Listens where the configuration says. The default is every address of the pod, for the kubelet comes to the pod's own
 /// address, whichever family that is.

@@ -1,8 +1,8 @@
-//! Addresses: the way to a target, where to listen, tailscaled's socket.
+//! Addresses: how to connect to a target, where to listen, tailscaled's socket.
 
 use super::{Syntax, keyword, quoted, text_schema};
-use crate::config::problem::shown;
-use crate::config::{Listen, Via};
+use crate::config::problem::quote_untrusted;
+use crate::config::{DEFAULT_PORT, Listen, Via};
 use serde_json::{Value, json};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -65,9 +65,10 @@ impl Syntax for ListenAddress {
     type Output = Listen;
 
     fn parse(&self, text: &str) -> Result<Listen, String> {
-        text.parse()
-            .map(Listen::At)
-            .map_err(|_| format!("{} is not an address with a port: write `0.0.0.0:8245` or `[::]:8245`", shown(text)))
+        text.parse().map(Listen::At).map_err(|_| {
+            let forms = format!("write `0.0.0.0:{DEFAULT_PORT}` or `[::]:{DEFAULT_PORT}`");
+            format!("{} is not an address with a port: {forms}", quote_untrusted(text))
+        })
     }
 
     fn yaml(&self, value: &Listen) -> Option<String> {
@@ -77,8 +78,8 @@ impl Syntax for ListenAddress {
         }
     }
 
-    fn unset(&self) -> &'static str {
-        "[::]:8245, or 0.0.0.0:8245 where there is no IPv6"
+    fn unset(&self) -> String {
+        format!("[::]:{DEFAULT_PORT}, or 0.0.0.0:{DEFAULT_PORT} where there is no IPv6")
     }
 
     fn schema(&self, doc: &str, _: Option<&Listen>) -> Value {
@@ -94,7 +95,7 @@ impl Syntax for SocketPath {
 
     fn parse(&self, text: &str) -> Result<Option<PathBuf>, String> {
         if !text.starts_with('/') {
-            return Err(format!("{} is not an absolute path", shown(text)));
+            return Err(format!("{} is not an absolute path", quote_untrusted(text)));
         }
         if text.len() > LONGEST_SOCKET {
             return Err(format!("the path is {} bytes long, a socket's has at most {LONGEST_SOCKET}", text.len()));
@@ -109,8 +110,8 @@ impl Syntax for SocketPath {
         value.as_ref().map(|path| quoted(&path.to_string_lossy()))
     }
 
-    fn unset(&self) -> &'static str {
-        "/var/run/tailscale/tailscaled.sock or /tmp/tailscaled.sock, whichever answers"
+    fn unset(&self) -> String {
+        "/var/run/tailscale/tailscaled.sock or /tmp/tailscaled.sock, whichever answers".to_owned()
     }
 
     fn schema(&self, doc: &str, _: Option<&Option<PathBuf>>) -> Value {

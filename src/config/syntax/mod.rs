@@ -1,19 +1,18 @@
-//! How the values of one type are written: read from text, shown as YAML, described as JSON Schema.
+//! How the values of one type are written: read from text, quote_untrusted as YAML, described as JSON Schema.
 
 mod address;
 mod text;
 
 pub(super) use address::{ListenAddress, SocketPath, ViaSyntax};
-pub use text::NODE_CHECK;
 pub(super) use text::{LogLevels, TargetName};
 
-use super::problem::{did_you_mean, shown};
+use super::problem::{did_you_mean, quote_untrusted};
 use serde_json::{Value, json};
 use std::fmt::Write;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-/// The way one type is written.
+/// How values of one type are written.
 pub(super) trait Syntax {
     type Output;
 
@@ -24,8 +23,8 @@ pub(super) trait Syntax {
     fn yaml(&self, value: &Self::Output) -> Option<String>;
 
     /// The default where the value is unset.
-    fn unset(&self) -> &'static str {
-        ""
+    fn unset(&self) -> String {
+        String::new()
     }
 
     fn schema(&self, doc: &str, default: Option<&Self::Output>) -> Value;
@@ -40,18 +39,18 @@ impl Syntax for Durations {
     fn parse(&self, text: &str) -> Result<Duration, String> {
         const FORM: &str = "write a duration like `10s`, `500ms` or `1m 30s`";
         if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
-            return Err(format!("{} has no unit: {FORM}", shown(text)));
+            return Err(format!("{} has no unit: {FORM}", quote_untrusted(text)));
         }
         let value = humantime::parse_duration(text).map_err(|_| {
             let unit = text.trim_start_matches(|c: char| c.is_ascii_digit() || c == ' ');
             let known = ["ms", "s", "sec", "seconds", "m", "min", "minutes", "h", "hours"];
-            format!("{} is not a duration{}; {FORM}", shown(text), did_you_mean(unit, known))
+            format!("{} is not a duration{}; {FORM}", quote_untrusted(text), did_you_mean(unit, known))
         })?;
         if self.0.contains(&value) {
             return Ok(value);
         }
         let [min, max] = [self.0.start(), self.0.end()].map(|bound| humantime::format_duration(*bound));
-        Err(format!("{} is not between {min} and {max}", shown(text)))
+        Err(format!("{} is not between {min} and {max}", quote_untrusted(text)))
     }
 
     fn yaml(&self, value: &Duration) -> Option<String> {
@@ -77,7 +76,7 @@ impl Syntax for Count {
     fn parse(&self, text: &str) -> Result<u32, String> {
         let digits = text.bytes().all(|byte| byte.is_ascii_digit());
         let count = digits.then(|| text.parse().ok()).flatten().filter(|count| (1..=100).contains(count));
-        count.ok_or_else(|| format!("{} is not a whole number from 1 to 100", shown(text)))
+        count.ok_or_else(|| format!("{} is not a whole number from 1 to 100", quote_untrusted(text)))
     }
 
     fn yaml(&self, value: &u32) -> Option<String> {
@@ -145,7 +144,7 @@ fn keyword<T: Copy>(text: &str, values: &[T], slug: fn(T) -> &'static str) -> Re
     values.iter().copied().find(|value| slug(*value) == text).ok_or_else(|| {
         let slugs: Vec<&str> = values.iter().map(|value| slug(*value)).collect();
         let suggestion = did_you_mean(text, slugs.iter().copied());
-        format!("{} is none of {}{suggestion}", shown(text), slugs.join(", "))
+        format!("{} is none of {}{suggestion}", quote_untrusted(text), slugs.join(", "))
     })
 }
 

@@ -1,13 +1,12 @@
 //! Text with a form of its own: log levels, names of targets.
 
 use super::{Syntax, quoted, text_schema};
-use crate::config::problem::{did_you_mean, shown};
+use crate::config::NODE_CHECK;
+use crate::config::problem::{did_you_mean, quote_untrusted};
 use serde_json::{Value, json};
 
 /// Longest name of a target in bytes: a DNS label, so that a host's first label always fits.
 const LONGEST_NAME: usize = 63;
-/// `/healthz?verbose` has the node's own check under this name.
-pub const NODE_CHECK: &str = "node";
 
 /// `info`, or `info,telltail::probe=debug`.
 ///
@@ -24,12 +23,14 @@ impl Syntax for LogLevels {
             let level = part.rsplit_once('=').map_or(part, |(_, level)| level);
             if !LEVELS.contains(&level.to_ascii_lowercase().as_str()) {
                 let suggestion = did_you_mean(level, LEVELS);
-                return Err(format!("{} is none of {}{suggestion}", shown(level), LEVELS.join(", ")));
+                return Err(format!("{} is none of {}{suggestion}", quote_untrusted(level), LEVELS.join(", ")));
             }
         }
         match text.parse::<tracing_subscriber::filter::Targets>() {
             Ok(_) => Ok(text.to_owned()),
-            Err(_) => Err(format!("{} is not a list of levels such as `info,telltail::probe=debug`", shown(text))),
+            Err(_) => {
+                Err(format!("{} is not a list of levels such as `info,telltail::probe=debug`", quote_untrusted(text)))
+            }
         }
     }
 
@@ -56,7 +57,7 @@ impl Syntax for TargetName {
         if !allowed(text) {
             let lower = text.to_lowercase();
             let suggestion = if allowed(&lower) { format!("; did you mean `{lower}`?") } else { String::new() };
-            let name = shown(text);
+            let name = quote_untrusted(text);
             return Err(format!("the name {name} is not 1 to {LONGEST_NAME} of `a-z`, `0-9`, `_` and `-`{suggestion}"));
         }
         if text == NODE_CHECK {

@@ -2,10 +2,10 @@
 
 mod target_builder;
 
-use super::declare::{Setting, SettingKind};
 use super::problem::{Problems, SourceLocation};
 use super::raw::RawConfig;
 use super::settings::{MAX_TARGETS, TARGETS_VARIABLE, target_defaults};
+use super::settings_macro::{Setting, SettingKind};
 use super::{Config, Kind, Target, show};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ fn read<T>(setting: &Setting<T>, into: &mut T, raw: &RawConfig, problems: &mut P
         SourceLocation::Variable(_) => String::new(),
         SourceLocation::File { .. } => format!("`{}`: ", setting.key),
     };
-    problems.keep(&value.location, &about, (setting.parse_into)(into, &value.text)).is_some()
+    problems.ok_or_report(&value.location, &about, (setting.parse_into)(into, &value.text)).is_some()
 }
 
 /// The settings that are defaults of all targets.

@@ -53,7 +53,11 @@ impl<'a> TargetBuilder<'a> {
         for setting in Target::SETTINGS.iter().filter(|setting| setting.key != NAME) {
             let Some(option) = self.options.get(setting.key) else { continue };
             let about = format!("{}`{}`: ", self.about, setting.key);
-            if self.problems.keep(&option.location, &about, (setting.parse_into)(&mut target, &option.text)).is_none() {
+            if self
+                .problems
+                .ok_or_report(&option.location, &about, (setting.parse_into)(&mut target, &option.text))
+                .is_none()
+            {
                 self.wrong.push(setting.key);
             }
         }
@@ -76,10 +80,10 @@ impl<'a> TargetBuilder<'a> {
             (None, None) => return None,
         };
         let name = name.and_then(|name| match names.get(&name) {
-            Some(other) => Err(format!("the name `{name}` is that of target {other} already: add another `name`")),
+            Some(other) => Err(format!("the name `{name}` is already used by target {other}: add another `name`")),
             None => Ok(name),
         });
-        let name = self.problems.keep(&location, &self.about, name)?;
+        let name = self.problems.ok_or_report(&location, &self.about, name)?;
         names.insert(name.clone(), self.raw.number);
         Some(name)
     }
@@ -110,7 +114,7 @@ impl<'a> TargetBuilder<'a> {
             own.or_else(|| KEYS.iter().find_map(|key| defaults.raw.settings.get(key))).unwrap_or(&self.raw.url);
         let (t, i) = (humantime::format_duration(timeout), humantime::format_duration(interval));
         let rest = "so that a probe and its retry fit; lower `timeout` or raise `interval`";
-        let sentence = format!("{about}the timeout {t} has to be below half the interval {i}, {rest}");
+        let sentence = format!("{about}the timeout {t} must be less than half the interval {i}, {rest}");
         self.problems.add(&location.location, sentence);
     }
 }

@@ -12,8 +12,7 @@ use crate::key_expiry_log::WARNED_BEFORE;
 use crate::node::Node;
 use crate::path::Sample;
 use crate::reason::escape;
-use crate::tailscale::{CGNAT, IpPrefix, Prefs, Status, Warning, is_at_least};
-use crate::transition_log::OLDEST_TESTED;
+use crate::tailscale::{CGNAT, IpPrefix, NEWEST_TESTED, OLDEST_TESTED, Prefs, Status, Warning, is_at_least};
 use std::collections::HashSet;
 use std::fmt::Display;
 use std::time::SystemTime;
@@ -37,9 +36,6 @@ pub(super) struct AdvisoryContext<'a> {
     pub warnings: Option<&'a [Warning]>,
     pub at: SystemTime,
 }
-
-/// The newest tailscaled that the tests run with (docs/compatibility.md): a later minor release is untested.
-const NEWEST_TESTED: (u32, u32) = (1, 102);
 
 /// Warnings that repeat the backend state.
 const REDUNDANT_WARNINGS: [&str; 2] = ["wantrunning-false", "login-state"];

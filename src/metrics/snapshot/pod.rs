@@ -19,7 +19,7 @@ pub(super) fn families(snapshot: &Snapshot) -> Vec<MetricFamily> {
         ),
         gauge(
             "telltail_readiness_info",
-            "The readiness mode in force; always 1.",
+            "The active readiness mode; always 1.",
             [labelled(&[("mode", snapshot.config.readiness.slug())], 1.0)],
         ),
         gauge(
@@ -44,7 +44,7 @@ pub(super) fn families(snapshot: &Snapshot) -> Vec<MetricFamily> {
         ),
         gauge(
             "telltail_config_info",
-            "Hash of the configuration in force; always 1.",
+            "Hash of the active configuration; always 1.",
             [labelled(&[("hash", &snapshot.config.hash)], 1.0)],
         ),
         gauge(

@@ -62,7 +62,7 @@ pub(super) fn families(snapshot: &Snapshot) -> Vec<MetricFamily> {
 }
 
 fn info(target: &Target, facts: Option<&Facts>) -> LabelledValue {
-    // `auto` as it is resolved now, for `localapi` is not the worker's way.
+    // `auto` as it is resolved now, `localapi` does not test the worker's connection.
     let via = facts.map_or(target.via, |facts| target.via.effective(facts.mode));
     let labels = [
         ("target", target.name.as_str()),

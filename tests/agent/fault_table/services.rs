@@ -4,7 +4,8 @@ use super::{CACHE, CACHE_UP, DB, DB_UP, Expected, FaultCase, of, service};
 use crate::harness::{Harness, Setup};
 use std::time::Duration;
 use tailscaled_sim::services::{Postgres, Script, Valkey, banners, messages};
-fn says(h: &Harness, script: &Script) {
+
+fn plays(h: &Harness, script: &Script) {
     h.db.behave(Postgres::always(script));
 }
 
@@ -15,32 +16,32 @@ pub(super) fn postgres() -> Vec<FaultCase> {
     of(
         Setup::Userspace,
         [
-            (&[64], "reset after accepting", |h| says(h, &Script::new().reset()), CLOSED),
-            (&[64], "reset in an answer", |h| says(h, &Script::reset_at(&messages::error("57P03", "x"), 7)), CLOSED),
-            (&[65, 91], "accepts, then silence", |h| says(h, &Script::silence()), TIMEOUT),
-            (&[66, 107], "accepts, then closes", |h| says(h, &Script::new().close()), CLOSED),
+            (&[64], "reset after accepting", |h| plays(h, &Script::new().reset()), CLOSED),
+            (&[64], "reset in an answer", |h| plays(h, &Script::reset_at(&messages::error("57P03", "x"), 7)), CLOSED),
+            (&[65, 91], "accepts, then silence", |h| plays(h, &Script::silence()), TIMEOUT),
+            (&[66, 107], "accepts, then closes", |h| plays(h, &Script::new().close()), CLOSED),
             (&[68, 88], "SSH has the port", |h| greets(h, banners::SSH), GARBAGE),
-            (&[68, 88], "a web server has the port", |h| says(h, &Script::say(banners::HTTP).close()), GARBAGE),
-            (&[88], "a TLS alert", |h| says(h, &Script::say(banners::TLS).close()), GARBAGE),
+            (&[68, 88], "a web server has the port", |h| plays(h, &Script::say(banners::HTTP).close()), GARBAGE),
+            (&[88], "a TLS alert", |h| plays(h, &Script::say(banners::TLS).close()), GARBAGE),
             (&[88, 72], "a mail server speaks first", |h| greets(h, banners::SMTP), GARBAGE),
             (&[72], "something unknown speaks first", |h| greets(h, b"\0\0\0"), GARBAGE),
             (&[81], "only TLS is let in", |h| h.db.behave(Postgres::refusing("28000", "no encryption")), DB_UP),
-            (&[82], "bytes glued behind the answer", |h| says(h, &Script::say("Nx")), GARBAGE),
+            (&[82], "bytes glued behind the answer", |h| plays(h, &Script::say("Nx")), GARBAGE),
             (&[83], "a server before 12", |h| h.db.behave(Postgres::before_12()), DB_UP),
             (&[73, 76], "full or starting cannot be seen without a user", |h| h.db.behave(Postgres::full()), DB_UP),
-            (&[84], "an error of length 0", |h| says(h, &Script::say(messages::with_length(b'E', 0, b""))), GARBAGE),
-            (&[84], "an error of length 3", |h| says(h, &Script::say(messages::with_length(b'E', 3, b""))), GARBAGE),
+            (&[84], "an error of length 0", |h| plays(h, &Script::say(messages::with_length(b'E', 0, b""))), GARBAGE),
+            (&[84], "an error of length 3", |h| plays(h, &Script::say(messages::with_length(b'E', 3, b""))), GARBAGE),
             (
                 &[84],
                 "an error of 2 GB",
-                |h| says(h, &Script::say(messages::with_length(b'E', 0x7fff_ffff, b"x"))),
+                |h| plays(h, &Script::say(messages::with_length(b'E', 0x7fff_ffff, b"x"))),
                 GARBAGE,
             ),
-            (&[85], "an answer without end", |h| says(h, &Script::new().flood("E")), GARBAGE),
-            (&[86], "an error without a code", |h| says(h, &Script::say(messages::message(b'E', b"Mx"))), REJECTED),
-            (&[86], "an error with a log line in it", |h| says(h, &Script::say(forged())), REJECTED),
-            (&[87], "one byte a second", |h| says(h, &dripped()), TIMEOUT),
-            (&[110], "a reset some time later", |h| says(h, &later_reset()), CLOSED),
+            (&[85], "an answer without end", |h| plays(h, &Script::new().flood("E")), GARBAGE),
+            (&[86], "an error without a code", |h| plays(h, &Script::say(messages::message(b'E', b"Mx"))), REJECTED),
+            (&[86], "an error with a log line in it", |h| plays(h, &Script::say(forged())), REJECTED),
+            (&[87], "one byte a second", |h| plays(h, &dripped()), TIMEOUT),
+            (&[110], "a reset some time later", |h| plays(h, &later_reset()), CLOSED),
         ],
     )
 }
@@ -183,8 +184,8 @@ pub(super) fn shallow() -> Vec<FaultCase> {
     of(
         Setup::Shallow,
         [
-            (&[107, 108], "accepts without speaking", |h| says(h, &Script::silence()), DB_UP),
-            (&[107, 109], "accepts, then closes", |h| says(h, &Script::new().close()), DB_UP),
+            (&[107, 108], "accepts without speaking", |h| plays(h, &Script::silence()), DB_UP),
+            (&[107, 109], "accepts, then closes", |h| plays(h, &Script::new().close()), DB_UP),
             (&[52], "nothing listens", |h| h.db.stop(), service(DB, "connect_refused")),
         ],
     )

@@ -12,7 +12,7 @@ mod programs;
 pub mod valkey;
 mod wait;
 
-pub use metrics::{MetricsPage, Sample};
+pub use metrics::{MetricsPage, Sample, is_metric_name};
 pub use process::{Process, Signal};
 pub use programs::{debian_program, installed_program, repository, target_folder, telltail};
 pub use wait::{PATIENCE, eventually, eventually_some};

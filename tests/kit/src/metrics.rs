@@ -20,7 +20,7 @@ impl MetricsPage {
     /// Reads a page. A line that is neither a comment nor a sample is a failure.
     pub fn parse(text: impl Into<String>) -> Self {
         let text = text.into();
-        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        let lines = text.split_terminator('\n').filter(|line| !line.starts_with('#'));
         let samples =
             lines.map(|line| Sample::parse(line).unwrap_or_else(|error| panic!("{error}: {line:?}"))).collect();
         Self { text, samples }
@@ -76,7 +76,7 @@ impl Sample {
     pub fn parse(line: &str) -> Result<Self, String> {
         let end = line.find(['{', ' ']).ok_or("no value")?;
         let (name, mut rest) = line.split_at(end);
-        if !is_name(name, true) {
+        if !is_metric_name(name) {
             return Err("a wrong name".to_owned());
         }
         let mut labels = Vec::new();
@@ -84,7 +84,7 @@ impl Sample {
             rest = inner;
             loop {
                 let (label, quoted) = rest.split_once("=\"").ok_or("a label without value")?;
-                if !is_name(label, false) || labels.iter().any(|(other, _)| other == label) {
+                if !is_label_name(label) || labels.iter().any(|(other, _)| other == label) {
                     return Err("a wrong or repeated label".to_owned());
                 }
                 let (value, after) = unquote(quoted)?;
@@ -109,9 +109,14 @@ impl Sample {
     }
 }
 
-fn is_name(name: &str, colon: bool) -> bool {
-    let fits = |c: char| c.is_ascii_alphanumeric() || c == '_' || (colon && c == ':');
+/// Is it a name that a metric may have?
+pub fn is_metric_name(name: &str) -> bool {
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | ':');
     !name.is_empty() && name.chars().all(fits) && !name.starts_with(|c: char| c.is_ascii_digit())
+}
+
+fn is_label_name(name: &str) -> bool {
+    is_metric_name(name) && !name.contains(':')
 }
 
 /// Reads up to the closing quote.

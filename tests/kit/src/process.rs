@@ -1,5 +1,5 @@
 use std::fs::{self, File};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -36,9 +36,19 @@ impl Process {
     /// Starts a program that writes both outputs to `log`. Its standard input ends with this process.
     pub fn spawn(command: &mut Command, log: PathBuf) -> Self {
         let output = File::create(&log).expect("a log file");
-        command.stdin(Stdio::piped()).stdout(output.try_clone().expect("a second handle")).stderr(output);
+        let errors = output.try_clone().expect("a second handle");
+        Self::start(command.stdout(output).stderr(errors), log)
+    }
+
+    /// Like [`Process::spawn`], with a file of its own for standard error.
+    pub fn spawn_with_stderr(command: &mut Command, log: PathBuf, stderr: &Path) -> Self {
+        let [output, errors] = [&log, stderr].map(|file| File::create(file).expect("a log file"));
+        Self::start(command.stdout(output).stderr(errors), log)
+    }
+
+    fn start(command: &mut Command, log: PathBuf) -> Self {
         let program = command.get_program().display().to_string();
-        let child = command.spawn().unwrap_or_else(|error| panic!("{program}: {error}"));
+        let child = command.stdin(Stdio::piped()).spawn().unwrap_or_else(|error| panic!("{program}: {error}"));
         let name = log.file_stem().unwrap_or_default().to_string_lossy().into_owned();
         Self { name, child: Mutex::new(child), log }
     }
@@ -64,11 +74,11 @@ impl Process {
     }
 
     /// Like [`Process::until`], for a condition that yields a value.
-    pub async fn until_some<T>(&self, what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    pub async fn until_some<T>(&self, what: &str, mut value: impl AsyncFnMut() -> Option<T>) -> T {
         let found = wait(PATIENCE, async || {
             let exit = self.exited();
             assert!(exit.is_none(), "{} ended with {exit:?} before {what}:\n{}", self.name, self.log());
-            look().await
+            value().await
         });
         found.await.unwrap_or_else(|| panic!("{}: not in time: {what}; it has logged:\n{}", self.name, self.log()))
     }
@@ -125,5 +135,15 @@ mod tests {
         process.signal(Signal::Hup);
         assert_eq!(process.wait().await.code(), Some(3));
         assert_eq!(process.log(), "ready\nreloaded\n");
+    }
+    #[tokio::test]
+    async fn standard_error_can_be_kept_apart() {
+        let folder = tempfile::tempdir().unwrap();
+        let stderr = folder.path().join("stderr");
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo out; echo error >&2"]);
+        let process = Process::spawn_with_stderr(&mut command, folder.path().join("stdout"), &stderr);
+        assert_eq!(process.wait().await.code(), Some(0));
+        assert_eq!((process.log().as_str(), fs::read_to_string(stderr).unwrap().as_str()), ("out\n", "error\n"));
     }
 }

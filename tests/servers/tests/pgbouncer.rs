@@ -26,8 +26,8 @@ async fn a_pooler_is_alive() {
 
 #[tokio::test]
 async fn a_pooler_hides_that_its_backend_is_dead_unless_it_lets_the_user_in() {
-    let nobody = free_port();
-    let pooler = PgBouncer::start(nobody, &["auth_type=scram-sha-256"]).await;
+    let unused_port = free_port();
+    let pooler = PgBouncer::start(unused_port, &["auth_type=scram-sha-256"]).await;
     let rows = [
         ("postgres://HERE?depth=tcp", "connected"),
         ("postgres://HERE", "answering"),
@@ -35,7 +35,7 @@ async fn a_pooler_hides_that_its_backend_is_dead_unless_it_lets_the_user_in() {
         ("postgres://nobody_knows@HERE/trusted", "auth_required"),
     ];
     Telltail::beside(pooler.address()).sees("SCRAM, backend dead", &rows).await;
-    let pooler = PgBouncer::start(nobody, &["auth_type=trust"]).await;
+    let pooler = PgBouncer::start(unused_port, &["auth_type=trust"]).await;
     let rows = [("postgres://HERE", "answering"), ("postgres://trusted@HERE", "protocol_timeout service")];
     Telltail::beside(pooler.address()).sees("trust, backend dead", &rows).await;
 }

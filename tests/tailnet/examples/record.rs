@@ -112,9 +112,9 @@ impl Tape {
             let at = self.now();
             let status = self.status().await;
             let peer = &status["Peer"].as_object().and_then(|peers| peers.values().next().cloned()).unwrap_or_default();
-            let told = |field: &str| peer[field].as_str().is_some_and(|text| !text.is_empty());
+            let has_address = |field: &str| peer[field].as_str().is_some_and(|text| !text.is_empty());
             let mut line = json!({"at_ms": at, "status": status});
-            if peer["Active"] == true && !told("CurAddr") && !told("PeerRelay") {
+            if peer["Active"] == true && !has_address("CurAddr") && !has_address("PeerRelay") {
                 line["ping"] = self.ping().await;
                 line["answered_ms"] = json!(self.now());
             }

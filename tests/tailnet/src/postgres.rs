@@ -67,7 +67,7 @@ impl Postgres {
         // The first thing that archive recovery asks for never comes.
         self.cluster.begin_recovery();
         self.launch(&["restore_command=sleep 86400"]).await;
-        self.says("the database system is starting up").await;
+        self.until_refused("the database system is starting up").await;
     }
 
     /// Asks the server to end once its clients have gone, with one client that never goes: it stays at
@@ -75,7 +75,7 @@ impl Postgres {
     pub async fn shut_down_and_never_finish(&self) -> NodeProcess {
         let client = self.client().await;
         self.server().signal(Signal::Term).await; // "smart": clients may stay
-        self.says("the database system is shutting down").await;
+        self.until_refused("the database system is shutting down").await;
         client
     }
 
@@ -86,7 +86,7 @@ impl Postgres {
         for _ in 0..max {
             clients.push(self.client().await);
         }
-        self.says("too many clients already").await;
+        self.until_refused("too many clients already").await;
         clients
     }
 
@@ -115,7 +115,7 @@ impl Postgres {
         lock(&self.servers).last().cloned().expect("started")
     }
 
-    async fn says(&self, refusal: &str) {
+    async fn until_refused(&self, refusal: &str) {
         let refused = async || self.psql("select 1").await.stderr.contains(refusal);
         eventually(&format!("PostgreSQL says: {refusal}"), PATIENCE, refused).await;
     }

@@ -25,8 +25,8 @@ struct Real<'a> {
 }
 
 impl Real<'_> {
-    /// Waits until the worker's status says something.
-    async fn says(&self, what: &str, holds: impl Fn(&serde_json::Value) -> bool) {
+    /// Waits for a condition on the worker's status.
+    async fn until_status(&self, what: &str, holds: impl Fn(&serde_json::Value) -> bool) {
         eventually(what, SOON, async || holds(&self.worker.status().await)).await;
     }
 
@@ -92,11 +92,11 @@ impl Testbed for Real<'_> {
                 let routed = |status: &serde_json::Value| {
                     peer(status).is_some_and(|peer| peer["AllowedIPs"].as_array().is_some_and(|ips| ips.len() == 3))
                 };
-                self.says("the service is routed", routed).await;
+                self.until_status("the service is routed", routed).await;
             }
             State::PeerOffline => {
                 worker.show_offline(db).await;
-                self.says("offline", |status| peer(status).is_some_and(|peer| peer["Online"] == false)).await;
+                self.until_status("offline", |status| peer(status).is_some_and(|peer| peer["Online"] == false)).await;
             }
             State::PeerSilent => db.deny_everybody().await,
             State::PeerFrozen => db.freeze().await,
@@ -113,15 +113,15 @@ impl Testbed for Real<'_> {
             }
             State::PeerGone => {
                 worker.hide(db).await;
-                self.says("gone", |status| status["Peer"].is_null()).await;
+                self.until_status("gone", |status| status["Peer"].is_null()).await;
             }
             State::PeerExpired => {
                 worker.expire_key_of(db).await;
-                self.says("expired", |status| peer(status).is_some_and(|peer| peer["Expired"] == true)).await;
+                self.until_status("expired", |status| peer(status).is_some_and(|peer| peer["Expired"] == true)).await;
             }
             State::OwnKeyExpired => {
                 worker.expire_own_key().await;
-                self.says("expired", |status| status["BackendState"] == "NeedsLogin").await;
+                self.until_status("expired", |status| status["BackendState"] == "NeedsLogin").await;
             }
             State::Stopped => worker.down().await,
             State::WithoutControl => {
@@ -138,7 +138,7 @@ impl Testbed for Real<'_> {
             }
             State::LoggedOut => {
                 worker.tailscale(["logout"]).await.expect_success("tailscale logout");
-                self.says("logged out", |status| status["BackendState"] == "NeedsLogin").await;
+                self.until_status("logged out", |status| status["BackendState"] == "NeedsLogin").await;
             }
         }
     }
@@ -176,7 +176,7 @@ impl Testbed for Real<'_> {
                         && peer["AllowedIPs"].as_array().is_some_and(|ips| ips.len() == 2)
                 })
         };
-        self.says("as before", as_before).await;
+        self.until_status("as before", as_before).await;
     }
 }
 

@@ -47,17 +47,17 @@ pub(crate) fn ping(sim: &SimState, request: &Request) -> Ping {
 }
 
 fn send(sim: &SimState, ip: IpAddr, kind: &str, size: usize) -> Ping {
-    let nobody = PingResult { ip: ip.to_string(), ..PingResult::default() };
-    let refused = |result: PingResult, text: &str| PingResult { err: text.to_owned(), ..result }.told(sim);
+    let unanswered = PingResult { ip: ip.to_string(), ..PingResult::default() };
+    let refused = |result: PingResult, text: &str| PingResult { err: text.to_owned(), ..result }.into_ping(sim);
     let peer = match sim.owner(ip) {
-        None => return refused(nobody, "no matching peer"),
+        None => return refused(unanswered, "no matching peer"),
         Some(AddressOwner::Own) => {
             let text = format!("{ip} is local Tailscale IP");
-            return PingResult { err: text, local: true, ..nobody }.told(sim);
+            return PingResult { err: text, local: true, ..unanswered }.into_ping(sim);
         }
         // The address of a service, as 1.80.3 was seen to take it.
         Some(AddressOwner::Peer(peer, _)) if !peer.ips.contains(&ip) && !sim.version.since(1, 100) => {
-            return refused(nobody, "no matching peer");
+            return refused(unanswered, "no matching peer");
         }
         Some(AddressOwner::Peer(peer, _)) => peer,
     };
@@ -65,17 +65,18 @@ fn send(sim: &SimState, ip: IpAddr, kind: &str, size: usize) -> Ping {
     let node = |node_ip: IpAddr| PingResult {
         node_ip: peer.answers_as.unwrap_or(node_ip).to_string(),
         node_name: peer.name.clone(),
-        ..nobody.clone()
+        ..unanswered.clone()
     };
     match kind {
-        "disco" if !sim.engine_on() => refused(nobody, "local tailscaled stopped"),
+        "disco" if !sim.engine_on() => refused(unanswered, "local tailscaled stopped"),
         "disco" if !peer.ready => refused(node(first), "unknown peer"),
         "disco" if peer.expired => refused(node(first), "peer's node key has expired"),
         "TSMP" if !sim.engine_on() || peer.expired => Ping::Hang,
         "disco" | "TSMP" if peer.frozen => Ping::Hang,
-        "disco" => way(sim, peer, size)
-            .map_or(Ping::Hang, |way| PingResult { way, seconds: peer.latency.as_secs_f64(), ..node(first) }.told(sim)),
-        "TSMP" => PingResult { seconds: peer.latency.as_secs_f64(), peer_api: Some(34_567), ..node(ip) }.told(sim),
+        "disco" => way(sim, peer, size).map_or(Ping::Hang, |way| {
+            PingResult { way, seconds: peer.latency.as_secs_f64(), ..node(first) }.into_ping(sim)
+        }),
+        "TSMP" => PingResult { seconds: peer.latency.as_secs_f64(), peer_api: Some(34_567), ..node(ip) }.into_ping(sim),
         _ => Ping::Unknown(format!("ping of type {kind}")),
     }
 }
@@ -128,7 +129,7 @@ struct Way {
 }
 
 impl PingResult {
-    fn told(self, sim: &SimState) -> Ping {
+    fn into_ping(self, sim: &SimState) -> Ping {
         let fields = Fields::default()
             .set("IP", self.ip)
             .set("NodeIP", self.node_ip)

@@ -32,13 +32,13 @@ async fn it_plays_until_its_input_ends() {
     stream.write_all(b"PING\r\n").await.unwrap();
     assert_eq!(common::take(&mut stream, 7).await, b"+PONG\r\n");
     let mut input = child.stdin.take().unwrap();
-    let mut told = |order: &str| {
+    let mut send = |order: &str| {
         std::io::Write::write_all(&mut input, format!("{order}\n").as_bytes()).unwrap();
         let mut line = String::new();
         std::io::BufRead::read_line(&mut lines, &mut line).unwrap();
         assert_eq!(line, format!("done: {order}\n"));
     };
-    told("state Stopped");
+    send("state Stopped");
     let mut stream = UnixStream::connect(&path).await.unwrap();
     let question = "GET /localapi/v0/status HTTP/1.1\r\nHost: local-tailscaled.sock\r\nConnection: close\r\n\r\n";
     stream.write_all(question.as_bytes()).await.unwrap();
@@ -46,7 +46,7 @@ async fn it_plays_until_its_input_ends() {
     soon(stream.read_to_string(&mut answer)).await.unwrap();
     assert!(answer.contains("\"Stopped\""), "{answer}");
     for order in ["stop", "start", "refuse no", "direct", "relay", "idle", "derp sfo", "hostname x", "warn x"] {
-        told(order);
+        send(order);
     }
     drop(input);
     assert!(child.wait().unwrap().success());

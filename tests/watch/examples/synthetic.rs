@@ -77,11 +77,11 @@ async fn main() {
             rounds += u64::from(sent >= now());
             live(&receiver, &fleet, &mut sent).await;
             if rounds > 1 {
-                costs.look(&receiver).await;
+                costs.measure(&receiver).await;
             }
         }
         println!("\nevery tailscaled and every target is {}:", if outage { "down" } else { "up" });
-        costs.tell(&receiver).await;
+        costs.print(&receiver).await;
     }
     while flag("--hold") {
         live(&receiver, &fleet, &mut sent).await;
@@ -122,7 +122,7 @@ struct Costs {
 }
 
 impl Costs {
-    async fn look(&mut self, receiver: &Receiver) {
+    async fn measure(&mut self, receiver: &Receiver) {
         let answer: Value = serde_json::from_str(&receiver.get("/api/v1/rules").await).expect("rules");
         for group in answer["data"]["groups"].as_array().into_iter().flatten() {
             keep_less(&mut self.groups, group);
@@ -133,7 +133,7 @@ impl Costs {
         }
     }
 
-    async fn tell(&self, receiver: &Receiver) {
+    async fn print(&self, receiver: &Receiver) {
         let total: f64 = self.groups.values().sum();
         for (name, seconds) in &self.groups {
             println!("{:>8.1} ms  group {name}", seconds * 1000.0);

@@ -1,4 +1,4 @@
-//! The rules and their promtool tests, as far as our checks look at them.
+//! The rules and their promtool tests, as far as our checks read them.
 
 use crate::{in_repository, read};
 use serde::Deserialize;
@@ -91,9 +91,9 @@ pub struct Case {
     pub kind: Kind,
     /// In which situation.
     pub what: String,
-    /// Looks at that alert that expect it to fire.
+    /// Checks of that alert that expect it to fire.
     pub firing: usize,
-    /// Looks at that alert that expect silence.
+    /// Checks of that alert that expect silence.
     pub silent: usize,
 }
 
@@ -116,8 +116,8 @@ fn case(test: Test) -> Case {
         "boundary" => Kind::Boundary,
         _ => panic!("'{}': a case fires, is quiet or a boundary", test.name),
     };
-    let looks = test.alert_rule_test.iter().filter(|look| look.alertname == alert);
-    let (firing, silent): (Vec<_>, Vec<_>) = looks.partition(|look| !look.exp_alerts.is_empty());
+    let checks = test.alert_rule_test.iter().filter(|check| check.alertname == alert);
+    let (firing, silent): (Vec<_>, Vec<_>) = checks.partition(|check| !check.exp_alerts.is_empty());
     Case { alert: alert.to_owned(), kind, what: what.to_owned(), firing: firing.len(), silent: silent.len() }
 }
 

@@ -48,16 +48,17 @@ impl Alertmanager {
     }
 
     /// What is neither inhibited nor over in a cluster, by name and pod or target.
-    fn told(&self, cluster: &str) -> BTreeSet<String> {
+    fn notified(&self, cluster: &str) -> BTreeSet<String> {
         let query = ["alert", "query", "--active", "--silenced", "--inhibited", "--unprocessed", "-o", "json"];
         let alerts: Vec<Alert> =
             serde_json::from_str(&self.amtool(&query, [format!("cluster={cluster}").as_str()])).expect("alerts");
-        let told = alerts.iter().filter(|alert| alert.status.state != "suppressed");
-        told.map(|alert| {
-            let of = ["pod", "target"].iter().find_map(|label| alert.labels.get(*label));
-            [Some(&alert.labels["alertname"]), of].into_iter().flatten().cloned().collect::<Vec<_>>().join(" ")
-        })
-        .collect()
+        let notified = alerts.iter().filter(|alert| alert.status.state != "suppressed");
+        notified
+            .map(|alert| {
+                let of = ["pod", "target"].iter().find_map(|label| alert.labels.get(*label));
+                [Some(&alert.labels["alertname"]), of].into_iter().flatten().cloned().collect::<Vec<_>>().join(" ")
+            })
+            .collect()
     }
 
     fn amtool<'a>(&self, before: &[&str], after: impl IntoIterator<Item = &'a str>) -> String {
@@ -68,17 +69,20 @@ impl Alertmanager {
         String::from_utf8(output.stdout).expect("UTF-8")
     }
 
-    /// Fires what a cluster has and waits until this alone is told, by name and pod or target.
-    async fn of(&self, cluster: &str, alerts: &[&str], told: &[&str]) {
+    /// Fires what a cluster has and waits until only these notify, by name and pod or target.
+    async fn of(&self, cluster: &str, alerts: &[&str], notified: &[&str]) {
         for alert in alerts {
             self.fire(&format!("{alert} cluster={cluster} environment=prd namespace=stackeye-prd"));
         }
-        self.settles(cluster, told).await;
+        self.settles(cluster, notified).await;
     }
 
-    async fn settles(&self, cluster: &str, told: &[&str]) {
-        let told = told.iter().map(|alert| (*alert).to_owned()).collect();
-        eventually(&format!("{cluster} tells of {told:?} alone"), LONG, async || self.told(cluster) == told).await;
+    async fn settles(&self, cluster: &str, notified: &[&str]) {
+        let notified = notified.iter().map(|alert| (*alert).to_owned()).collect();
+        eventually(&format!("{cluster} notifies of {notified:?} alone"), LONG, async || {
+            self.notified(cluster) == notified
+        })
+        .await;
     }
 }
 

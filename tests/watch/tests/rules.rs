@@ -35,14 +35,14 @@ fn every_alert_says_how_bad_it_is_what_happened_and_where_to_go_on() {
         let severity = alert.labels["severity"].as_str();
         assert!(["critical", "warning", "info"].contains(&severity), "{name}: severity {severity}");
         assert!(alert.pending.is_some(), "{name} does not wait");
-        let said = |what: &str| alert.annotations.get(what).map(String::as_str).unwrap_or_default();
+        let annotation = |what: &str| alert.annotations.get(what).map(String::as_str).unwrap_or_default();
         assert!(
-            said("summary").ends_with('.') && !said("summary").contains("{{"),
+            annotation("summary").ends_with('.') && !annotation("summary").contains("{{"),
             "{name}: summary is not one sentence"
         );
-        assert!(said("description").contains("{{ $labels."), "{name}: description does not say where");
-        assert_eq!(said("runbook_url"), format!("{RUNBOOKS}/{name}.md"));
-        assert!(said("dashboard_url").starts_with("/d/telltail-"), "{name}: dashboard_url");
+        assert!(annotation("description").contains("{{ $labels."), "{name}: description does not say where");
+        assert_eq!(annotation("runbook_url"), format!("{RUNBOOKS}/{name}.md"));
+        assert!(annotation("dashboard_url").starts_with("/d/telltail-"), "{name}: dashboard_url");
     }
 }
 
@@ -102,7 +102,7 @@ fn docs_alerts_lists_every_alert() {
 }
 
 fn table() -> String {
-    let mut table = "| alert | severity | after | fires when | stays quiet when | boundary |\n".to_owned();
+    let mut table = "| alert | severity | after | fires when | does not fire when | threshold |\n".to_owned();
     table.push_str("|---|---|---|---|---|---|\n");
     let cases = cases();
     for alert in alerts() {

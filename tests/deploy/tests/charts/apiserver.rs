@@ -44,14 +44,14 @@ fn in_privileged(mut objects: Vec<Value>) -> Vec<Value> {
 }
 
 fn taken(what: &str, answer: &Output) {
-    let (said, complained) = (String::from_utf8_lossy(&answer.stdout), String::from_utf8_lossy(&answer.stderr));
-    assert!(answer.status.success(), "{what}: {said}{complained}");
-    assert_eq!(complained, "", "{what}: the server warns");
+    let (stdout, stderr) = (String::from_utf8_lossy(&answer.stdout), String::from_utf8_lossy(&answer.stderr));
+    assert!(answer.status.success(), "{what}: {stdout}{stderr}");
+    assert_eq!(stderr, "", "{what}: the server warns");
 }
 
 fn refused(answer: &Output, sentence: &str) {
-    let complained = String::from_utf8_lossy(&answer.stderr);
-    assert!(!answer.status.success() && complained.contains(sentence), "no {sentence:?} in {complained}");
+    let stderr = String::from_utf8_lossy(&answer.stderr);
+    assert!(!answer.status.success() && stderr.contains(sentence), "no {sentence:?} in {stderr}");
 }
 
 #[test]

@@ -32,10 +32,10 @@ fn every_rendered_configuration_holds() {
     for (worker, rendered) in workers().iter().filter(|(worker, _)| worker.has_telltail()) {
         let (_folder, mut command) = as_rendered(rendered);
         let answer = output(command.args(["config", "check"]));
-        let (said, complained) = (String::from_utf8_lossy(&answer.stdout), String::from_utf8_lossy(&answer.stderr));
-        assert!(answer.status.success(), "{worker:?}: {complained}");
-        assert!(said.contains("2 targets"), "{worker:?} reads another file: {said}");
-        assert_eq!(complained, "", "{worker:?}");
+        let (stdout, stderr) = (String::from_utf8_lossy(&answer.stdout), String::from_utf8_lossy(&answer.stderr));
+        assert!(answer.status.success(), "{worker:?}: {stderr}");
+        assert!(stdout.contains("2 targets"), "{worker:?} reads another file: {stdout}");
+        assert_eq!(stderr, "", "{worker:?}");
     }
 }
 

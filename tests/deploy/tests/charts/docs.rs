@@ -45,7 +45,7 @@ fn every_command_of_the_page_works() {
     let programs = [built("helm"), telltail()].map(|one| Path::new(one.get_program()).parent().unwrap().to_owned());
     let path = format!("{}:{}:{}", programs[0].display(), programs[1].display(), std::env::var("PATH").unwrap());
 
-    let mut said = String::new();
+    let mut printed = String::new();
     let mut ran = 0;
     for block in blocks("deploy.md").iter().filter(|block| block.info.starts_with("sh")) {
         if block.info != "sh" {
@@ -62,15 +62,18 @@ fn every_command_of_the_page_works() {
         let mut bash = server.inside(Path::new("bash"));
         bash.args(["-euo", "pipefail", "-c", &block.text]).current_dir(charts.deploy().parent().unwrap());
         bash.env("PATH", &path).env("KUBECONFIG", &kubeconfig_file).stdin(key());
-        said += &run(&mut bash);
+        printed += &run(&mut bash);
         ran += 1;
         if kill_switch {
             assert_eq!(before, Some(generation()), "the kill switch rolls the pods");
-            assert!(said.contains("readiness: observe"), "{said}");
+            assert!(printed.contains("readiness: observe"), "{printed}");
         }
     }
     assert!(ran >= 12, "only {ran} blocks are run");
-    assert!(said.contains("1 chart(s) linted, 0 chart(s) failed") && said.contains("Rollback was a success"), "{said}");
+    assert!(
+        printed.contains("1 chart(s) linted, 0 chart(s) failed") && printed.contains("Rollback was a success"),
+        "{printed}"
+    );
 }
 
 /// What somebody types where a key is asked for.

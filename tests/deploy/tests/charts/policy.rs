@@ -29,8 +29,8 @@ fn no_environment_reaches_another() {
                 let worker = format!("tag:stackeye-worker-{from}");
                 assert_eq!(policy.allows(&worker, &server), from == to, "{worker} to {server}");
                 let test = policy.tests.iter().find(|test| test.src == worker).expect("a test for each environment");
-                let told = if from == to { &test.accept } else { &test.deny };
-                assert!(told.contains(&server), "the policy's own tests do not say {worker} to {server}");
+                let listed = if from == to { &test.accept } else { &test.deny };
+                assert!(listed.contains(&server), "the policy's own tests do not say {worker} to {server}");
             }
         }
     }

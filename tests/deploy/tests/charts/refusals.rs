@@ -68,10 +68,10 @@ fn what_cannot_work_is_refused_with_a_sentence() {
         let set: Vec<String> =
             values.iter().flat_map(|value| ["--set".to_owned(), format!("worker.{value}")]).collect();
         let answer = charts.answer(Worker::PRODUCTION, &set.iter().map(String::as_str).collect::<Vec<_>>());
-        let said = String::from_utf8_lossy(&answer.stderr);
+        let stderr = String::from_utf8_lossy(&answer.stderr);
         assert!(!answer.status.success(), "{values:?} is taken");
         for sentence in *sentences {
-            assert!(said.contains(sentence), "{values:?}: no {sentence:?} in\n{said}");
+            assert!(stderr.contains(sentence), "{values:?}: no {sentence:?} in\n{stderr}");
         }
     }
 }

@@ -137,13 +137,13 @@ pub fn exited(name: &str, code: i32) -> Event {
     Event::Exited(name.to_owned(), code)
 }
 
-/// Prints what happened, and what telltail said of it, in one piece: other tests print as well.
+/// Prints what happened, and what telltail logged of it, in one piece: other tests print as well.
 #[expect(clippy::print_stdout, reason = "the time line is for whoever reads the test's output")]
 pub fn show(title: &str, pod: &Pod) {
     let log = pod.log("telltail");
-    let said: String =
+    let logged: String =
         log.lines().filter_map(|line| serde_json::from_str(line).ok()).map(|line| sentence(&line)).collect();
-    println!("\n== {title}\n{}telltail said:\n{said}", pod.timeline());
+    println!("\n== {title}\n{}telltail logged:\n{logged}", pod.timeline());
 }
 
 fn sentence(line: &Value) -> String {

@@ -22,73 +22,74 @@ async fn derp_shadowed_names_twins_and_keys_are_told_and_their_commands_work() {
     eventually("direct", SOON, async || matches!(worker.ping(&db).await, Pong::Direct(_))).await;
     let here = [&worker];
 
-    let said = ask(&worker, targets).await;
-    assert_eq!(said.item("targets", "name", DB)["path"], "direct");
+    let report = ask(&worker, targets).await;
+    assert_eq!(report.item("targets", "name", DB)["path"], "direct");
     for (advice, prints) in [("worker_way_untested", ""), ("name_not_resolved", "nameserver 10.99.0.1")] {
-        next_works(&said, "advice", advice, &here, prints).await;
+        next_works(&report, "advice", advice, &here, prints).await;
     }
-    let unresolved = said.item("advice", "code", "name_not_resolved")["cause"].as_str().unwrap_or_default().to_owned();
+    let unresolved =
+        report.item("advice", "code", "name_not_resolved")["cause"].as_str().unwrap_or_default().to_owned();
     assert!(unresolved.contains("NXDOMAIN") && unresolved.contains("accept-dns is off"), "{unresolved}");
     for other in
         ["name_shadowed", "udp_blocked", "path_over_derp", "peer_renamed", "socket_may_write", "own_key_expires"]
     {
-        said.has_no(other);
+        report.has_no(other);
     }
 
-    is_told_what_the_cluster_answers(&tailnet, &worker, targets).await;
+    reports_what_the_cluster_answers(&tailnet, &worker, targets).await;
 
     worker.block_udp(&db).await;
     eventually("over DERP", SOON, async || matches!(worker.ping(&db).await, Pong::Derp(_))).await;
     show(&worker, "DERP", targets).await;
-    let said = ask(&worker, targets).await;
+    let report = ask(&worker, targets).await;
     // On a busy machine the nearer region can be measured as the farther one.
-    let region = said.item("targets", "name", DB)["region"].as_str().unwrap_or_default();
-    assert!(said.code == 0 && ["nyc", "sfo"].contains(&region), "{region}");
-    let cause = said.item("advice", "code", "path_over_derp")["cause"].as_str().unwrap_or_default().to_owned();
-    assert!(cause.contains("this one's end"), "{cause}");
-    next_works(&said, "advice", "path_over_derp", &here, "via DERP(").await;
+    let region = report.item("targets", "name", DB)["region"].as_str().unwrap_or_default();
+    assert!(report.code == 0 && ["nyc", "sfo"].contains(&region), "{region}");
+    let cause = report.item("advice", "code", "path_over_derp")["cause"].as_str().unwrap_or_default().to_owned();
+    assert!(cause.contains("this machine's end"), "{cause}");
+    next_works(&report, "advice", "path_over_derp", &here, "via DERP(").await;
     worker.block_udp(&other).await;
     worker.block_udp(&twin).await;
     eventually("over DERP", SOON, async || matches!(worker.ping(&other).await, Pong::Derp(_))).await;
-    eventually("told", SOON, async || {
-        let said = ask(&worker, targets).await;
-        said.json["advice"].as_array().is_some_and(|all| all.iter().any(|one| one["code"] == "udp_blocked"))
+    eventually("udp_blocked", SOON, async || {
+        let report = ask(&worker, targets).await;
+        report.json["advice"].as_array().is_some_and(|all| all.iter().any(|one| one["code"] == "udp_blocked"))
     })
     .await;
-    let said = ask(&worker, targets).await;
-    next_works(&said, "advice", "udp_blocked", &here, "UDP:").await;
-    said.has_no("path_over_derp");
+    let report = ask(&worker, targets).await;
+    next_works(&report, "advice", "udp_blocked", &here, "UDP:").await;
+    report.has_no("path_over_derp");
     worker.unblock_udp().await;
 
     join!(worker.show_offline(&db), db.freeze());
     worker.set_own_key_expiry(Some(Duration::from_secs(3 * 86_400 + 60))).await;
     worker.set_key_expiry_of(&other, Some(Duration::from_secs(5 * 86_400 + 60))).await;
-    let told = async || {
+    let expiries_shown = async || {
         worker.status().await["Self"]["KeyExpiry"].is_string() && !worker.peer(&other).await["KeyExpiry"].is_null()
     };
-    eventually("expiries", SOON, told).await;
-    let said = ask(&worker, targets).await;
-    assert_eq!(said.code, 1);
+    eventually("expiries", SOON, expiries_shown).await;
+    let report = ask(&worker, targets).await;
+    assert_eq!(report.code, 1);
     for (advice, cause, prints) in [
         ("peer_renamed", "is offline, and stackeye-db-prd-1.lab.ts.net is online", "stackeye-db-prd-1"),
         ("own_key_expires", "3 days", "KeyExpiry"),
         ("peer_key_expires", "5 days", "KeyExpiry"),
     ] {
-        let seen = said.item("advice", "code", advice)["cause"].as_str().unwrap_or_default();
+        let seen = report.item("advice", "code", advice)["cause"].as_str().unwrap_or_default();
         assert!(seen.contains(cause), "{advice}: {seen}");
-        next_works(&said, "advice", advice, &here, prints).await;
+        next_works(&report, "advice", advice, &here, prints).await;
     }
 }
 
 /// A Service of the cluster has the name, too.
-async fn is_told_what_the_cluster_answers(tailnet: &Tailnet, worker: &Node, targets: &str) {
+async fn reports_what_the_cluster_answers(tailnet: &Tailnet, worker: &Node, targets: &str) {
     let shadow = Some(Ipv4Addr::new(10, 0, 0, 7));
     tailnet.set_cluster_name("stackeye-db-prd.default.svc.cluster.local", shadow).await;
-    let said = ask(worker, targets).await;
-    assert_eq!(said.code, 0, "the probe itself goes where it should");
-    let cause = said.item("advice", "code", "name_shadowed")["cause"].as_str().unwrap_or_default().to_owned();
+    let report = ask(worker, targets).await;
+    assert_eq!(report.code, 0, "the probe itself goes where it should");
+    let cause = report.item("advice", "code", "name_shadowed")["cause"].as_str().unwrap_or_default().to_owned();
     assert!(cause.contains("stackeye-db-prd.default.svc.cluster.local with 10.0.0.7"), "{cause}");
-    next_works(&said, "advice", "name_shadowed", &[worker], "10.0.0.7").await;
+    next_works(&report, "advice", "name_shadowed", &[worker], "10.0.0.7").await;
     show(worker, "cluster DNS shadows the name", POSTGRES).await;
     tailnet.set_cluster_name("stackeye-db-prd.default.svc.cluster.local", None).await;
 }

@@ -23,7 +23,7 @@ async fn node(tailnet: &Tailnet, name: &str, mode: Mode) -> Node {
     tailnet.node(name, Version::V1_102, mode).await
 }
 
-/// What one run of the doctor said.
+/// The report of one run of the doctor.
 struct DoctorOutput {
     code: i32,
     json: Value,
@@ -93,14 +93,14 @@ impl DoctorOutput {
 }
 
 /// Types the command of a finding or advice where it says, and looks for what it must print.
-async fn next_works(said: &DoctorOutput, list: &str, code: &str, machines: &[&Node], prints: &str) {
-    let next = &said.item(list, "code", code)["next_command"];
+async fn next_works(report: &DoctorOutput, list: &str, code: &str, machines: &[&Node], prints: &str) {
+    let next = &report.item(list, "code", code)["next_command"];
     let line = next["line"].as_str().expect("a command");
     let on = next["on"].as_str();
     let machine = machines.iter().find(|node| on.is_none_or(|on| node.name() == on)).expect("the machine");
     let output = run_in_shell(machine, line).await;
     println!("{code}: {line}  -> {} {}", output.code, output.stdout.lines().next().unwrap_or_default());
     assert!(![126, 127, 64].contains(&output.code), "{line}: {}{}", output.stdout, output.stderr);
-    let said = format!("{}{}", output.stdout, output.stderr);
-    assert!(said.contains(prints), "{line} prints no {prints:?}: {said}");
+    let printed = format!("{}{}", output.stdout, output.stderr);
+    assert!(printed.contains(prints), "{line} prints no {prints:?}: {printed}");
 }

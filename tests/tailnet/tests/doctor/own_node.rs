@@ -43,12 +43,12 @@ async fn every_check_of_the_own_node_is_named_once_and_its_command_works() {
 }
 
 async fn is_named(worker: &Node, reason: &str, check: &str, prints: &str) {
-    let said = ask(worker, BOTH).await;
-    assert_eq!(said.code, 1, "{reason}");
+    let report = ask(worker, BOTH).await;
+    assert_eq!(report.code, 1, "{reason}");
     for target in [DB, CACHE] {
-        said.failed_at(target, reason, check);
+        report.failed_at(target, reason, check);
     }
-    let findings = said.json["findings"].as_array().expect("findings");
+    let findings = report.json["findings"].as_array().expect("findings");
     assert_eq!(findings.len(), 1, "one root is said once: {findings:?}");
-    next_works(&said, "findings", reason, &[worker], prints).await;
+    next_works(&report, "findings", reason, &[worker], prints).await;
 }

@@ -66,9 +66,9 @@ async fn are_named(worker: &Node, machines: &[&Node]) {
          postgres://stackeye-db-prd:5432?name=proxied&via=socks5://127.0.0.1:1056 tcp://{}:1?name=itself",
         worker.name()
     );
-    let said = ask(worker, &targets).await;
-    assert_eq!(said.code, 1);
-    said.is_up(DB);
+    let report = ask(worker, &targets).await;
+    assert_eq!(report.code, 1);
+    report.is_up(DB);
     for (target, reason, check) in [
         ("itself", "resolve_refused", "name"),
         ("db-gone", "resolve_not_in_netmap", "netmap"),
@@ -82,10 +82,10 @@ async fn are_named(worker: &Node, machines: &[&Node]) {
         ("wrong", "protocol_garbage", "protocol"),
         ("db-hung", "protocol_timeout", "protocol"),
     ] {
-        said.failed_at(target, reason, check);
+        report.failed_at(target, reason, check);
     }
     let here: Vec<_> = [worker].into_iter().chain(machines.iter().copied()).collect();
-    let works = async |code, prints| next_works(&said, "findings", code, &here, prints).await;
+    let works = async |code, prints| next_works(&report, "findings", code, &here, prints).await;
     join!(
         works("resolve_refused", worker.name()),
         works("resolve_not_in_netmap", worker.name()),
@@ -109,9 +109,9 @@ async fn the_exit_code_knows_what_is_required() {
     let optional = "valkey://stackeye-db-prd:6379?name=cache&required=false";
     let both = format!("{POSTGRES},{optional}");
     eventually("answers", SOON, async || ask(&worker, POSTGRES).await.code == 0).await;
-    let said = ask(&worker, &both).await;
-    assert_eq!(said.code, 2);
-    said.failed_at("cache", "connect_refused", "tcp");
+    let report = ask(&worker, &both).await;
+    assert_eq!(report.code, 2);
+    report.failed_at("cache", "connect_refused", "tcp");
     assert_eq!(ask(&worker, &format!("{POSTGRES},valkey://stackeye-db-prd:6379?name=cache")).await.code, 1);
     let output = worker.run_as(USER, &doctor(&worker, "", &[])).await;
     assert_eq!((output.code, output.stdout.as_str()), (3, ""), "{}", output.stderr);

@@ -36,8 +36,8 @@ async fn changes_of_the_node_are_seen_at_once_and_keys_that_expire_are_told() {
     for (metric, left) in
         [("telltail_node_key_expiry_timestamp_seconds", own), ("telltail_peer_key_expiry_timestamp_seconds", peers)]
     {
-        let told = eventually_some(metric, SOON, async || watch.agent.metric(metric, &[]).await).await;
-        assert!((told - (now + left).as_secs_f64()).abs() <= 3.0, "{metric}: {told}");
+        let expiry = eventually_some(metric, SOON, async || watch.agent.metric(metric, &[]).await).await;
+        assert!((expiry - (now + left).as_secs_f64()).abs() <= 3.0, "{metric}: {expiry}");
     }
     watch.probes(2.0).await;
     let (own, peers) = (watch.log_lines("This node's own key"), watch.log_lines("The key of the target's node"));

@@ -43,9 +43,9 @@ async fn falls_over_and_back(worker: &Node, db: &Node) {
     assert!(!watch.unexpected().await);
     watch.is_judged("direct").await;
     assert_eq!((watch.changes("derp").await, watch.changes("direct").await), (derps + 1.0, directs + 1.0));
-    let said = watch.log_lines("Path is unexpected");
-    assert_eq!(said.len(), 1, "{said:?}");
-    assert_eq!((&said[0]["to"], &said[0]["region"]), (&"derp".into(), &"nyc".into()));
+    let lines = watch.log_lines("Path is unexpected");
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert_eq!((&lines[0]["to"], &lines[0]["region"]), (&"derp".into(), &"nyc".into()));
     watch.never_flapped().await;
 }
 

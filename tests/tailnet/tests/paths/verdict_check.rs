@@ -33,7 +33,7 @@ impl Watch<'_> {
         let (probed, pings) = (self.probed().await, self.pings().await);
         let asleep = async || {
             let peer = self.worker.peer(self.peer).await;
-            peer["Active"] == false && !told(&peer, "CurAddr") && !told(&peer, "PeerRelay")
+            peer["Active"] == false && !has_address(&peer, "CurAddr") && !has_address(&peer, "PeerRelay")
         };
         eventually("the peer sleeps", Duration::from_secs(60), asleep).await;
         let (before, begun) = (self.carried().await, Instant::now());
@@ -82,7 +82,7 @@ impl VerdictCheck<'_> {
         let region = page.region(watch.target);
         assert_eq!(region.is_some(), path == "derp", "a region is told exactly while it is used: {region:?}");
         let status = watch.worker.peer(watch.peer).await;
-        let trusted = (told(&status, "CurAddr"), told(&status, "PeerRelay"));
+        let trusted = (has_address(&status, "CurAddr"), has_address(&status, "PeerRelay"));
         assert_eq!(trusted, (path == "direct", path == "peer_relay"), "{path}: {status}");
         if path == "unknown" {
             return self.finds_silence().await;
@@ -115,6 +115,6 @@ impl VerdictCheck<'_> {
 }
 
 /// Does `status` tell this address of a peer?
-fn told(peer: &serde_json::Value, field: &str) -> bool {
+fn has_address(peer: &serde_json::Value, field: &str) -> bool {
     peer[field].as_str().is_some_and(|text| !text.is_empty())
 }

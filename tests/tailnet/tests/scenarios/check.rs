@@ -35,8 +35,8 @@ async fn a_check_tells_up_refused_shut_out_and_gone_apart() {
     }
 }
 
-async fn expect(worker: &Node, target: &str, code: i32, says: &str) {
+async fn expect(worker: &Node, target: &str, code: i32, expected: &str) {
     let output: Output = worker.run_as("65532", &check(worker, target)).await;
     assert_eq!(output.code, code, "{}{}", output.stdout, output.stderr);
-    assert!(output.stdout.contains(says), "{}", output.stdout);
+    assert!(output.stdout.contains(expected), "{}", output.stdout);
 }

@@ -78,7 +78,7 @@ async fn is_down(agent: &Agent<'_>, target: &str, reason: &str, scope: &str, loc
     assert_eq!(healthz.status, 503, "{}", healthz.body);
     assert!(healthz.body.contains(&format!("[-]{target} failed: {reason} (scope {scope})")), "{}", healthz.body);
     assert_eq!(agent.get(&format!("/healthz/{target}")).await.status, 503);
-    assert!(says(agent, "Target is down", &[("target", target), ("reason", reason), ("scope", scope)]));
+    assert!(has_log_line(agent, "Target is down", &[("target", target), ("reason", reason), ("scope", scope)]));
 }
 
 /// Waits until a target that was down is up again, and asserts that everything is as before.
@@ -89,7 +89,7 @@ async fn comes_back(agent: &Agent<'_>, target: &str) {
     assert_eq!(page.failing(target), None);
     assert_eq!(agent.get(&format!("/healthz/{target}")).await.status, 200);
     assert!(entered(&page, target, "up") >= entered(&page, target, "down"));
-    assert!(says(agent, "Target is up", &[("target", target), ("from", "down")]));
+    assert!(has_log_line(agent, "Target is up", &[("target", target), ("from", "down")]));
 }
 
 /// Waits for a number of further probes of a target, and asserts that it was up and the agent ready all the while.
@@ -118,7 +118,7 @@ fn probed(page: &AgentMetrics, target: &str) -> f64 {
 }
 
 /// Is there a log line that begins so and has these fields?
-fn says(agent: &Agent<'_>, message: &str, fields: &[(&str, &str)]) -> bool {
+fn has_log_line(agent: &Agent<'_>, message: &str, fields: &[(&str, &str)]) -> bool {
     agent.log().lines().any(|line| {
         let line: serde_json::Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
         line["message"].as_str().is_some_and(|text| text.starts_with(message))

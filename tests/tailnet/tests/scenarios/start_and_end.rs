@@ -22,12 +22,12 @@ async fn both_services_are_up(mode: Mode) {
     let (worker, db, cache) =
         join!(node(&tailnet, "worker", mode), node(&tailnet, DB, Mode::Tun), node(&tailnet, CACHE, Mode::Tun));
     let (postgres, valkey) = join!(db.postgres(&[]), cache.valkey(&[]));
-    let said = Said::by([&worker, &db, &cache]);
+    let logs = LogOffsets::by([&worker, &db, &cache]);
     let agent = watch(&worker, BOTH).await;
     let user = watch(&worker, "postgres://postgres@stackeye-db-prd:5432").await;
     let page = becomes_ready(&agent).await;
     becomes_ready(&user).await;
-    says_which_way(&agent, &page, mode).await;
+    reports_its_way(&agent, &page, mode).await;
     assert_eq!(page.metric("telltail_startup_gate_release_info", &[("cause", "condition")]), Some(1.0));
 
     let before = (postgres.log(), valkey.log());
@@ -35,7 +35,7 @@ async fn both_services_are_up(mode: Mode) {
     for (before, after) in [(before.0, postgres.log()), (before.1, valkey.log())] {
         assert_eq!(after.strip_prefix(&before), Some(""), "a healthy probe leaves no line");
     }
-    said.nothing_of_probes_since();
+    logs.nothing_of_probes_since();
 
     let page = agent.page().await;
     for stage in ["resolve", "connect", "protocol"] {
@@ -57,31 +57,31 @@ async fn both_services_are_up(mode: Mode) {
     assert_eq!(timeout(SOON, patient.process().terminate()).await, Ok(0), "the second signal ends it at once");
 }
 
-/// What tailscaled has said before the first probe, so that the rest can be looked at.
-struct Said<'a>(Vec<(&'a Node, usize)>);
+/// The length of each tailscaled's log before the first probe.
+struct LogOffsets<'a>(Vec<(&'a Node, usize)>);
 
-impl<'a> Said<'a> {
+impl<'a> LogOffsets<'a> {
     fn by(nodes: [&'a Node; 3]) -> Self {
         Self(nodes.map(|node| (node, node.daemon().log().len())).into())
     }
 
-    /// A tailscaled tells each POST to LocalAPI, `dial` and `ping` among them; apart from that nobody tells of probes.
+    /// tailscaled logs each POST to LocalAPI, `dial` and `ping` among them; apart from that no probe is logged.
     fn nothing_of_probes_since(&self) {
         for (node, length) in &self.0 {
             let log = node.daemon().log();
             let lines = log[*length..].lines();
             let of_probes = ["localapi:", "netstack", "backend", "proxy", ":5432", ":6379"];
-            let told = lines.filter(|line| of_probes.iter().any(|word| line.contains(word)));
+            let lines = lines.filter(|line| of_probes.iter().any(|word| line.contains(word)));
             let posts = ["/localapi/v0/dial", "/localapi/v0/ping", "[RATELIMIT]"];
-            let told: Vec<_> = told.filter(|line| !posts.iter().any(|post| line.contains(post))).collect();
-            assert!(told.is_empty(), "{}: {told:?}", node.name());
+            let unexpected: Vec<_> = lines.filter(|line| !posts.iter().any(|post| line.contains(post))).collect();
+            assert!(unexpected.is_empty(), "{}: {unexpected:?}", node.name());
             let dials = log[*length..].contains("/localapi/v0/dial");
             assert_eq!(dials, node.name() == "worker" && node.mode() == Mode::Userspace, "{}", node.name());
         }
     }
 }
 
-async fn says_which_way(agent: &Agent<'_>, page: &AgentMetrics, mode: Mode) {
+async fn reports_its_way(agent: &Agent<'_>, page: &AgentMetrics, mode: Mode) {
     let (via, name, untested) = match mode {
         Mode::Userspace => ("localapi", "userspace", true),
         Mode::Tun => ("tcp", "tun", false),

@@ -99,11 +99,11 @@ fn every_fault_is_seen() {
     let mut small = boards[0].clone();
     small.json["panels"].as_array_mut().expect("panels").truncate(10);
     assert!(problems(&small, &boards, &metrics).is_empty());
-    for (place, value, said) in faults {
+    for (place, value, expected) in faults {
         let mut board = small.clone();
         set(&mut board.json, place, value.clone());
         let found = problems(&board, &boards, &metrics);
-        assert!(found.iter().any(|problem| problem.contains(said)), "{place} = {value}: {found:?}");
+        assert!(found.iter().any(|problem| problem.contains(expected)), "{place} = {value}: {found:?}");
     }
 }
 
@@ -120,6 +120,6 @@ fn set(json: &mut Value, place: &str, value: Value) {
 #[test]
 fn the_dashboards_follow_grafanas_schema() {
     let check = Command::new(in_repository("tests/watch/schema/check")).output().expect("the check can be run");
-    let said = [check.stdout, check.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
-    assert!(check.status.success(), "{said}");
+    let output = [check.stdout, check.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
+    assert!(check.status.success(), "{output}");
 }

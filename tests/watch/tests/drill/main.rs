@@ -106,7 +106,7 @@ impl<'a> Drill<'a> {
         self.mark("every pod is ready, every path direct");
         sleep(PAST).await;
         self.mark("the paths have an hour's past");
-        self.shown.look(&self.fixture.prometheus, Phase::Healthy).await;
+        self.shown.capture(&self.fixture.prometheus, Phase::Healthy).await;
         self.is_quiet("while all is well");
     }
 
@@ -120,14 +120,14 @@ impl<'a> Drill<'a> {
             assert_eq!(alert.label(label), value, "{alert:?}");
         }
         assert_eq!(alert.label("severity"), "critical");
-        let said = alert.annotation("description");
+        let description = alert.annotation("description");
         assert!(
-            said.starts_with(
+            description.starts_with(
                 "100% of the pods in nyc3/prd (namespace stackeye) reach stackeye-db-prd through a DERP relay"
             ),
-            "{said}"
+            "{description}"
         );
-        self.shown.look(&self.fixture.prometheus, Phase::OnDerp).await;
+        self.shown.capture(&self.fixture.prometheus, Phase::OnDerp).await;
         for pod in &nodes.pods[..3] {
             pod.unblock_udp().await;
         }
@@ -142,11 +142,11 @@ impl<'a> Drill<'a> {
             [self.fires_in("TelltailTargetDown", "nyc3").await, self.fires_in("TelltailTargetDown", "sfo3").await];
         for alert in &mut clusters {
             assert_eq!((alert.label("target"), alert.label("pod")), (DB, ""), "of the target, not of a pod: {alert:?}");
-            let said = alert.annotation("description");
-            assert!(said.contains("down for 100% of the pods"), "{said}");
-            assert!(said.contains("Most say connect_refused, scope service."), "{said}");
+            let description = alert.annotation("description");
+            assert!(description.contains("down for 100% of the pods"), "{description}");
+            assert!(description.contains("Most say connect_refused, scope service."), "{description}");
         }
-        self.shown.look(&self.fixture.prometheus, Phase::ServiceDown).await;
+        self.shown.capture(&self.fixture.prometheus, Phase::ServiceDown).await;
         self.fixture.postgres.start_again().await;
         self.mark("PostgreSQL runs again");
         self.resolves("TelltailTargetDown").await;
@@ -158,8 +158,8 @@ impl<'a> Drill<'a> {
         self.mark(&format!("tailscaled of {pod} killed"));
         let alert = self.fires("TelltailNodeDown").await;
         assert_eq!((alert.label("pod"), alert.label("severity")), (pod, "warning"), "{alert:?}");
-        let said = alert.annotation("description");
-        assert!(said.contains("Its state: unreachable."), "{said}");
+        let description = alert.annotation("description");
+        assert!(description.contains("Its state: unreachable."), "{description}");
         self.loses_the_relays(nodes).await;
         // Alertmanager has them, and keeps them to itself.
         let held = eventually_some("the targets' alerts of that pod are inhibited", SOON, async || {
@@ -178,7 +178,7 @@ impl<'a> Drill<'a> {
         .await;
         assert!(held.iter().all(|alert| alert["labels"]["alertname"] == "TelltailTargetDownInPod"), "{held:?}");
         self.mark(&format!("Alertmanager holds back {} alerts TelltailTargetDownInPod of that pod", held.len()));
-        self.shown.look(&self.fixture.prometheus, Phase::NodeDown).await;
+        self.shown.capture(&self.fixture.prometheus, Phase::NodeDown).await;
         nodes.pods[1].restart().await;
         self.mark("tailscaled runs again");
         self.resolves("TelltailNodeDown").await;
@@ -200,7 +200,7 @@ impl<'a> Drill<'a> {
         })
         .await;
         self.mark("tailscaled warns of it, telltail exports that");
-        self.shown.look(&self.fixture.prometheus, Phase::RelayDown).await;
+        self.shown.capture(&self.fixture.prometheus, Phase::RelayDown).await;
         for region in [Region::Nyc, Region::Sfo] {
             nodes.tailnet.start_region(region).await;
         }
@@ -215,7 +215,7 @@ impl<'a> Drill<'a> {
         sleep(QUIET).await;
         assert_eq!(self.fixture.sent().len(), before, "{:#?}", &self.fixture.sent()[before..]);
         self.mark("sixteen seconds later, 24 minutes to the rules, nothing was sent");
-        self.shown.look(&self.fixture.prometheus, Phase::Drained).await;
+        self.shown.capture(&self.fixture.prometheus, Phase::Drained).await;
     }
 
     /// Waits for the first message that an alert fires.

@@ -48,7 +48,7 @@ impl PanelRecords {
     }
 
     /// Asks for everything, as somebody would see it now.
-    pub async fn look(&mut self, api: &Api, state: Phase) {
+    pub async fn capture(&mut self, api: &Api, state: Phase) {
         let time = now();
         for query in self.boards.iter().flat_map(Dashboard::queries).collect::<Vec<_>>() {
             // A figure for the whole range is one for the whole drill.
@@ -73,8 +73,8 @@ impl PanelRecords {
     fn keep(&mut self, query: &Query, state: Phase, time: f64, series: &[Series]) {
         let seen = self.seen.entry(place(query)).or_default();
         seen.most = seen.most.max(series.len());
-        let said = series.iter().find_map(|series| series.points.iter().rev().find(|(_, value)| !value.is_nan()));
-        if let Some((_, value)) = said {
+        let last = series.iter().find_map(|series| series.points.iter().rev().find(|(_, value)| !value.is_nan()));
+        if let Some((_, value)) = last {
             seen.states.insert(state, *value);
         }
         if query.instant {

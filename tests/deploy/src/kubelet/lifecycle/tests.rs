@@ -166,8 +166,8 @@ fn when_the_grace_period_is_over_all_are_told_and_two_seconds_later_killed() {
     let mut life = ready_pod();
     life.delete(at(2.0));
     life.next(at(2.0));
-    let told = life.next(at(62.0));
-    assert_eq!(told[..2], [Action::Terminate(TELLTAIL), Action::Terminate(TAILSCALE)]);
+    let terminated = life.next(at(62.0));
+    assert_eq!(terminated[..2], [Action::Terminate(TELLTAIL), Action::Terminate(TAILSCALE)]);
     let killed = life.next(at(64.0));
     for container in [TAILSCALE, TELLTAIL, WORKER] {
         assert!(killed.contains(&Action::Kill(container)), "{killed:?}");

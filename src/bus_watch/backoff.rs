@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// First wait: a tailscaled that was restarted listens again within a second (facts, "Recipe").
+/// First wait: a tailscaled that was restarted listens again within a second.
 const FIRST: Duration = Duration::from_secs(1);
 
 /// Longest wait. Meanwhile the prober's rounds see changes, only later.
@@ -10,7 +10,7 @@ const LONGEST: Duration = Duration::from_secs(60);
 
 /// Doubles the wait from attempt to attempt, until a stream has lasted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Backoff {
+pub(super) struct Backoff {
     next: Duration,
 }
 

@@ -1,15 +1,18 @@
 //! Watches the IPN bus: notifications wake the prober and update the health warnings.
 
+mod backoff;
+
 use crate::reason::Failure;
 use crate::schedule::fraction_of;
 use crate::state::State;
-use crate::tailscale::{Backoff, Dialer, MASK};
+use crate::tailscale::{Dialer, MASK};
+use backoff::Backoff;
 use std::sync::Arc;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 use tracing::debug;
 
-/// Reads notifications for ever. A stream that ends is opened again, with a growing delay if it keeps ending.
+/// Reads notifications forever. A stream that ends is opened again, with a growing delay if it keeps ending.
 ///
 /// A notification only wakes the prober, which reads the status: older releases drop notifications silently.
 pub async fn run(dialer: Dialer, state: Arc<State>, wake: Arc<Notify>, pod_uid: String) {

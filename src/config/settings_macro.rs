@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-/// Whose a setting is, and when a changed value takes effect.
+/// What a setting belongs to, and when a changed value takes effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SettingKind {
     /// The agent's; a reload changes it.
@@ -28,7 +28,7 @@ pub(super) struct Setting<T> {
     /// The field as YAML; none where it is unset.
     pub yaml: fn(&T) -> Option<String>,
     /// The default where the field is unset.
-    pub unset: fn() -> &'static str,
+    pub unset: fn() -> String,
     /// The JSON Schema, from the doc and the `T` that has the default.
     pub schema: fn(&str, Option<&T>) -> Value,
     /// Copies the field.
