@@ -10,6 +10,7 @@ use crate::probe::resolve::resolve;
 use crate::probe_result::{ProbeOutcome, ProbeResult};
 use crate::state::{Change, NodeReading, TurnRecord};
 use crate::tailscale::Status;
+use futures_util::FutureExt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::task::Id;
@@ -25,8 +26,8 @@ impl<B: Backend> Prober<B> {
         self.round_began = now;
         self.lags.note(now, now.saturating_duration_since(planned));
         let (backend, filter, home) = (Arc::clone(&self.backend), Arc::clone(&self.filter), self.home.clone());
-        let reading = self.tasks.spawn(async move { Event::Status(read_node(&*backend, &filter, home).await) });
-        self.reading = Some(reading);
+        let read = async move { Event::Status(read_node(&*backend, &filter, home).await) };
+        self.reading = Some(self.tasks.spawn(read.boxed()));
     }
 
     /// Records the node, and begins the turns of the round.
@@ -73,10 +74,11 @@ impl<B: Backend> Prober<B> {
                 sample_due: entry.sample_due.is_some_and(|due| due <= round_began),
                 decides,
             };
-            let abort = self.tasks.spawn(async move {
+            let run = async move {
                 let record = turn.run(&mut memory, &*backend).await;
                 Event::Turn(memory, record)
-            });
+            };
+            let abort = self.tasks.spawn(run.boxed());
             entry.turn = TurnState::Running { abort, probing: probe_due };
         }
     }

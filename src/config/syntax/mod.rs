@@ -1,4 +1,4 @@
-//! How the values of one type are written: read from text, quote_untrusted as YAML, described as JSON Schema.
+//! How the values of one type are written: read from text, shown as YAML, described as JSON Schema.
 
 mod address;
 mod text;
