@@ -44,8 +44,7 @@ fn node(report: &DoctorReport, palette: Palette) -> String {
     let agent = match &report.agent {
         None => "no compatible agent found; live checks only".to_owned(),
         Some(RunningAgent { document, .. }) => {
-            let ready = if document.ready { "ready" } else { "not ready" };
-            format!("running, {ready}: {}", escape(&document.verdict))
+            format!("running. {}", escape(&document.verdict))
         }
     };
     let mut table = Table::indented(0);
