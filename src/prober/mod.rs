@@ -151,10 +151,6 @@ impl<B: Backend> Prober<B> {
                 let kept = self.state.reconfigure(Arc::clone(&config), Instant::now(), SystemTime::now());
                 self.config = config;
                 self.fill_entries(&kept, Instant::now());
-                // What is being read has the peers of the old targets only.
-                if let Some(reading) = self.reading.take() {
-                    reading.abort();
-                }
             }
         }
     }
@@ -174,7 +170,14 @@ impl<B: Backend> Prober<B> {
             };
             self.entries.push(entry);
         }
-        self.filter = Arc::new(PeerFilter::of(self.config.targets.iter().map(|target| &**target)));
+        let filter = PeerFilter::of(self.config.targets.iter().map(|target| &**target));
+        if *self.filter != filter {
+            self.filter = Arc::new(filter);
+            // What is being read has the peers of the old targets only.
+            if let Some(reading) = self.reading.take() {
+                reading.abort();
+            }
+        }
     }
 }
 
