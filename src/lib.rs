@@ -2,21 +2,22 @@
 //! if not, whose fault it is.
 //!
 //! One loop ([`prober`]) reads tailscaled's status ([`tailscale`]), runs the probes that are due ([`probe`]) and records
-//! what came out in one state ([`state`]). Readers ([`admin`], [`metrics`]) take one snapshot of that state.
+//! the results in one state ([`state`]). Readers ([`admin`], [`metrics`]) take one snapshot of that state.
 //!
 //! * [`cli`]: one file per subcommand; `run` prepares what [`agent`] is given
 //! * [`config`]: every setting and its default, file, environment, target URLs, validation
 //! * [`fleet_load`]: the load that many pods put on each server
 //! * [`agent`]: builds the parts, owns every task, drains
-//! * [`prober`], [`schedule`], [`bus_watch`]: the loop, when whose turn is, and what wakes it in between
+//! * [`prober`], [`schedule`], [`bus_watch`]: the loop, when each target is due, and what wakes it in between
 //! * [`tailscale`], [`http`]: the few LocalAPI calls that are made, over a small HTTP client
 //! * [`probe`]: resolve, connect, protocol
 //! * [`node`], [`peer`], [`path`], [`health`], [`diagnose`]: decisions, without I/O and clock
 //! * [`reason`], [`command_hint`]: the closed list of failures, and the command to run next
-//! * [`network_mode`]: whether tailscaled runs in userspace or TUN mode
+//! * [`network_mode`], [`probe_result`]: words that several of these share
 //! * [`doctor`]: every check for every target, once, and advisories
 //! * [`state`]: shared state and its snapshot
 //! * [`transition_log`], [`key_expiry_log`], [`metrics`], [`admin`]: what the log, Prometheus and the kubelet get
+//! * `duration`, `slug`, `stable_hash`: how durations are written, enums with stable names, a hash that no release changes
 //! * [`document`]: the snapshot as `/api/v1/status`, the status page and `telltail status` show it
 
 pub mod admin;

@@ -42,7 +42,7 @@ impl TransitionLog {
         }
     }
 
-    /// Logs what a round changed.
+    /// Logs the changes of a status or of a turn.
     pub fn record(&mut self, changes: &[Change], snapshot: &Snapshot, now: Instant) {
         for change in changes {
             match change {

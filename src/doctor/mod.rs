@@ -16,7 +16,7 @@ pub use examine::{DoctorEnv, examine};
 pub use names::NameAnswers;
 
 use crate::command_hint::{CommandSubject, PodContext};
-use crate::config::{Kind, Target, url};
+use crate::config::{Target, url};
 use crate::diagnose::{Check, Diagnosis, StepStatus};
 use crate::document::Document;
 use crate::node::Node;
@@ -147,11 +147,6 @@ impl TargetReport {
         let target = &self.target;
         let host = target.host.to_string();
         let port = target.port;
-        let local_check = match target.kind {
-            Kind::Postgres => format!("pg_isready -h localhost -p {port}"),
-            Kind::Valkey => format!("valkey-cli -p {port} ping"),
-            Kind::Tcp => format!("ss -ltn sport = :{port}"),
-        };
         CommandSubject {
             name: target.name.clone(),
             fqdn: self.peer.as_ref().map_or_else(|| host.clone(), |peer| peer.name.clone()),
@@ -159,7 +154,7 @@ impl TargetReport {
             host,
             port,
             url: url(target),
-            local_check,
+            local_check: target.kind.local_check(port),
         }
     }
 

@@ -29,7 +29,7 @@ impl Entry {
         Self { target, metrics, due, sample_due: None, turn: TurnState::Idle(TurnMemory::default()) }
     }
 
-    /// Keeps what is known of the same service; another interval begins at `due`.
+    /// Keeps what is known of the same service. With another interval it is due at `due`, or as planned when its turn ends.
     pub fn reconfigure(&mut self, target: Arc<Target>, due: Instant) {
         if self.target.interval != target.interval {
             self.due = due;

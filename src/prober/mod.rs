@@ -49,7 +49,9 @@ pub struct Prober<B> {
     home: Option<HomeRegion>,
     /// When the last round began.
     round_began: Instant,
-    /// When the node is read at the latest, for targets that are down are seldom due.
+    /// When the last status had been read.
+    status_read: Instant,
+    /// When the node is read if no target is due before, for targets that are down are rarely due.
     next_round: Instant,
     lags: LagWindow,
     log: TransitionLog,
@@ -89,6 +91,7 @@ impl<B: Backend> Prober<B> {
             reading: None,
             home: None,
             round_began: now,
+            status_read: now,
             next_round: first,
             lags: LagWindow::default(),
             log: TransitionLog::new(now),
@@ -105,7 +108,7 @@ impl<B: Backend> Prober<B> {
         loop {
             let due = self.entries.iter().filter_map(Entry::next_turn).fold(self.next_round, Instant::min);
             // What came due while the status was read is not late by our own fault.
-            let due = due.max(Instant::now());
+            let due = due.max(self.status_read);
             let earliest = self.round_began + MIN_WAKE_INTERVAL;
             tokio::select! {
                 biased;
@@ -114,6 +117,12 @@ impl<B: Backend> Prober<B> {
                 Some(event) = self.tasks.join_next_with_id() => self.handle(event),
                 () = sleep_until(due), if self.reading.is_none() => self.begin_round(due),
                 () = woken(&wake, earliest), if self.reading.is_none() => self.begin_round(Instant::now()),
+            }
+        }
+        // A turn that has just ended is no turn that was cut short.
+        while let Some(event) = self.tasks.try_join_next_with_id() {
+            if let Ok((task, Event::Turn(memory, record))) = event {
+                self.take_turn(task, memory, record);
             }
         }
         for entry in &self.entries {
@@ -176,6 +185,8 @@ impl<B: Backend> Prober<B> {
             // What is being read has the peers of the old targets only.
             if let Some(reading) = self.reading.take() {
                 reading.abort();
+                // It may have been due to a notification, which is not repeated.
+                self.next_round = Instant::now();
             }
         }
     }

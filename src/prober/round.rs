@@ -34,6 +34,7 @@ impl<B: Backend> Prober<B> {
     pub(super) fn take_status(&mut self, StatusReading { node, status, home }: StatusReading) {
         let now = Instant::now();
         self.home = home;
+        self.status_read = now;
         self.next_round = now + shortest_interval(&self.config);
         let (was_running, was_fine) = self.state.read(|state| (state.was_running, state.node.is_fine()));
         let fine = node.is_fine();
@@ -92,7 +93,7 @@ impl<B: Backend> Prober<B> {
         self.record(index, turn, Instant::now());
     }
 
-    /// While the node is at fault nothing is dialled, and each probe that is due has failed for the node's reason.
+    /// While the node is at fault nothing is dialled: these probes fail for the node's reason.
     fn fail_by_node(&mut self, node: &Node, due: &[bool]) {
         let Some(fault) = &node.fault else { return };
         let now = Instant::now();

@@ -70,3 +70,34 @@ async fn a_target_that_is_new_is_not_looked_up_in_a_status_that_was_asked_for_be
         assert!(page.contains(&format!("telltail_target_up{{target=\"{target}\"}} 1")), "{page}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_notification_is_not_lost_with_the_status_that_a_reload_drops() {
+    let file = tempfile::NamedTempFile::new().expect("a temporary file");
+    let write = |targets: &str| fs::write(file.path(), format!("interval: 60s\ntargets: [{targets}]")).expect("a file");
+    write("postgres://db:5432, postgres://other:5432");
+    let mut source = Source::new(Environment::default(), Some(file.path().to_owned()));
+    let config = Arc::new(source.load().expect("a valid configuration").config);
+    let (metrics, state) = books(&config);
+    let begun = Arc::new(Notify::new());
+    let backend = SlowStatus { begun: Arc::clone(&begun) };
+    let prober = Prober::new(Arc::clone(&state), metrics, config, source, backend, "a-pod");
+    let (stop, stopped) = watch::channel(false);
+    let (reload, wake) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let meanwhile = async {
+        begun.notified().await;
+        sleep(Duration::from_secs(10)).await;
+        wake.notify_one();
+        begun.notified().await;
+        sleep(STATUS_TAKES / 2).await;
+        // One target less: nothing new is due.
+        write("postgres://db:5432");
+        reload.notify_one();
+        let dropped = Instant::now();
+        begun.notified().await;
+        stop.send_replace(true);
+        dropped.elapsed()
+    };
+    let (_, waited) = tokio::join!(prober.run(Arc::clone(&reload), Arc::clone(&wake), stopped), meanwhile);
+    assert!(waited < Duration::from_secs(1), "the status is read again after {waited:?}");
+}
