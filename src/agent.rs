@@ -4,7 +4,7 @@ use crate::admin::{self, App, ConnectionEvent, Limits, Route};
 use crate::bus_watch;
 use crate::config::{Config, Source};
 use crate::metrics::{Build, Metrics};
-use crate::prober::{Prober, Tailnet};
+use crate::prober::{LocalApiBackend, Prober};
 use crate::state::State;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -87,11 +87,11 @@ pub async fn run(
     tasks.spawn(part("the HTTP server", admin::serve(listener, router, Limits::DEFAULT, observe)));
     let localapi_metrics = Arc::clone(&metrics);
     let observe = Arc::new(move |call, answer| localapi_metrics.localapi(call, answer));
-    let tailnet = Tailnet::new(config.socket.clone(), env.magic_dns, observe);
+    let backend = LocalApiBackend::new(config.socket.clone(), env.magic_dns, observe);
     let wake = Arc::new(Notify::new());
-    let bus_watch = bus_watch::run(tailnet.dialer(), Arc::clone(&state), Arc::clone(&wake), env.pod_uid.clone());
+    let bus_watch = bus_watch::run(backend.dialer(), Arc::clone(&state), Arc::clone(&wake), env.pod_uid.clone());
     tasks.spawn(part("the IPN bus watch", bus_watch));
-    let prober = Prober::new(Arc::clone(&state), metrics, config, source, tailnet, &env.pod_uid);
+    let prober = Prober::new(Arc::clone(&state), metrics, config, source, backend, &env.pod_uid);
     let prober = tasks.spawn(part("the prober", prober.run(Arc::clone(&reload), wake, stopped)));
 
     loop {

@@ -5,7 +5,7 @@
 
 use crate::config::{Config, Depth, Kind, Target};
 use crate::probe::POOLED_FOR;
-use crate::schedule::{DECIDING, DOWN};
+use crate::schedule::{DOWN_INTERVAL, RETRY_INTERVAL};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -44,9 +44,9 @@ pub struct ServerLoad {
     pub targets: Vec<String>,
     /// All is well.
     pub rest: LoadRates,
-    /// The server has begun to fail and each pod retries: a failure and up to `fall`−1 retries, `schedule::DECIDING` apart.
+    /// The server has begun to fail and each pod retries: a failure and up to `fall`−1 retries, `schedule::RETRY_INTERVAL` apart.
     pub onset: LoadRates,
-    /// Every pod has taken the target down and probes it each `schedule::DOWN` or, if longer, each interval.
+    /// Every pod has taken the target down and probes it each `schedule::DOWN_INTERVAL` or, if longer, each interval.
     pub down: LoadRates,
     /// The server is back: a success and up to `rise`−1 retries, found at the pace of `down`.
     pub recovery: LoadRates,
@@ -96,11 +96,11 @@ fn recovery(target: &Target, rise: u32, pods: f64) -> f64 {
 }
 
 fn retrying(target: &Target, pods: f64) -> f64 {
-    pods / DECIDING.min(target.interval).as_secs_f64()
+    pods / RETRY_INTERVAL.min(target.interval).as_secs_f64()
 }
 
 fn down_interval(target: &Target) -> f64 {
-    DOWN.max(target.interval).as_secs_f64()
+    DOWN_INTERVAL.max(target.interval).as_secs_f64()
 }
 
 fn at_rest(target: &Target, pods: f64) -> LoadRates {

@@ -70,7 +70,7 @@ impl Track {
     }
 
     /// Does a failure take it down, or keep it down?
-    pub fn failure_decides(&self, thresholds: Thresholds) -> bool {
+    pub fn is_at_down_threshold(&self, thresholds: Thresholds) -> bool {
         self.state == TrackState::Down || self.streak + 1 >= thresholds.fall
     }
 

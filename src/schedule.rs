@@ -12,15 +12,15 @@ pub enum Pace {
     /// The target's interval: a tick of the grid that all targets of this interval share.
     Regular(Duration),
     /// A change is pending: soon.
-    Deciding(Duration),
+    Retry(Duration),
     /// The target is down: rarely, and spread, so that its recovery meets no thundering herd.
     Down(Duration),
 }
 
 /// Longest wait while a change is pending.
-pub(crate) const DECIDING: Duration = Duration::from_secs(2);
+pub(crate) const RETRY_INTERVAL: Duration = Duration::from_secs(2);
 /// Wait while a target is down.
-pub(crate) const DOWN: Duration = Duration::from_secs(30);
+pub(crate) const DOWN_INTERVAL: Duration = Duration::from_secs(30);
 
 impl Pace {
     /// The pace after an outcome: `failed` is the reason, if it was a failure.
@@ -28,9 +28,9 @@ impl Pace {
         // A node's fault dials nothing, so there is no load to limit.
         let dialled = failed.is_none_or(|reason| !reason.is_node_fault());
         match track.state() {
-            TrackState::Down if failed.is_some() && dialled => Self::Down(DOWN.max(interval)),
+            TrackState::Down if failed.is_some() && dialled => Self::Down(DOWN_INTERVAL.max(interval)),
             _ if track.has_pending_change() && failed.is_none_or(|reason| !reason.retry_later()) => {
-                Self::Deciding(DECIDING.min(interval))
+                Self::Retry(RETRY_INTERVAL.min(interval))
             }
             TrackState::Unknown | TrackState::Up | TrackState::Down => Self::Regular(interval),
         }
@@ -39,7 +39,7 @@ impl Pace {
     /// The wait without spread and jitter.
     pub fn duration(self) -> Duration {
         match self {
-            Self::Regular(wait) | Self::Deciding(wait) | Self::Down(wait) => wait,
+            Self::Regular(wait) | Self::Retry(wait) | Self::Down(wait) => wait,
         }
     }
 }
@@ -71,7 +71,7 @@ impl Schedule {
     pub fn next(&self, pace: Pace, now: Instant) -> Instant {
         match pace {
             Pace::Regular(interval) => self.tick(interval, now),
-            Pace::Deciding(wait) => now + wait,
+            Pace::Retry(wait) => now + wait,
             Pace::Down(wait) => {
                 let round = now.duration_since(self.started).as_secs();
                 now + wait.mul_f64(0.8 + 0.4 * fraction(mix(self.seed, round)))
@@ -131,10 +131,10 @@ mod tests {
     fn a_failure_is_checked_soon_and_a_target_that_is_down_seldom() {
         let after = |outcomes: &[bool], reason| Pace::after(INTERVAL, &track(outcomes), reason);
         assert_eq!(after(&[true], None), Pace::Regular(INTERVAL));
-        assert_eq!(after(&[true, false], Some(Reason::ConnectTimeout)), Pace::Deciding(DECIDING));
+        assert_eq!(after(&[true, false], Some(Reason::ConnectTimeout)), Pace::Retry(RETRY_INTERVAL));
         assert_eq!(after(&[true, false], Some(Reason::ProtocolFull)), Pace::Regular(INTERVAL));
-        assert_eq!(after(&[false, false, false], Some(Reason::ConnectRefused)), Pace::Down(DOWN));
-        assert_eq!(after(&[false, false, false, true], None), Pace::Deciding(DECIDING));
+        assert_eq!(after(&[false, false, false], Some(Reason::ConnectRefused)), Pace::Down(DOWN_INTERVAL));
+        assert_eq!(after(&[false, false, false, true], None), Pace::Retry(RETRY_INTERVAL));
         assert_eq!(after(&[false, false, false], Some(Reason::NodeStopped)), Pace::Regular(INTERVAL));
     }
 
@@ -188,7 +188,7 @@ mod tests {
         fn a_target_that_is_down_is_probed_again_after_24_to_36_seconds(uid in "[a-z0-9-]{1,36}", elapsed in 0u64..100_000) {
             let started = Instant::now();
             let now = started + Duration::from_millis(elapsed);
-            let wait = (Schedule::new(&uid, started).next(Pace::Down(DOWN), now) - now).as_secs_f64();
+            let wait = (Schedule::new(&uid, started).next(Pace::Down(DOWN_INTERVAL), now) - now).as_secs_f64();
             prop_assert!((24.0..=36.0).contains(&wait));
         }
     }

@@ -13,7 +13,7 @@ use crate::reason::Failure;
 use crate::tailscale::Status;
 use std::future::Future;
 
-/// What the loop does I/O through: the [`super::Tailnet`], or a test's script. Calls of several targets overlap.
+/// What the loop does I/O through: the [`super::LocalApiBackend`], or a test's script. Calls of several targets overlap.
 pub trait Backend: Send + Sync + 'static {
     /// The local tailscaled, with the peers that match.
     fn status(&self, filter: &PeerFilter) -> impl Future<Output = Result<Status, Failure>> + Send;

@@ -6,15 +6,15 @@
 mod backend;
 mod entry;
 mod lag_window;
+mod localapi_backend;
 mod node_reader;
 mod round;
-mod tailnet;
 #[cfg(test)]
 mod tests;
 mod turn;
 
 pub use backend::Backend;
-pub use tailnet::Tailnet;
+pub use localapi_backend::LocalApiBackend;
 
 use crate::config::{Config, Source, carry_over, needs_restart};
 use crate::metrics::Metrics;

@@ -63,8 +63,8 @@ impl<B: Backend> Prober<B> {
 
     fn begin_turns(&mut self, status: &Status, due: &[bool]) {
         let round_began = self.round_began;
-        let decides = self.state.read(|state| state.failures_that_decide());
-        for ((entry, &probe_due), decides) in self.entries.iter_mut().zip(due).zip(decides) {
+        let at_down_threshold = self.state.read(|state| state.at_down_threshold());
+        for ((entry, &probe_due), at_down_threshold) in self.entries.iter_mut().zip(due).zip(at_down_threshold) {
             let TurnState::Idle(memory) = &mut entry.turn else { continue };
             let (mut memory, backend) = (std::mem::take(memory), Arc::clone(&self.backend));
             let turn = Turn {
@@ -73,7 +73,7 @@ impl<B: Backend> Prober<B> {
                 mode: status.mode,
                 probe_due,
                 sample_due: entry.sample_due.is_some_and(|due| due <= round_began),
-                decides,
+                at_down_threshold,
             };
             let run = async move {
                 let record = turn.run(&mut memory, &*backend).await;

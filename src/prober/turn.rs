@@ -26,7 +26,7 @@ pub(super) struct Turn {
     /// Is a sample of the path due, because a change is being decided on?
     pub sample_due: bool,
     /// Does a failure take the target down, or keep it down?
-    pub decides: bool,
+    pub at_down_threshold: bool,
 }
 
 /// What a turn leaves to the next one.
@@ -55,7 +55,7 @@ const ROUND_TRIP_EVERY: Duration = Duration::from_secs(60);
 impl Turn {
     pub async fn run(self, memory: &mut TurnMemory, backend: &impl Backend) -> TurnRecord {
         // Pinged while the probe waits, or naming a timeout would delay its detection.
-        let ongoing = memory.timeout.as_ref().filter(|_| self.probe_due && self.decides);
+        let ongoing = memory.timeout.as_ref().filter(|_| self.probe_due && self.at_down_threshold);
         let evidence_due = ongoing.is_some_and(OngoingTimeout::needs_evidence);
         let policy = self.ping_policy(memory);
         let (probe, path, evidence) =
@@ -117,7 +117,7 @@ impl Turn {
         let lasts = before.filter(|timeout| timeout.reason == failure.reason);
         let mut timeout = lasts.unwrap_or(OngoingTimeout { reason: failure.reason, evidence: None });
         let evidence = match evidence {
-            None if self.decides && timeout.needs_evidence() => self.ping(backend).await,
+            None if self.at_down_threshold && timeout.needs_evidence() => self.ping(backend).await,
             gathered => gathered,
         };
         timeout.evidence = evidence.map(|evidence| (Instant::now(), evidence)).or(timeout.evidence);

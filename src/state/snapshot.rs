@@ -108,9 +108,9 @@ impl Snapshot {
     }
 
     /// For each target, does a failure take it down, or keep it down?
-    pub fn failures_that_decide(&self) -> Vec<bool> {
+    pub fn at_down_threshold(&self) -> Vec<bool> {
         let thresholds = self.thresholds();
-        self.targets.iter().map(|view| view.track.failure_decides(thresholds)).collect()
+        self.targets.iter().map(|view| view.track.is_at_down_threshold(thresholds)).collect()
     }
 
     pub(super) fn thresholds(&self) -> Thresholds {

@@ -2,7 +2,7 @@
 //! everything else is read from `status`.
 
 use super::Dialer;
-use super::call::{Call, PendingCall, invalid, invalid_http, timed_out};
+use super::call::{Call, CallGuard, invalid, invalid_http, timed_out};
 use super::json_splitter::{JsonPart, JsonSplitter};
 use super::malformed_json::MalformedJson;
 use super::warning::{HealthState, Warning};
@@ -57,7 +57,7 @@ pub struct BusEvent {
 impl Dialer {
     /// Opens the stream. `mask` selects the notifications, as [`MASK`] does.
     pub async fn watch(&self, mask: u64) -> Result<IpnBus, Failure> {
-        let pending = PendingCall::new(&self.observer, Call::Bus);
+        let pending = CallGuard::new(&self.observer, Call::Bus);
         let opened = timeout(OPEN_TIMEOUT, self.open_bus(mask)).await;
         pending.finish(opened.unwrap_or_else(|_| Err(timed_out(OPEN_TIMEOUT))))
     }

@@ -45,13 +45,13 @@ pub type CallObserver = Arc<dyn Fn(Call, CallResult) + Send + Sync>;
 /// A call under way. It is reported when dropped, so that a call whose future is dropped is counted as well.
 ///
 /// Not a function that takes the call's future, which would double the size of every future that makes a call.
-pub struct PendingCall<'a> {
+pub struct CallGuard<'a> {
     observer: &'a CallObserver,
     call: Call,
     result: CallResult,
 }
 
-impl<'a> PendingCall<'a> {
+impl<'a> CallGuard<'a> {
     /// A call that begins.
     pub fn new(observer: &'a CallObserver, call: Call) -> Self {
         Self { observer, call, result: CallResult::NoAnswer }
@@ -67,7 +67,7 @@ impl<'a> PendingCall<'a> {
     }
 }
 
-impl Drop for PendingCall<'_> {
+impl Drop for CallGuard<'_> {
     fn drop(&mut self) {
         (self.observer)(self.call, self.result);
     }

@@ -1,7 +1,7 @@
 //! `dial`: has tailscaled dial an address of the tailnet.
 
 use super::Dialer;
-use super::call::{Call, PendingCall};
+use super::call::{Call, CallGuard};
 use crate::http::UpgradedStream;
 use crate::reason::{Failure, Reason};
 use hyper::{Method, StatusCode};
@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 impl Dialer {
     /// Has tailscaled dial an address. It waits as long as the target is silent: the deadline is the caller's.
     pub async fn dial(&self, target: SocketAddr) -> Result<UpgradedStream, Failure> {
-        let pending = PendingCall::new(&self.observer, Call::Dial);
+        let pending = CallGuard::new(&self.observer, Call::Dial);
         pending.finish(self.dial_unobserved(target).await)
     }
 

@@ -1,7 +1,7 @@
 //! `ping`: does a peer answer, and over which path?
 
 use super::Dialer;
-use super::call::{Call, PendingCall, invalid};
+use super::call::{Call, CallGuard, invalid};
 use crate::reason::Failure;
 use hyper::{Method, StatusCode};
 use serde::Deserialize;
@@ -93,7 +93,7 @@ impl Dialer {
     /// tailscaled waits forever for a silent peer: the deadline is the caller's. Dropping the future ends the ping in
     /// tailscaled, too.
     pub async fn ping(&self, address: IpAddr, peer: &[IpAddr], kind: PingKind) -> Result<PingReply, Failure> {
-        let pending = PendingCall::new(&self.observer, Call::Ping);
+        let pending = CallGuard::new(&self.observer, Call::Ping);
         pending.finish(self.ping_unobserved(address, peer, kind).await)
     }
 

@@ -2,7 +2,7 @@
 //! memory.
 
 use super::LocalApi;
-use super::call::{Call, PendingCall, invalid, invalid_http, timed_out};
+use super::call::{Call, CallGuard, invalid, invalid_http, timed_out};
 use super::json_splitter::{JsonPart, JsonSplitter};
 use super::malformed_json::MalformedJson;
 use super::status::{ExtraRecord, Peer, SelfNode, Status, name, or_default};
@@ -25,7 +25,7 @@ impl LocalApi {
     /// Reads the node's status. With `peers`, it lists those that `keep` selects.
     pub async fn status(&mut self, peers: bool, keep: &(dyn Fn(&Peer) -> bool + Sync)) -> Result<Status, Failure> {
         let observer = Arc::clone(&self.dialer.observer);
-        let pending = PendingCall::new(&observer, Call::Status);
+        let pending = CallGuard::new(&observer, Call::Status);
         let status = timeout(STATUS_TIMEOUT, self.read_status(peers, keep)).await;
         pending.finish(status.unwrap_or_else(|_| Err(timed_out(STATUS_TIMEOUT))))
     }

@@ -18,7 +18,7 @@ pub(super) fn section(document: &Document) -> Markup {
             div.grid { @for target in &document.targets { (card(target, &document.at, slowest)) } }
             @if !untested.is_empty() {
                 p.hint {
-                    "tailscaled runs in userspace mode: the worker's own way to " (untested.join(", "))
+                    "tailscaled runs in userspace mode: the worker's own connection to " (untested.join(", "))
                     " is not tested until " code { "via=" } " names its SOCKS5 proxy."
                 }
             }

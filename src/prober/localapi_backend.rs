@@ -1,4 +1,4 @@
-//! The backend of a running agent: the tailnet, through the local tailscaled.
+//! The backend of a running agent: LocalAPI, MagicDNS and connections through the local tailscaled.
 
 use super::Backend;
 use crate::config::Target;
@@ -19,8 +19,8 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, timeout};
 
-/// The tailnet, as the local tailscaled shows and reaches it.
-pub struct Tailnet {
+/// I/O through the local tailscaled.
+pub struct LocalApiBackend {
     /// Reads of the status, over a kept connection. The loop makes one at a time.
     reader: Mutex<NetmapCache>,
     dialer: Dialer,
@@ -47,7 +47,7 @@ const FULL_STATUS_EVERY: Duration = Duration::from_secs(60);
 /// Longest time for looking up a DERP region's number.
 const REGION_TIMEOUT: Duration = Duration::from_secs(1);
 
-impl Tailnet {
+impl LocalApiBackend {
     /// Through the tailscaled at `socket`, or in one of the two usual places. `observe` is called for each call.
     pub fn new(socket: Option<PathBuf>, magic_dns: SocketAddr, observe: CallObserver) -> Self {
         let local = LocalApi::new(socket, observe);
@@ -80,7 +80,7 @@ impl NetmapCache {
     }
 }
 
-impl Backend for Tailnet {
+impl Backend for LocalApiBackend {
     async fn status(&self, filter: &PeerFilter) -> Result<Status, Failure> {
         self.reader.lock().await.status(filter).await
     }
