@@ -42,6 +42,7 @@ macro_rules! no_paths {
     };
 }
 
+mod overlap;
 mod paths;
 mod reload;
 mod soak;

@@ -4,10 +4,10 @@ use super::*;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// SplitMix64: the same numbers in each run.
-struct Dice(u64);
+pub(super) struct Dice(pub u64);
 
 impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
+    pub fn roll(&mut self, sides: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -31,20 +31,20 @@ enum Mood {
 
 /// What must have become of the outcomes so far, told by the rules in words: down after `fall` failures in a row, up after
 /// `rise` successes in a row, up at the very first success; a node that was never Running is up at once.
-struct Expected {
-    state: TrackState,
+pub(super) struct Expected {
+    pub state: TrackState,
     /// Since the last change.
     outcomes: Vec<bool>,
-    ups: u64,
-    downs: u64,
+    pub ups: u64,
+    pub downs: u64,
 }
 
 impl Expected {
-    fn nothing() -> Self {
+    pub fn nothing() -> Self {
         Self { state: TrackState::Unknown, outcomes: Vec::new(), ups: 0, downs: 0 }
     }
 
-    fn take(&mut self, good: bool, rise: usize, fall: usize) {
+    pub fn take(&mut self, good: bool, rise: usize, fall: usize) {
         self.outcomes.push(good);
         let in_a_row = self.outcomes.iter().rev().take_while(|outcome| **outcome == good).count();
         let state = match (self.state, good) {
