@@ -21,7 +21,7 @@ use tracing::info;
 /// Signals to a running agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
-    /// Read the configuration anew (SIGHUP).
+    /// Read the configuration again (SIGHUP).
     Reload,
     /// Drain and end (SIGTERM, SIGINT); the second time: end at once.
     Shutdown,

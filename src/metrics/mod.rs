@@ -36,12 +36,12 @@ pub struct Metrics {
 pub struct Build {
     /// The package's version.
     pub version: &'static str,
-    /// The git revision, where the build was told it.
+    /// The git revision, if set at build time.
     pub revision: Option<&'static str>,
 }
 
 impl Build {
-    /// The running build. Only who builds a release knows the revision: it sets `TELLTAIL_REVISION` for cargo.
+    /// The running build. `TELLTAIL_REVISION` sets the revision at build time.
     pub const THIS: Self = Self { version: env!("CARGO_PKG_VERSION"), revision: option_env!("TELLTAIL_REVISION") };
 
     fn family(self) -> MetricFamily {

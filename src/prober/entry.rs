@@ -13,7 +13,7 @@ pub(super) struct Entry {
     pub metrics: TargetMetrics,
     /// When its probe is due.
     pub due: Instant,
-    /// When a sample of its path is due before that, because a change is being decided on.
+    /// When a sample of its path is due before that, because a path change is pending.
     pub sample_due: Option<Instant>,
     pub turn: TurnState,
 }

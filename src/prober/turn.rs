@@ -4,8 +4,7 @@ use super::Backend;
 use crate::config::Target;
 use crate::diagnose::{PingEvidence, refine_timeout};
 use crate::network_mode::NetworkMode;
-use crate::peer::PathObservation;
-use crate::peer::RoundTripSample;
+use crate::peer::{PathObservation, RoundTripSample};
 use crate::probe::PooledConnection;
 use crate::probe::path_probe::PingPolicy;
 use crate::probe::resolve::Resolution;
@@ -23,7 +22,7 @@ pub(super) struct Turn {
     pub mode: NetworkMode,
     /// Is a probe due?
     pub probe_due: bool,
-    /// Is a sample of the path due, because a change is being decided on?
+    /// Is a sample of the path due, because a path change is pending?
     pub sample_due: bool,
     /// Does a failure take the target down, or keep it down?
     pub at_down_threshold: bool,
@@ -54,14 +53,13 @@ const ROUND_TRIP_EVERY: Duration = Duration::from_secs(60);
 
 impl Turn {
     pub async fn run(self, memory: &mut TurnMemory, backend: &impl Backend) -> TurnRecord {
-        // Pinged while the probe waits, or naming a timeout would delay its detection.
+        // Pinged while the probe waits, or refining a timeout would delay its detection.
         let ongoing = memory.timeout.as_ref().filter(|_| self.probe_due && self.at_down_threshold);
         let evidence_due = ongoing.is_some_and(OngoingTimeout::needs_evidence);
         let policy = self.ping_policy(memory);
+        let evidence = async { if evidence_due { self.ping(backend).await } else { None } };
         let (probe, path, evidence) =
-            tokio::join!(self.probe(&mut memory.pooled, backend), self.observe_path(policy, backend), async {
-                if evidence_due { self.ping(backend).await } else { None }
-            },);
+            tokio::join!(self.probe(&mut memory.pooled, backend), self.observe_path(policy, backend), evidence);
         if path.as_ref().is_some_and(|path| path.probe.round_trip != RoundTripSample::NotMeasured) {
             memory.pinged = Some(Instant::now());
         }

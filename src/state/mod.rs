@@ -47,7 +47,7 @@ pub struct TurnRecord {
     pub path: Option<PathObservation>,
 }
 
-/// A change that log, history and metrics tell.
+/// A change that log, history and metrics report.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Change {
     /// The node's state.
@@ -83,7 +83,7 @@ impl State {
         Self { inner: Mutex::new(snapshot), started: now }
     }
 
-    /// Everything there is to know. The startup gate's release time is looked at here, so that it opens even if the loop
+    /// The whole state. The startup gate's release time is looked at here, so that it opens even if the loop
     /// hangs.
     pub fn snapshot(&self, now: Instant) -> Snapshot {
         let mut inner = self.lock();
@@ -124,8 +124,8 @@ impl State {
         changes
     }
 
-    /// Records a turn of the target at `index` in the configuration; returns what changed. While draining nothing changes
-    /// any more.
+    /// Records a turn of the target at `index` in the configuration; returns what changed. Ignored
+    /// while draining.
     pub fn record_turn(&self, index: usize, turn: TurnRecord, now: Instant) -> Vec<Change> {
         let mut inner = self.lock();
         let thresholds = inner.thresholds();
@@ -167,7 +167,7 @@ impl State {
         self.lock().reload = Reload { at: wall, problem: Some(problem) };
     }
 
-    /// What tailscaled warns of from now on.
+    /// tailscaled's health warnings from now on.
     pub fn set_warnings(&self, warnings: Vec<Warning>) {
         self.lock().warnings = warnings;
     }
