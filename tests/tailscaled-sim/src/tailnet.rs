@@ -8,9 +8,7 @@ use bytes::Bytes;
 
 use crate::bus::BusEvent;
 use crate::notify::between;
-use crate::{
-    BackendState, Crowd, DnsRecord, Mode, Peer, PeerPort, Service, SimState, Tailscaled, Version, Warning, locked,
-};
+use crate::{BackendState, Crowd, Mode, Peer, PeerPort, Service, SimState, Tailscaled, Version, Warning, locked};
 
 /// The state.
 impl Tailscaled {
@@ -134,12 +132,6 @@ impl Tailscaled {
     /// One more service of the tailnet; its ports are under the service's name.
     pub fn add_service(&self, service: Service) {
         self.with_state(|sim| drop(sim.services.insert(service.name.clone(), service)));
-    }
-
-    /// One more DNS record without a type.
-    pub fn add_record(&self, name: &str, value: &str) {
-        let record = DnsRecord { name: name.to_owned(), record_type: None, value: value.to_owned() };
-        self.with_state(|sim| sim.records.push(record));
     }
 
     /// What a dial to this port of a peer, a service or the own node meets.
