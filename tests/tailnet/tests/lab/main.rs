@@ -1,5 +1,7 @@
 //! The harness itself: every state that a scenario will rely on can be made, seen and undone.
 
+mod registrations;
+
 use std::{
     fs,
     process::{Command, Stdio},
