@@ -155,7 +155,7 @@ reasons! {
         "Use tailscaled 1.100 or newer, or name a node instead of a Tailscale Service.",
         Sidecar "tailscale version";
     ResolveRefused "resolve_refused" Pod Any:
-        "The target is this node itself or is behind a subnet router; telltail probes neither.",
+        "The target is this node itself or is behind a subnet router (a 4via6 name is); telltail probes neither.",
         "Set the target to the tailnet node or the Tailscale Service that runs the service. A probe of this node itself proves nothing.",
         Sidecar "tailscale status";
     ResolvePeerExpired "resolve_peer_expired" Service Any:
@@ -270,6 +270,11 @@ impl Reason {
     /// Does the server say that it lives and needs time or room, so that a quick retry only adds to its load?
     pub const fn retry_later(self) -> bool {
         matches!(self, Self::ProtocolStarting | Self::ProtocolFull | Self::ProtocolLoading)
+    }
+
+    /// Does the netmap know no peer of the target?
+    pub const fn names_no_peer(self) -> bool {
+        matches!(self, Self::ResolveNotInNetmap | Self::ResolveServiceUnsupported | Self::ResolveRefused)
     }
 
     /// Is the server up, but rejects the probe?

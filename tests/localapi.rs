@@ -45,7 +45,7 @@ fn target() -> SocketAddr {
 }
 
 async fn status(client: &mut LocalApi) -> Result<Status, Failure> {
-    timeout(SOON, client.status(true, &|_| true)).await.expect("a status ends by itself")
+    timeout(SOON, client.status(true, &|_, _| true)).await.expect("a status ends by itself")
 }
 
 async fn reason(client: &mut LocalApi) -> Reason {
@@ -279,7 +279,7 @@ async fn one_connection_serves_every_status() {
     let tailscaled = with_db();
     let mut client = client(&tailscaled);
     for peers in [true, false, true, true] {
-        client.status(peers, &|_| true).await.unwrap();
+        client.status(peers, &|_, _| true).await.unwrap();
     }
     let requests = tailscaled.requests();
     assert!(requests.iter().all(|request| request.connection == 1 && request.method == "GET"), "{requests:?}");
@@ -549,10 +549,10 @@ async fn giant_alone() {
         line.trim_end_matches("kB").trim().parse().unwrap()
     };
     let mut client = client_at(&socket_from_outside());
-    client.status(false, &|_| false).await.unwrap();
+    client.status(false, &|_, _| false).await.unwrap();
     let before = memory("VmRSS:");
     let begun = Instant::now();
-    let status = client.status(true, &|peer| peer.dns_name.starts_with("db.")).await.unwrap();
+    let status = client.status(true, &|_, peer| peer.dns_name.starts_with("db.")).await.unwrap();
     let (peak, took) = (memory("VmHWM:"), begun.elapsed());
     let grown = peak - before;
     println!("\nread {} bytes in {took:?}; peak memory {peak} kB, {grown} kB of it for this", status.size);

@@ -36,7 +36,7 @@ const NO_ATTEMPT: u8 = 3;
 pub async fn check_target(target: Arc<Target>, socket: Option<PathBuf>, magic_dns: SocketAddr) -> CheckReport {
     let mut local = LocalApi::new(socket, Arc::new(|_, _| {}));
     let filter = PeerFilter::of([&*target]);
-    let (node, status) = read_node(&mut local, &|peer| filter.matches(peer), SystemTime::now()).await;
+    let (node, status) = read_node(&mut local, &|status, peer| filter.matches(status, peer), SystemTime::now()).await;
     let resolution = resolution(&target, &node, status.as_ref());
     let dns = MagicDns::new(magic_dns);
     let mode = status.as_ref().map(|status| status.mode).unwrap_or_default();

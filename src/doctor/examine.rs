@@ -1,6 +1,6 @@
 //! Runs every check and gathers the evidence.
 
-use super::advisories::{AdvisoryContext, advisories};
+use super::advisories::{AdvisoryContext, advisories, is_renamed};
 use super::names::{NameAnswers, look_up_name};
 use super::probes::{optional, probe_path_and_ping, probe_target, read_node, resolution, warnings};
 use super::{DoctorReport, RunningAgent, TargetReport};
@@ -16,7 +16,7 @@ use crate::probe::dns::MagicDns;
 use crate::probe::resolve::PeerFilter;
 use crate::probe::resolver::Resolver;
 use crate::probe_result::ProbeResult;
-use crate::tailscale::{LocalApi, Peer};
+use crate::tailscale::{LocalApi, Peer, Status};
 use futures_util::future::join_all;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -42,7 +42,7 @@ pub async fn examine(config: &Config, env: &DoctorEnv, agent: Option<RunningAgen
     let mut local = LocalApi::new(config.socket.clone(), Arc::new(|_, _| {}));
     let filter = PeerFilter::of(config.targets.iter().map(|target| &**target));
     let hosts: Vec<_> = config.targets.iter().map(|target| target.host.to_string()).collect();
-    let keep = |peer: &Peer| filter.matches(peer) || is_relevant(peer, &hosts);
+    let keep = |status: &Status, peer: &Peer| filter.matches(status, peer) || is_relevant(peer, &hosts);
     let at = SystemTime::now();
     let (node, status) = read_node(&mut local, &keep, at).await;
     let dns = MagicDns::new(env.magic_dns);
@@ -97,11 +97,11 @@ struct TargetEvidence {
     names: Option<NameAnswers>,
 }
 
-/// Peers without a target that advisories need: with nearly the same name, reached directly, or subnet routers.
+/// Peers without a target that advisories need: a renamed machine, reached directly, or subnet routers.
 fn is_relevant(peer: &Peer, hosts: &[String]) -> bool {
-    let begins_alike = |host: &String| first_label(&peer.dns_name).starts_with(first_label(host));
-    let routes_a_net = peer.routes.iter().any(|route| !route.is_single());
-    hosts.iter().any(begins_alike) || routes_a_net || (peer.active && !peer.cur_addr.is_empty())
+    let renamed = |host: &String| is_renamed(peer, first_label(host));
+    let routes_a_net = peer.routes.iter().any(|route| !route.is_single() && !route.is_default_route());
+    hosts.iter().any(renamed) || routes_a_net || (peer.active && !peer.cur_addr.is_empty())
 }
 
 fn target_report(

@@ -9,7 +9,7 @@ use crate::probe::resolve::{Resolution, resolve};
 use crate::probe::{self, ProbeContext, ping_evidence};
 use crate::probe_result::ProbeResult;
 use crate::reason::{Failure, Reason};
-use crate::tailscale::{Dialer, LocalApi, MASK, Peer, Status, Warning};
+use crate::tailscale::{Dialer, KeepPeer, LocalApi, MASK, Status, Warning};
 use std::time::{Duration, SystemTime};
 use tokio::time::timeout;
 
@@ -24,11 +24,7 @@ pub(super) async fn optional<T>(request: impl Future<Output = Result<T, Failure>
 }
 
 /// The local tailscaled, with its status where it answers.
-pub(super) async fn read_node(
-    local: &mut LocalApi,
-    keep: &(dyn Fn(&Peer) -> bool + Sync),
-    at: SystemTime,
-) -> (Node, Option<Status>) {
+pub(super) async fn read_node(local: &mut LocalApi, keep: KeepPeer<'_>, at: SystemTime) -> (Node, Option<Status>) {
     match local.status(true, keep).await {
         Ok(status) => (Node::of(&status, at), Some(status)),
         Err(failure) => (Node::unreachable(failure), None),

@@ -4,9 +4,9 @@ use super::path_probe::StatusPath;
 use crate::config::{Host, Target, first_label};
 use crate::peer::TargetPeer;
 use crate::reason::{Failure, Reason};
-use crate::tailscale::{Peer, Status, is_tailnet_address};
+use crate::tailscale::{ExtraRecord, IpPrefix, Peer, Status, VIA_RANGE, is_tailnet_address};
 use std::collections::HashSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 /// A target that the netmap knows.
 #[derive(Clone, Debug, PartialEq)]
@@ -68,13 +68,17 @@ impl PeerFilter {
         filter
     }
 
-    /// Could one of the targets be this peer, lie behind it, or be a Tailscale Service that it hosts?
-    pub fn matches(&self, peer: &Peer) -> bool {
-        let hosts_service = || services(peer).next().is_some();
-        let routes = |address: &IpAddr| peer.routes.iter().any(|route| route.contains(*address));
+    /// Could one of the targets be this peer, lie behind it, or be a name or a Tailscale Service at its addresses? `status` has
+    /// the records.
+    pub fn matches(&self, status: &Status, peer: &Peer) -> bool {
+        let carries = |address: &IpAddr| {
+            peer.addresses.contains(address) || subnet_routes(peer).any(|route| route.contains(*address))
+        };
+        let is_wanted = |record: &ExtraRecord| self.labels.contains(first_label(&record.name));
         self.labels.contains(first_label(&peer.dns_name))
-            || self.addresses.iter().any(|address| peer.addresses.contains(address) || routes(address))
-            || hosts_service()
+            || self.addresses.iter().any(carries)
+            || services(peer).next().is_some()
+            || status.extra_records.iter().any(|record| carries(&record.address) && is_wanted(record))
     }
 }
 
@@ -97,28 +101,77 @@ pub fn resolve(status: &Status, host: &Host) -> Resolution {
 type Found<'a> = Result<(&'a Peer, Resolved), Failure>;
 
 fn resolve_name<'a>(status: &'a Status, name: &str) -> Found<'a> {
-    let full = match &status.suffix {
-        Some(suffix) if !name.contains('.') => format!("{name}.{suffix}"),
-        _ => name.to_owned(),
-    };
-    if status.own.dns_name == full {
-        return Err(Failure::new(Reason::ResolveRefused, format_args!("{full} is this node")));
+    let candidates = full_names(status, name);
+    if candidates.contains(&status.own.dns_name) {
+        return Err(Failure::new(Reason::ResolveRefused, format_args!("{name} is this node")));
     }
-    if let Some(peer) = status.peers.iter().find(|peer| peer.dns_name == full) {
-        return of_peer(peer, Some(full));
+    for full in &candidates {
+        if let Some(peer) = status.peers.iter().find(|peer| peer.dns_name == *full) {
+            return of_peer(peer, Some(full.clone()));
+        }
+        let records = status.extra_records.iter().filter(|record| record.name == *full);
+        let records: Vec<_> = records.map(|record| record.address).collect();
+        if !records.is_empty() {
+            return resolve_records(status, &records, full);
+        }
     }
-    let records: Vec<_> =
-        status.extra_records.iter().filter(|record| record.name == full).map(|record| record.address).collect();
-    if let Some(address) = preferred(&records) {
-        let (peer, mut resolved) = resolve_address(status, address, Some(full))?;
-        resolved.peer.addresses = records;
-        return Ok((peer, resolved));
+    if let Some(site) = via_site(name) {
+        let cause = format_args!("{name} is a 4via6 name: its machine is behind the subnet router of site {site}");
+        return Err(Failure::new(Reason::ResolveRefused, cause));
     }
     if !status.tells_services() && status.peers.iter().any(|peer| services(peer).next().is_some()) {
-        let cause = format_args!("no node is called {full}; tailscaled {} does not name services", status.version);
+        let cause = format_args!("no node is called {name}; tailscaled {} does not name services", status.version);
         return Err(Failure::new(Reason::ResolveServiceUnsupported, cause));
     }
-    Err(Failure::new(Reason::ResolveNotInNetmap, format_args!("no node or service is called {full}")))
+    Err(Failure::new(Reason::ResolveNotInNetmap, no_such_name(status, name, &candidates)))
+}
+
+/// The name as it is written, then with the tailnet's domain, as tailscaled tries them.
+fn full_names(status: &Status, name: &str) -> Vec<String> {
+    let with_domain = status.suffix.iter().map(|suffix| format!("{name}.{suffix}"));
+    std::iter::once(name.to_owned()).chain(with_domain).collect()
+}
+
+/// Says how the name was understood: the domain may be another tailnet's.
+fn no_such_name(status: &Status, name: &str, candidates: &[String]) -> String {
+    // Without a domain tailscaled gives the own name as the suffix.
+    let domain = status.suffix.as_ref().filter(|suffix| **suffix != status.own.dns_name);
+    match (domain, name.split_once('.')) {
+        (None, _) => format!("no node or service is called {name}; this tailnet has no domain"),
+        (Some(domain), Some((_, other))) if other != domain && !other.ends_with(&format!(".{domain}")) => {
+            format!("no node or service is called {name}; this tailnet's domain is {domain}")
+        }
+        (Some(_), Some(_)) => format!("no node or service is called {name}"),
+        (Some(_), None) => format!("no node or service is called {}", candidates.last().map_or(name, String::as_str)),
+    }
+}
+
+/// The site of a 4via6 name, `192-168-1-2-via-7`, which needs no node (tailscaled's `resolveViaDomain`).
+fn via_site(name: &str) -> Option<u32> {
+    let (address, site) = first_label(name).split_once("-via-")?;
+    address.replace('-', ".").parse::<Ipv4Addr>().ok()?;
+    match site.strip_prefix("0x") {
+        Some(hex) => u32::from_str_radix(hex, 16).ok(),
+        None => site.parse().ok(),
+    }
+}
+
+/// The first of a name's addresses, IPv4 before IPv6, that a peer has.
+fn resolve_records<'a>(status: &'a Status, records: &[IpAddr], full: &str) -> Found<'a> {
+    let mut sorted = records.to_vec();
+    sorted.sort_by_key(IpAddr::is_ipv6);
+    let mut none = Failure::new(Reason::ResolveNotInNetmap, format_args!("{full} has no address"));
+    for (index, address) in sorted.into_iter().enumerate() {
+        match resolve_address(status, address, Some(full.to_owned())) {
+            Ok((peer, mut resolved)) => {
+                resolved.peer.addresses = records.to_vec();
+                return Ok((peer, resolved));
+            }
+            Err(failure) if index == 0 => none = failure,
+            Err(_) => {}
+        }
+    }
+    Err(none)
 }
 
 fn resolve_address(status: &Status, address: IpAddr, fqdn: Option<String>) -> Found<'_> {
@@ -131,10 +184,16 @@ fn resolve_address(status: &Status, address: IpAddr, fqdn: Option<String>) -> Fo
     if let Some(peer) = status.peers.iter().find(|peer| services(peer).any(|service| service == address)) {
         return Ok(hosted_by(peer, address, vec![address], fqdn));
     }
-    if status.peers.iter().flat_map(|peer| &peer.routes).any(|route| route.contains(address)) {
-        return Err(Failure::new(Reason::ResolveRefused, format_args!("{address} belongs to a subnet router's net")));
+    let behind_router = if VIA_RANGE.contains(address) {
+        Some("is a 4via6 address: its machine is behind a subnet router")
+    } else {
+        let routed = status.peers.iter().flat_map(subnet_routes).any(|route| route.contains(address));
+        routed.then_some("belongs to a subnet router's net")
+    };
+    match behind_router {
+        Some(what) => Err(Failure::new(Reason::ResolveRefused, format_args!("{address} {what}"))),
+        None => Err(Failure::new(Reason::ResolveNotInNetmap, format_args!("no node has the address {address}"))),
     }
-    Err(Failure::new(Reason::ResolveNotInNetmap, format_args!("no node has the address {address}")))
 }
 
 fn of_peer(peer: &Peer, fqdn: Option<String>) -> Found<'_> {
@@ -166,13 +225,21 @@ fn preferred(addresses: &[IpAddr]) -> Option<IpAddr> {
 /// Addresses of the Tailscale Services that a peer hosts: single tailnet addresses routed to it that are not its own.
 fn services(peer: &Peer) -> impl Iterator<Item = IpAddr> {
     let single = peer.routes.iter().filter(|route| route.is_single()).map(|route| route.address);
-    single.filter(|address| is_tailnet_address(*address) && !peer.addresses.contains(address))
+    single.filter(|address| {
+        is_tailnet_address(*address) && !VIA_RANGE.contains(*address) && !peer.addresses.contains(address)
+    })
+}
+
+/// The routes that say where an address is. An exit node's default route does not: every address is in it, so a machine that
+/// is gone would look like one behind a subnet router.
+fn subnet_routes(peer: &Peer) -> impl Iterator<Item = IpPrefix> {
+    peer.routes.iter().copied().filter(|route| !route.is_default_route())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tailscale::{ExtraRecord, SelfNode};
+    use crate::tailscale::SelfNode;
 
     fn peer(name: &str, addresses: &[&str], routes: &[&str]) -> Peer {
         Peer {
@@ -237,6 +304,108 @@ mod tests {
     }
 
     #[test]
+    fn a_default_route_is_no_subnet_route() {
+        for route in ["0.0.0.0/0", "::/0", "0.0.0.0/1", "::/1"] {
+            let mut status = status();
+            status.peers.push(peer("exit", &["100.64.0.40"], &["100.64.0.40/32", route]));
+            for host in [ip("100.64.0.3"), ip("fd7a:115c:a1e0::77"), ip("1.1.1.1"), ip("10.0.0.0"), name("lost")] {
+                let expected = if host == ip("10.0.0.0") { Reason::ResolveRefused } else { Reason::ResolveNotInNetmap };
+                assert_eq!(failure(&status, &host), expected, "{host} {route}");
+            }
+        }
+        let mut status = status();
+        status.peers.push(peer("router", &["100.64.0.40"], &["100.64.0.0/10"]));
+        assert_eq!(failure(&status, &ip("100.64.0.3")), Reason::ResolveRefused, "an explicit route");
+    }
+
+    #[test]
+    fn a_4via6_name_or_address_is_behind_a_subnet_router() {
+        let mut status = status();
+        for host in
+            [name("192-168-1-2-via-7"), name("192-168-1-2-via-0x7.tail1.ts.net"), ip("fd7a:115c:a1e0:b1a:0:7:c0a8:102")]
+        {
+            assert_eq!(failure(&status, &host), Reason::ResolveRefused, "{host}");
+            assert!(resolve(&status, &host).dialable().unwrap_err().cause.contains("4via6"), "{host}");
+        }
+        for host in ["db-via-7", "192-168-1-via-7", "192-168-1-2-via-x", "192-168-1-2-via-"] {
+            assert_eq!(failure(&status, &name(host)), Reason::ResolveNotInNetmap, "{host}");
+        }
+        status.version = "1.98.10".to_owned();
+        status.peers = vec![peer("router", &["100.64.0.40"], &["fd7a:115c:a1e0:b1a:0:7:c0a8:102/128"])];
+        assert_eq!(failure(&status, &name("db")), Reason::ResolveNotInNetmap, "such a route is no service");
+        status.peers.push(peer("10-0-0-1-via-1", &["100.64.0.41"], &[]));
+        assert!(resolve(&status, &name("10-0-0-1-via-1")).dialable().is_ok(), "a node may have such a name");
+    }
+
+    #[test]
+    fn a_record_may_point_at_a_nodes_address() {
+        let record = |name: &str, address: &str| ExtraRecord {
+            name: format!("{name}.tail1.ts.net"),
+            address: address.parse().unwrap(),
+        };
+        let mut status = status();
+        status.extra_records = vec![
+            record("alias", "100.64.0.9"),
+            record("both", "100.64.0.99"),
+            record("both", "100.64.0.9"),
+            record("six-only", "fd7a:115c:a1e0::3"),
+            record("net", "10.1.2.3"),
+            record("self", "100.64.0.1"),
+            record("internet", "1.1.1.1"),
+        ];
+        for (host, expected) in [
+            ("alias", Ok("100.64.0.9")),
+            ("alias.tail1.ts.net", Ok("100.64.0.9")),
+            ("both", Ok("100.64.0.9")),
+            ("six-only", Ok("fd7a:115c:a1e0::3")),
+            ("net", Err(Reason::ResolveRefused)),
+            ("self", Err(Reason::ResolveRefused)),
+            ("internet", Err(Reason::ResolveNotInNetmap)),
+        ] {
+            let filter = PeerFilter { labels: [first_label(host).to_owned()].into(), addresses: vec![] };
+            let mut kept = status.clone();
+            kept.peers.retain(|peer| filter.matches(&status, peer));
+            let resolution = resolve(&kept, &name(host));
+            let found = resolution.dialable().map(|resolved| resolved.peer.address.to_string());
+            assert_eq!(found.as_deref().map_err(|failure| failure.reason), expected, "{host}");
+        }
+        let alias = resolve(&status, &name("alias"));
+        assert_eq!(alias.dialable().unwrap().fqdn.as_deref(), Some("alias.tail1.ts.net"));
+    }
+
+    #[test]
+    fn a_name_is_tried_as_it_is_written_first() {
+        let mut bare = status();
+        bare.suffix = Some("worker".to_owned());
+        bare.own.dns_name = "worker".to_owned();
+        bare.peers = vec![Peer { dns_name: "db".to_owned(), ..peer("db", &["100.64.0.2"], &[]) }];
+        bare.extra_records = vec![ExtraRecord { name: "pg".to_owned(), address: "100.64.0.2".parse().unwrap() }];
+        for host in ["db", "pg"] {
+            let resolution = resolve(&bare, &name(host));
+            let resolved = resolution.dialable().unwrap();
+            assert_eq!((resolved.peer.name.as_str(), resolved.fqdn.as_deref()), ("db", Some(host)));
+        }
+        assert_eq!(failure(&bare, &name("worker")), Reason::ResolveRefused);
+
+        let mut shared = status();
+        shared.peers.push(Peer { dns_name: "db.tail2.ts.net".to_owned(), ..peer("db", &["100.64.0.50"], &[]) });
+        assert!(resolve(&shared, &name("db.tail2.ts.net")).dialable().is_ok(), "shared in by another tailnet");
+        assert_eq!(failure(&shared, &name("db")), Reason::ResolveNotInNetmap);
+    }
+
+    #[test]
+    fn the_cause_of_an_unknown_name_tells_the_tailnets_domain() {
+        let mut status = status();
+        let cause = |status: &Status, host| resolve(status, &name(host)).dialable().unwrap_err().cause.clone();
+        assert_eq!(cause(&status, "gone"), "no node or service is called gone.tail1.ts.net");
+        assert_eq!(cause(&status, "gone.tail1.ts.net"), "no node or service is called gone.tail1.ts.net");
+        let other = "no node or service is called db-prd.tail2.ts.net; this tailnet's domain is tail1.ts.net";
+        assert_eq!(cause(&status, "db-prd.tail2.ts.net"), other);
+        status.suffix = Some(status.own.dns_name.clone());
+        assert_eq!(cause(&status, "gone"), "no node or service is called gone; this tailnet has no domain");
+    }
+
+    #[test]
     fn nothing_else_is_ever_dialled() {
         for host in
             [name("db"), name("db-pr"), name("db-prd.example.com"), ip("100.64.0.3"), ip("1.1.1.1"), name("lost")]
@@ -282,9 +451,12 @@ mod tests {
                 Host::Ip(address) => PeerFilter { labels: HashSet::new(), addresses: vec![*address] },
             };
             let mut kept = status();
-            kept.peers.retain(|peer| filter.matches(peer));
+            let head = kept.clone();
+            kept.peers.retain(|peer| filter.matches(&head, peer));
             assert_eq!(resolve(&kept, &host), resolve(&status(), &host), "{host}");
         }
-        assert!(!PeerFilter::default().matches(&peer("six", &["fd7a:115c:a1e0::3"], &["0.0.0.0/0", "::/0"])));
+        assert!(
+            !PeerFilter::default().matches(&status(), &peer("six", &["fd7a:115c:a1e0::3"], &["0.0.0.0/0", "::/0"]))
+        );
     }
 }

@@ -12,7 +12,7 @@ use crate::probe::resolve::{PeerFilter, Resolution, Resolved};
 use crate::probe::{self, PooledConnection, ProbeContext, ping_evidence};
 use crate::probe_result::ProbeResult;
 use crate::reason::Failure;
-use crate::tailscale::{CallObserver, Dialer, LocalApi, Peer, Status};
+use crate::tailscale::{CallObserver, Dialer, ExtraRecord, LocalApi, Peer, Status};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -35,6 +35,8 @@ struct NetmapCache {
 /// The peers as of the last full status, kept where a full one costs too much for every round.
 struct Netmap {
     peers: Vec<Peer>,
+    /// The peers were chosen by these.
+    records: Vec<ExtraRecord>,
     filter: PeerFilter,
     size: usize,
     read: Instant,
@@ -63,19 +65,21 @@ impl LocalApiBackend {
 
 impl NetmapCache {
     async fn status(&mut self, filter: &PeerFilter) -> Result<Status, Failure> {
-        let keep = |peer: &Peer| filter.matches(peer);
+        let keep = |status: &Status, peer: &Peer| filter.matches(status, peer);
         let recent = |netmap: &Netmap| {
             netmap.size > LARGE_STATUS && netmap.read.elapsed() < FULL_STATUS_EVERY && netmap.filter == *filter
         };
         if let Some(netmap) = self.netmap.take_if(|netmap| recent(netmap)) {
             let mut status = self.local.status(false, &keep).await?;
-            status.peers.clone_from(&netmap.peers);
-            self.netmap = Some(netmap);
-            return Ok(status);
+            if status.extra_records == netmap.records {
+                status.peers.clone_from(&netmap.peers);
+                self.netmap = Some(netmap);
+                return Ok(status);
+            }
         }
         let status = self.local.status(true, &keep).await?;
-        let (peers, size) = (status.peers.clone(), status.size);
-        self.netmap = Some(Netmap { peers, filter: filter.clone(), size, read: Instant::now() });
+        let (peers, records, size) = (status.peers.clone(), status.extra_records.clone(), status.size);
+        self.netmap = Some(Netmap { peers, records, filter: filter.clone(), size, read: Instant::now() });
         Ok(status)
     }
 }

@@ -142,6 +142,12 @@ impl TargetView {
         if success {
             self.last_success = Some(at);
         }
+        if failure.as_ref().is_some_and(|failure| failure.reason.names_no_peer())
+            && let Some(peer) = &mut self.peer
+        {
+            // The peer is kept to tell a change; its key is nobody's any more.
+            peer.key_expiry = None;
+        }
         self.last = Some(probe);
         let transition = self.track.record(success, thresholds, now);
         self.reached |= self.track.state() == TrackState::Up;
@@ -158,6 +164,7 @@ mod tests {
     use crate::config::{Environment, Expect, Source};
     use crate::path::{DerpRegion, Path};
     use crate::peer::PathProbe;
+    use crate::reason::Reason;
 
     fn view(expect: Expect) -> TargetView {
         let environment: Environment = [("TELLTAIL_TARGETS", "postgres://db:5432")].into_iter().collect();
@@ -187,6 +194,26 @@ mod tests {
             other @ (Change::Node(_) | Change::Target(..)) => panic!("{other:?}"),
         };
         view.observe(observation, SystemTime::UNIX_EPOCH, now).into_iter().map(short).collect()
+    }
+
+    #[test]
+    fn the_key_of_a_peer_that_was_removed_does_not_expire() {
+        let (mut view, now) = (view(Expect::Any), Instant::now());
+        let fail = |view: &mut TargetView, reason| {
+            let probe = ProbeResult::not_dialled(Failure::new(reason, "a test"));
+            view.record(probe, Thresholds { rise: 2, fall: 3 }, now);
+            view.peer.as_ref().and_then(|peer| peer.key_expiry)
+        };
+        let mut seen = observation("n1", "100.64.0.2", None, RoundTripSample::NotMeasured);
+        seen.peer.key_expiry = Some(SystemTime::UNIX_EPOCH);
+        observe(&mut view, Some(&seen), now);
+        for reason in [Reason::NodeStopped, Reason::ConnectTimeout, Reason::ResolvePeerExpired] {
+            assert!(fail(&mut view, reason).is_some(), "{reason:?}");
+        }
+        assert_eq!(fail(&mut view, Reason::ResolveNotInNetmap), None);
+        assert_eq!(fail(&mut view, Reason::NodeStopped), None, "and it stays so");
+        observe(&mut view, Some(&seen), now);
+        assert!(fail(&mut view, Reason::ConnectTimeout).is_some(), "it came back");
     }
 
     #[test]

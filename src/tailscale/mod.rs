@@ -18,10 +18,11 @@ mod warning;
 pub use bus::{BusEvent, IpnBus, MASK};
 pub use call::{Call, CallObserver, CallResult};
 pub use ping::{FULL_SIZE, PingKind, PingReply, Pong, PongVia};
-pub use prefix::{CGNAT, IpPrefix, TAILSCALE_ULA, is_tailnet_address};
+pub use prefix::{CGNAT, IpPrefix, TAILSCALE_ULA, VIA_RANGE, is_tailnet_address};
 pub use prefs::Prefs;
 pub use socket::SOCKETS;
 pub use status::{ExtraRecord, Peer, SelfNode, Status};
+pub use status_reader::KeepPeer;
 pub use version::{NEWEST_TESTED, OLDEST_TESTED, is_at_least};
 pub use warning::{Severity, Warning};
 

@@ -9,6 +9,10 @@ pub const CGNAT: IpPrefix = IpPrefix { address: IpAddr::V4(Ipv4Addr::new(100, 64
 pub const TAILSCALE_ULA: IpPrefix =
     IpPrefix { address: IpAddr::V6(Ipv6Addr::new(0xfd7a, 0x115c, 0xa1e0, 0, 0, 0, 0, 0)), bits: 48 };
 
+/// fd7a:115c:a1e0:b1a::/64: a site and an IPv4 address behind its subnet router (Tailscale's 4via6, `tsaddr.TailscaleViaRange`).
+pub const VIA_RANGE: IpPrefix =
+    IpPrefix { address: IpAddr::V6(Ipv6Addr::new(0xfd7a, 0x115c, 0xa1e0, 0x0b1a, 0, 0, 0, 0)), bits: 64 };
+
 /// Can Tailscale have assigned this address?
 pub fn is_tailnet_address(address: IpAddr) -> bool {
     CGNAT.contains(address) || TAILSCALE_ULA.contains(address)
@@ -35,6 +39,11 @@ impl IpPrefix {
             (IpAddr::V6(a), IpAddr::V6(b)) => same(a.to_bits() ^ b.to_bits(), 128),
             (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => false,
         }
+    }
+
+    /// Is it the route of an exit node, which says nothing about whose an address is? VPNs write it as two halves as well.
+    pub fn is_default_route(self) -> bool {
+        self.bits <= 1
     }
 
     /// Is it one address alone?

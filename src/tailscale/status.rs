@@ -19,9 +19,9 @@ pub struct Status {
     pub backend_state: String,
     /// The node itself.
     pub own: SelfNode,
-    /// The tailnet's MagicDNS suffix, lower case, without dots at its ends.
+    /// The tailnet's MagicDNS suffix, lower case, without dots at its ends; the own name in a tailnet without a domain.
     pub suffix: Option<String>,
-    /// Names that are not nodes, Tailscale Services among them; since 1.100.
+    /// Names that are not a node's own, of Tailscale Services among them; since 1.100.
     pub extra_records: Vec<ExtraRecord>,
     /// The peers that the caller keeps.
     pub peers: Vec<Peer>,
@@ -68,6 +68,9 @@ pub struct Peer {
     /// Stable node id.
     #[serde(rename = "ID", deserialize_with = "or_default")]
     pub id: String,
+    /// What its machine calls itself; not unique.
+    #[serde(deserialize_with = "or_default")]
+    pub host_name: String,
     /// MagicDNS name, lower case, without trailing dot.
     #[serde(rename = "DNSName", deserialize_with = "name")]
     pub dns_name: String,
@@ -131,7 +134,7 @@ mod tests {
     use crate::tailscale::status_reader::StatusReader;
 
     fn read(text: &str) -> Result<Status, Failure> {
-        let mut reader = StatusReader::new(&|_| true);
+        let mut reader = StatusReader::new(&|_, _| true);
         for piece in text.as_bytes().chunks(7) {
             reader.feed(piece)?;
         }

@@ -21,16 +21,20 @@ const STATUS_TIMEOUT: Duration = Duration::from_secs(3);
 /// Longest response that is read: 38,000 peers take 46 MB.
 const MAX_SIZE: usize = 256 << 20;
 
+/// Selects the peers to keep. It sees what was read before: tailscaled writes the node, the suffix and the records before the
+/// peers (the order of the fields in Go's `ipnstate.Status`).
+pub type KeepPeer<'a> = &'a (dyn Fn(&Status, &Peer) -> bool + Sync);
+
 impl LocalApi {
     /// Reads the node's status. With `peers`, it lists those that `keep` selects.
-    pub async fn status(&mut self, peers: bool, keep: &(dyn Fn(&Peer) -> bool + Sync)) -> Result<Status, Failure> {
+    pub async fn status(&mut self, peers: bool, keep: KeepPeer<'_>) -> Result<Status, Failure> {
         let observer = Arc::clone(&self.dialer.observer);
         let pending = CallGuard::new(&observer, Call::Status);
         let status = timeout(STATUS_TIMEOUT, self.read_status(peers, keep)).await;
         pending.finish(status.unwrap_or_else(|_| Err(timed_out(STATUS_TIMEOUT))))
     }
 
-    async fn read_status(&mut self, peers: bool, keep: &(dyn Fn(&Peer) -> bool + Sync)) -> Result<Status, Failure> {
+    async fn read_status(&mut self, peers: bool, keep: KeepPeer<'_>) -> Result<Status, Failure> {
         let path = if peers { "/localapi/v0/status" } else { "/localapi/v0/status?peers=false" };
         let (mut connection, mut body) = self.get(path).await?.expect(StatusCode::OK).await?.into_parts();
         let mut reader = StatusReader::new(keep);
@@ -47,12 +51,12 @@ impl LocalApi {
 pub(super) struct StatusReader<'a> {
     splitter: JsonSplitter,
     status: Status,
-    keep: &'a (dyn Fn(&Peer) -> bool + Sync),
+    keep: KeepPeer<'a>,
 }
 
 impl<'a> StatusReader<'a> {
     /// A reader that keeps the peers that `keep` selects.
-    pub fn new(keep: &'a (dyn Fn(&Peer) -> bool + Sync)) -> Self {
+    pub fn new(keep: KeepPeer<'a>) -> Self {
         let wanted = &["Version", "TUN", "BackendState", "Self", "CurrentTailnet", "ExtraRecords"];
         Self { splitter: JsonSplitter::new(wanted), status: Status::default(), keep }
     }
@@ -71,7 +75,8 @@ impl<'a> StatusReader<'a> {
             JsonPart::Peer(value) => {
                 let peer: Option<Peer> =
                     serde_json::from_slice(value).map_err(|error| MalformedJson::value("a peer", &error))?;
-                status.peers.extend(peer.filter(|peer| keep(peer)));
+                let peer = peer.filter(|peer| keep(status, peer));
+                status.peers.extend(peer);
                 Ok(())
             }
             JsonPart::Skipped(..) | JsonPart::End => Ok(()),
@@ -108,7 +113,7 @@ struct JsonRecord {
 impl Status {
     /// Reads a complete response with all its peers, for example a recorded one.
     pub fn read(response: &[u8]) -> Result<Self, Failure> {
-        let mut reader = StatusReader::new(&|_| true);
+        let mut reader = StatusReader::new(&|_, _| true);
         reader.feed(response)?;
         reader.finish()
     }
@@ -128,7 +133,8 @@ impl Status {
             }
             _ => {
                 let records = serde_json::from_slice::<Option<Vec<JsonRecord>>>(value)?.unwrap_or_default();
-                // Only addresses can be dialled, so TXT and CNAME records are skipped.
+                // tailscaled answers for addresses alone, with or without a type (`dnsConfigForNetmap`), so TXT and CNAME records
+                // are skipped.
                 let addresses = records
                     .into_iter()
                     .filter_map(|record| Some(ExtraRecord { name: record.name, address: record.value.parse().ok()? }));

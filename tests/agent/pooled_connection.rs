@@ -30,7 +30,7 @@ impl Prober {
     }
 
     async fn probe(&mut self) -> Result<Detail, Reason> {
-        let status = self.local.status(true, &|_| true).await.expect("tailscaled is fine");
+        let status = self.local.status(true, &|_, _| true).await.expect("tailscaled is fine");
         let resolution = resolve(&status, &self.target.host);
         let context = ProbeContext { mode: status.mode, dialer: self.local.dialer(), dns: &MagicDns::new(MAGIC_DNS) };
         run(&self.target, &resolution, &mut self.held, context).await.outcome.map_err(|failure| failure.reason)

@@ -15,7 +15,7 @@ use telltail::tailscale::Status;
 
 /// As telltail's client reads it, with every peer.
 async fn read(testbed: &impl Testbed) -> Status {
-    client(testbed).status(true, &|_| true).await.unwrap_or_else(|failure| panic!("{failure}"))
+    client(testbed).status(true, &|_, _| true).await.unwrap_or_else(|failure| panic!("{failure}"))
 }
 
 /// Why telltail would dial nothing; none while the node is fine.
@@ -149,7 +149,7 @@ pub async fn omits_peers_on_request(testbed: &impl Testbed) {
         assert!(listed || status["Peer"].is_null(), "{value:?}");
         assert_eq!(status["Self"]["HostName"], "worker", "{value:?}");
     }
-    let status = client(testbed).status(false, &|_| true).await.unwrap();
+    let status = client(testbed).status(false, &|_, _| true).await.unwrap();
     assert_eq!((status.peers.len(), status.own.host_name.as_str()), (0, "worker"));
 }
 
@@ -161,7 +161,7 @@ pub async fn serves_many_requests_on_a_connection(testbed: &impl Testbed) {
     }
     let mut client = client(testbed);
     for _ in 0..20 {
-        client.status(true, &|_| true).await.unwrap();
+        client.status(true, &|_, _| true).await.unwrap();
     }
 }
 

@@ -28,7 +28,7 @@ pub async fn other_than_root_may_make_every_call(testbed: &impl Testbed) {
     }
     let peer = testbed.peer().to_string();
     child::run(&child::as_user(), TEST, &[(SOCKET, testbed.socket().as_os_str()), (PEER, OsStr::new(&peer))]).await;
-    assert!(client(testbed).status(false, &|_| false).await.is_ok());
+    assert!(client(testbed).status(false, &|_, _| false).await.is_ok());
 }
 
 /// The child's part: every call that telltail makes.
@@ -36,7 +36,7 @@ pub async fn call_as_another_user() {
     assert_eq!(uid().to_string(), USER, "started by the contract, not by hand");
     let socket = std::env::var_os(SOCKET).unwrap().into();
     let mut client = LocalApi::new(Some(socket), Arc::new(|_, _| {}));
-    let status = client.status(true, &|_| true).await.unwrap();
+    let status = client.status(true, &|_, _| true).await.unwrap();
     assert_eq!((status.backend_state.as_str(), status.peers.len()), ("Running", 1));
     let peer: IpAddr = std::env::var(PEER).unwrap().parse().unwrap();
     let mut stream = timeout(SOON, client.dialer().dial((peer, SERVED).into())).await.unwrap().unwrap();

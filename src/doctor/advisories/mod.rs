@@ -4,6 +4,7 @@ mod code;
 mod target_advisories;
 
 pub use code::AdvisoryCode;
+pub(super) use target_advisories::is_renamed;
 
 use super::{DoctorEnv, TargetReport};
 use crate::config::Expect;
@@ -146,7 +147,7 @@ fn route(context: &AdvisoryContext<'_>) -> Option<Advisory> {
     let status = context.status.filter(|_| context.prefs.is_some_and(|prefs| prefs.accept_routes))?;
     let overlaps = |route: &IpPrefix| {
         let inside = CGNAT.contains(route.address) || route.contains(CGNAT.address);
-        route.bits > 0 && !route.is_single() && inside
+        !route.is_default_route() && !route.is_single() && inside
     };
     let (peer, route) =
         status.peers.iter().find_map(|peer| Some((peer, peer.routes.iter().copied().find(overlaps)?)))?;

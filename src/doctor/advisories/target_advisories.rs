@@ -44,7 +44,7 @@ fn uses_magic_dns(context: &AdvisoryContext<'_>) -> bool {
     resolver.is_some_and(|resolver| resolver.servers().contains(&context.env.magic_dns.ip()))
 }
 
-/// A machine that joins again gets its old name with a number while the old entry still has the name.
+/// A machine that joins again while its old entry still has the name gets another, and an administrator may rename it.
 pub(super) fn renamed(target: &TargetReport, context: &AdvisoryContext<'_>) -> Option<Advisory> {
     // While the node is at fault no peer is looked up.
     let failed = target.diagnosis.verdict.as_ref().is_err_and(|failure| !failure.reason.is_node_fault());
@@ -53,17 +53,22 @@ pub(super) fn renamed(target: &TargetReport, context: &AdvisoryContext<'_>) -> O
     }
     let host = target.target.host.to_string();
     let label = first_label(&host);
-    let has_numeric_suffix = |peer: &&Peer| {
-        let number = first_label(&peer.dns_name).strip_prefix(label).and_then(|rest| rest.strip_prefix('-'));
-        number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
-    };
-    let renamed_peer = context.status?.peers.iter().find(|peer| peer.online && has_numeric_suffix(peer))?;
+    let renamed_peer = context.status?.peers.iter().find(|peer| peer.online && is_renamed(peer, label))?;
     let state = if target.peer.is_some() { "is offline" } else { "is not in the netmap" };
     Some(about_target(
         AdvisoryCode::PeerRenamed,
         target,
         format_args!("{host} {state}, and {} is online", renamed_peer.dns_name),
     ))
+}
+
+/// Does the peer's machine call itself `label`, or did its name get a number behind it, while the tailnet calls it otherwise?
+/// Tailscale appends a number, headscale random letters.
+pub(in crate::doctor) fn is_renamed(peer: &Peer, label: &str) -> bool {
+    let name = first_label(&peer.dns_name);
+    let number = name.strip_prefix(label).and_then(|rest| rest.strip_prefix('-'));
+    let numbered = number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()));
+    name != label && (numbered || first_label(&peer.host_name).eq_ignore_ascii_case(label))
 }
 
 pub(super) fn peer_key(target: &TargetReport, at: SystemTime) -> Option<Advisory> {
@@ -73,4 +78,27 @@ pub(super) fn peer_key(target: &TargetReport, at: SystemTime) -> Option<Advisory
 
 fn list(addresses: &[IpAddr]) -> String {
     addresses.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_renamed_machine_is_known_by_what_it_calls_itself() {
+        for (dns_name, host_name, expected) in [
+            ("db-1.tail1.ts.net", "db", true),
+            ("db-12.tail1.ts.net", "", true),
+            ("db-k7qzx2ab.example.com", "db", true),
+            ("primary.tail1.ts.net", "DB", true),
+            ("primary.tail1.ts.net", "db.internal.example.com", true),
+            ("dbx.tail1.ts.net", "dbx", false),
+            ("db-x.tail1.ts.net", "db-x", false),
+            ("db-.tail1.ts.net", "", false),
+            ("db.tail1.ts.net", "db", false),
+        ] {
+            let peer = Peer { dns_name: dns_name.to_owned(), host_name: host_name.to_owned(), ..Peer::default() };
+            assert_eq!(is_renamed(&peer, "db"), expected, "{dns_name} {host_name}");
+        }
+    }
 }

@@ -21,7 +21,8 @@ impl Backend for SlowStatus {
             ..Peer::default()
         };
         let peers = [("db", "100.64.0.2"), ("other", "100.64.0.3")].map(peer);
-        let peers = peers.into_iter().filter(|peer| filter.matches(peer)).collect();
+        let head = Status::default();
+        let peers = peers.into_iter().filter(|peer| filter.matches(&head, peer)).collect();
         Ok(Status { suffix: Some("tail1234.ts.net".to_owned()), peers, ..running()? })
     }
 

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use std::net::IpAddr;
 use std::time::SystemTime;
 use tailscaled_sim::services::{DnsConduct, Postgres, Socks5Conduct, banners};
-use tailscaled_sim::{BackendState, Call, Misbehaviour, Peer, PeerPort};
+use tailscaled_sim::{BackendState, Call, DnsRecord, Misbehaviour, Peer, PeerPort};
 pub(super) fn names() -> Vec<FaultCase> {
     of(
         Setup::Userspace,
@@ -64,6 +64,102 @@ pub(super) fn names() -> Vec<FaultCase> {
             ),
         ],
     )
+}
+
+/// Records of the tailnet, its domain, and routes that are not a target's.
+pub(super) fn records_and_routes() -> Vec<FaultCase> {
+    of(
+        Setup::Userspace,
+        [
+            (
+                &[41],
+                "the peer was removed, and another is an exit node",
+                |h| {
+                    h.tailscaled.remove_peer("db");
+                    h.tailscaled.add_peer(exit_node());
+                },
+                path("resolve_not_in_netmap"),
+            ),
+            (
+                &[41],
+                "a record points at an address nobody has, and another peer is an exit node",
+                |h| {
+                    h.tailscaled.remove_peer("db");
+                    h.tailscaled.add_peer(exit_node());
+                    add_record(h, None, "100.64.0.2");
+                },
+                path("resolve_not_in_netmap"),
+            ),
+            (
+                &[41],
+                "a record points into a subnet",
+                |h| {
+                    h.tailscaled.remove_peer("db");
+                    h.tailscaled.add_peer(Peer::new("router").ip("100.64.0.8").allowed_ip("10.0.0.0/8"));
+                    add_record(h, None, "10.1.2.3");
+                },
+                pod("resolve_refused"),
+            ),
+            (&[94], "a record of another node's address carries the name", |h| alias_db(h, None), DB_UP),
+            (&[94], "the same record has a type", |h| alias_db(h, Some("A")), DB_UP),
+            (
+                &[94],
+                "several records carry the name, and nobody has the first address",
+                |h| {
+                    add_record(h, None, "100.64.0.99");
+                    alias_db(h, None);
+                },
+                DB_UP,
+            ),
+            (
+                &[41],
+                "a record of type CNAME carries the name, which tailscaled does not serve",
+                |h| {
+                    add_record(h, Some("CNAME"), "primary.tail1234.ts.net");
+                    h.tailscaled.remove_peer("db");
+                },
+                path("resolve_not_in_netmap"),
+            ),
+            (
+                &[33],
+                "the tailnet has no domain",
+                |h| h.tailscaled.with_state(|sim| sim.magic_dns_suffix.clear()),
+                DB_UP,
+            ),
+            (
+                &[33],
+                "the tailnet has no domain, and the peer was removed",
+                |h| {
+                    h.tailscaled.with_state(|sim| sim.magic_dns_suffix.clear());
+                    h.tailscaled.remove_peer("db");
+                },
+                path("resolve_not_in_netmap"),
+            ),
+        ],
+    )
+}
+
+fn exit_node() -> Peer {
+    Peer::new("exit").ip("100.64.0.8").allowed_ip("0.0.0.0/0").allowed_ip("::/0")
+}
+
+/// The node gets another name, and a record carries its old one.
+fn alias_db(h: &Harness, record_type: Option<&'static str>) {
+    h.tailscaled.with_state(|sim| {
+        let ports: Vec<_> = sim.ports.iter().filter(|((name, _), _)| name == "db").collect();
+        let ports: Vec<_> = ports.into_iter().map(|((_, port), backend)| (*port, backend.clone())).collect();
+        sim.ports.extend(ports.into_iter().map(|(port, backend)| (("primary".to_owned(), port), backend)));
+        let mut node = sim.peers.remove("db").expect("the database");
+        "primary".clone_into(&mut node.name);
+        sim.add_peer(node);
+    });
+    add_record(h, record_type, "100.64.0.2");
+}
+
+/// One more record of the database's name.
+fn add_record(h: &Harness, record_type: Option<&'static str>, value: &str) {
+    let record = DnsRecord { name: DB_NAME.to_owned(), record_type, value: value.to_owned() };
+    h.tailscaled.with_state(|sim| sim.records.push(record));
 }
 
 fn move_db(h: &Harness, ip: &str) {

@@ -91,7 +91,11 @@ impl Probing {
     /// Status, then one probe.
     pub async fn probe(&mut self) -> ProbeResult {
         let filter = PeerFilter::of([&self.target]);
-        let status = self.local.status(true, &|peer| filter.matches(peer)).await.expect("the simulation answers");
+        let status = self
+            .local
+            .status(true, &|status, peer| filter.matches(status, peer))
+            .await
+            .expect("the simulation answers");
         let dns = MagicDns::new(MAGIC_DNS);
         let resolution = resolve(&status, &self.target.host);
         let context = ProbeContext { mode: status.mode, dialer: self.local.dialer(), dns: &dns };

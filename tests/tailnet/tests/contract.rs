@@ -128,7 +128,7 @@ impl Testbed for Real<'_> {
                 self.ban_control("add").await;
                 let mut client = LocalApi::new(Some(worker.socket().to_owned()), Arc::new(|_, _| {}));
                 let stateless = async || {
-                    client.status(false, &|_| false).await.is_ok_and(|status| status.backend_state == "NoState")
+                    client.status(false, &|_, _| false).await.is_ok_and(|status| status.backend_state == "NoState")
                 };
                 // Restarting waits for Running, which does not come.
                 tokio::select! {

@@ -40,7 +40,7 @@ pub use health::{Severity, Warning};
 pub use listener::Tally;
 pub use misbehaviour::{Call, Misbehaviour};
 pub use modes::{BackendState, Mode, PeerPort, SystemResolver};
-pub use peer::{Crowd, Peer, Service};
+pub use peer::{Crowd, DnsRecord, Peer, Service};
 pub use request::Request;
 pub use sim_state::SimState;
 pub use socket_file::SocketFile;

@@ -158,6 +158,17 @@ impl Service {
     }
 }
 
+/// A DNS record of the tailnet, as an administrator writes it.
+#[derive(Clone, Debug)]
+pub struct DnsRecord {
+    /// Fully qualified, without trailing dot.
+    pub name: String,
+    /// Say `A`; none is left out of the status.
+    pub record_type: Option<&'static str>,
+    /// An address, or what the type has.
+    pub value: String,
+}
+
 /// Peers nobody asks for, made while the answer is written and never held.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Crowd {

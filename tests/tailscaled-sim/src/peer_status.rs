@@ -116,7 +116,10 @@ fn capabilities() -> BTreeMap<String, Json> {
 }
 
 pub(crate) fn full_name(sim: &SimState, name: &str) -> String {
-    format!("{name}.{}.", sim.magic_dns_suffix)
+    match sim.magic_dns_suffix.as_str() {
+        "" => format!("{name}."),
+        suffix => format!("{name}.{suffix}."),
+    }
 }
 
 pub(crate) fn prefix(ip: IpAddr) -> String {

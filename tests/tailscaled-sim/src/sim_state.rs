@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, SystemTime};
 
-use crate::{BackendState, Crowd, Mode, Peer, PeerPort, Service, SystemResolver, Version, Warning};
+use crate::{BackendState, Crowd, DnsRecord, Mode, Peer, PeerPort, Service, SystemResolver, Version, Warning};
 
 /// Everything a status or a dial depends on.
 #[derive(Clone, Debug)]
@@ -45,6 +45,8 @@ pub struct SimState {
     /// By name.
     pub peers: BTreeMap<String, Peer>,
     pub services: BTreeMap<String, Service>,
+    /// DNS records of the tailnet beside those of services.
+    pub records: Vec<DnsRecord>,
     /// By name of peer or service, and port. The own node's ports are under its own name.
     pub ports: BTreeMap<(String, u16), PeerPort>,
     next_id: i64,
@@ -84,6 +86,7 @@ impl Default for SimState {
             crowd: Crowd::default(),
             peers: BTreeMap::new(),
             services: BTreeMap::new(),
+            records: Vec::new(),
             ports: BTreeMap::new(),
             next_id: 2,
         }

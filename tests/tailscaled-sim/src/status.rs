@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use crate::health::warnings;
 use crate::json::{Fields, Json};
 use crate::peer_status::{OWN_USER, TAGGED_USER, full_name, node_key, own, peer_status};
-use crate::{Crowd, Peer, SimState, Version};
+use crate::{Crowd, DnsRecord, Peer, SimState, Version};
 
 /// A status answer: the text before the peers, the peers, the text behind them.
 #[derive(Debug)]
@@ -47,9 +47,10 @@ impl Status {
 fn before_peers(sim: &SimState) -> Fields {
     let tailnet = Fields::default()
         .set("Name", "example.com")
-        .set("MagicDNSSuffix", sim.magic_dns_suffix.as_str())
+        .set("MagicDNSSuffix", suffix(sim))
         .set("MagicDNSEnabled", sim.magic_dns);
-    let records: Vec<_> = sim.services.values().map(|service| record(sim, &service.name, service.ip)).collect();
+    let services = sim.services.values().map(|service| record(sim, &service.name, service.ip));
+    let records: Vec<_> = services.chain(sim.records.iter().map(written_record)).collect();
     let records = if sim.netmap && !records.is_empty() { Json::List(records) } else { Json::Null };
     let ips = if sim.netmap { Json::texts(&sim.ips) } else { Json::Null };
     let domains =
@@ -63,10 +64,15 @@ fn before_peers(sim: &SimState) -> Fields {
         .set("TailscaleIPs", ips)
         .set("Self", own(sim))
         .set("Health", Json::List(health(sim).into_iter().map(Json::from).collect()))
-        .set("MagicDNSSuffix", if sim.netmap { sim.magic_dns_suffix.as_str() } else { "" })
+        .set("MagicDNSSuffix", if sim.netmap { suffix(sim) } else { "" })
         .set("CurrentTailnet", if sim.netmap { tailnet.into() } else { Json::Null })
         .set("CertDomains", domains)
         .set_if(sim.version.since(1, 100), "ExtraRecords", records)
+}
+
+/// Without a domain tailscaled gives the own name (`MagicDNSSuffixOfNodeName`).
+fn suffix(sim: &SimState) -> &str {
+    if sim.magic_dns_suffix.is_empty() { &sim.host_name } else { &sim.magic_dns_suffix }
 }
 
 fn after_peers(sim: &SimState, with_peers: bool) -> Fields {
@@ -92,6 +98,14 @@ fn health(sim: &SimState) -> Vec<String> {
 
 fn record(sim: &SimState, name: &str, ip: IpAddr) -> Json {
     Fields::default().set("Name", full_name(sim, name)).set("Value", ip.to_string()).into()
+}
+
+fn written_record(record: &DnsRecord) -> Json {
+    Fields::default()
+        .set("Name", record.name.as_str())
+        .set_if(record.record_type.is_some(), "Type", record.record_type.unwrap_or_default())
+        .set("Value", record.value.as_str())
+        .into()
 }
 
 /// A peer with its key in front, at its place in the document.
