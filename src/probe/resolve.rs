@@ -17,6 +17,15 @@ pub struct Resolved {
     pub fqdn: Option<String>,
     /// The path to the node, as `status` shows it.
     pub path: StatusPath,
+    /// This node's own tailnet addresses: where a connection over the tailnet begins.
+    pub own_addresses: Vec<IpAddr>,
+}
+
+impl Resolved {
+    /// Can this node use IPv4 in the tailnet?
+    pub fn own_ipv4(&self) -> bool {
+        has_ipv4(&self.own_addresses)
+    }
 }
 
 /// A target in the netmap.
@@ -105,11 +114,11 @@ fn resolve_name<'a>(status: &'a Status, name: &str) -> Found<'a> {
         return Err(Failure::new(Reason::ResolveRefused, format_args!("{full} is this node")));
     }
     if let Some(peer) = status.peers.iter().find(|peer| peer.dns_name == full) {
-        return of_peer(peer, Some(full));
+        return of_peer(status, peer, Some(full));
     }
     let records: Vec<_> =
         status.extra_records.iter().filter(|record| record.name == full).map(|record| record.address).collect();
-    if let Some(address) = preferred(&records) {
+    if let Some(address) = preferred(&records, status) {
         let (peer, mut resolved) = resolve_address(status, address, Some(full))?;
         resolved.peer.addresses = records;
         return Ok((peer, resolved));
@@ -126,10 +135,10 @@ fn resolve_address(status: &Status, address: IpAddr, fqdn: Option<String>) -> Fo
         return Err(Failure::new(Reason::ResolveRefused, format_args!("{address} is this node's")));
     }
     if let Some(peer) = status.peers.iter().find(|peer| peer.addresses.contains(&address)) {
-        return Ok(hosted_by(peer, address, peer.addresses.clone(), fqdn));
+        return Ok(hosted_by(status, peer, address, peer.addresses.clone(), fqdn));
     }
     if let Some(peer) = status.peers.iter().find(|peer| services(peer).any(|service| service == address)) {
-        return Ok(hosted_by(peer, address, vec![address], fqdn));
+        return Ok(hosted_by(status, peer, address, vec![address], fqdn));
     }
     if status.peers.iter().flat_map(|peer| &peer.routes).any(|route| route.contains(address)) {
         return Err(Failure::new(Reason::ResolveRefused, format_args!("{address} belongs to a subnet router's net")));
@@ -137,14 +146,20 @@ fn resolve_address(status: &Status, address: IpAddr, fqdn: Option<String>) -> Fo
     Err(Failure::new(Reason::ResolveNotInNetmap, format_args!("no node has the address {address}")))
 }
 
-fn of_peer(peer: &Peer, fqdn: Option<String>) -> Found<'_> {
-    let Some(address) = preferred(&peer.addresses) else {
+fn of_peer<'a>(status: &Status, peer: &'a Peer, fqdn: Option<String>) -> Found<'a> {
+    let Some(address) = preferred(&peer.addresses, status) else {
         return Err(Failure::new(Reason::ResolveNotInNetmap, format_args!("{} has no address", peer.dns_name)));
     };
-    Ok(hosted_by(peer, address, peer.addresses.clone(), fqdn))
+    Ok(hosted_by(status, peer, address, peer.addresses.clone(), fqdn))
 }
 
-fn hosted_by(peer: &Peer, address: IpAddr, addresses: Vec<IpAddr>, fqdn: Option<String>) -> (&Peer, Resolved) {
+fn hosted_by<'a>(
+    status: &Status,
+    peer: &'a Peer,
+    address: IpAddr,
+    addresses: Vec<IpAddr>,
+    fqdn: Option<String>,
+) -> (&'a Peer, Resolved) {
     let path = StatusPath::of(peer);
     let target_peer = TargetPeer {
         id: peer.id.clone(),
@@ -155,12 +170,18 @@ fn hosted_by(peer: &Peer, address: IpAddr, addresses: Vec<IpAddr>, fqdn: Option<
         online: peer.online,
         key_expiry: peer.key_expiry,
     };
-    (peer, Resolved { peer: target_peer, fqdn, path })
+    (peer, Resolved { peer: target_peer, fqdn, path, own_addresses: status.own.addresses.clone() })
 }
 
-/// First IPv4; IPv6 only if there is none.
-fn preferred(addresses: &[IpAddr]) -> Option<IpAddr> {
-    addresses.iter().find(|address| address.is_ipv4()).or(addresses.first()).copied()
+/// IPv4 first where this node has an IPv4 address, else IPv6, as tailscaled resolves names; the other family only if there
+/// is nothing else.
+fn preferred(addresses: &[IpAddr], status: &Status) -> Option<IpAddr> {
+    let ipv4 = has_ipv4(&status.own.addresses);
+    addresses.iter().find(|address| address.is_ipv4() == ipv4).or(addresses.first()).copied()
+}
+
+fn has_ipv4(own_addresses: &[IpAddr]) -> bool {
+    own_addresses.iter().any(IpAddr::is_ipv4)
 }
 
 /// Addresses of the Tailscale Services that a peer hosts: single tailnet addresses routed to it that are not its own.
@@ -234,6 +255,22 @@ mod tests {
         assert_eq!(address(&name("six")).unwrap(), "fd7a:115c:a1e0::3");
         assert_eq!(address(&ip("100.64.0.9")).unwrap(), "100.64.0.9");
         assert_eq!(address(&ip("fd7a:115c:a1e0::2")).unwrap(), "fd7a:115c:a1e0::2");
+    }
+
+    #[test]
+    fn without_an_ipv4_address_of_its_own_the_node_uses_ipv6() {
+        let mut status = status();
+        status.own.addresses = vec!["fd7a:115c:a1e0::1".parse().unwrap()];
+        for (host, address) in [
+            (name("db-prd"), "fd7a:115c:a1e0::2"),
+            (name("six"), "fd7a:115c:a1e0::3"),
+            (name("db-prd-1"), "100.64.0.9"),
+            (ip("100.64.0.2"), "100.64.0.2"),
+        ] {
+            let resolution = resolve(&status, &host);
+            let resolved = resolution.dialable().unwrap();
+            assert_eq!((resolved.peer.address.to_string().as_str(), resolved.own_ipv4()), (address, false), "{host}");
+        }
     }
 
     #[test]
