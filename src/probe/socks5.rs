@@ -233,7 +233,7 @@ mod tests {
             ("reset", b"", AfterScript::Reset, "connect_socks_invalid", "reset"),
             ("closed at the request", b"\x05\0", AfterScript::Close, "connect_socks_failed", "closed the connection"),
             ("reset at the request", b"\x05\0\x05", AfterScript::Reset, "connect_socks_failed", "reset"),
-            ("reply cut", b"\x05\0\x05\0\0\x04\0", AfterScript::Close, "connect_socks_failed", "eof"),
+            ("reply cut", b"\x05\0\x05\0\0\x04\0", AfterScript::Close, "connect_socks_failed", "end of file"),
             ("silent at the request", b"\x05\0", AfterScript::Silence, "deadline", ""),
         ];
         for (name, answer, then, expected, cause) in rows {
