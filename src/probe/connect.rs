@@ -49,7 +49,7 @@ async fn by_proxy(proxy: SocketAddr, target: &Target, own: &[IpAddr]) -> Result<
     })?;
     match bound {
         Bound::Address(address) if own.contains(&address) => Ok(stream),
-        other => {
+        other @ (Bound::Address(_) | Bound::Name(_)) => {
             let cause = format_args!("the proxy's connection to {} begins at {other}, not at {own:?}", target.host);
             Err(Failure::new(Reason::ConnectSocksElsewhere, cause))
         }
