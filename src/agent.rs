@@ -4,12 +4,12 @@ use crate::admin::{self, App, ConnectionEvent, Limits, Route};
 use crate::bus_watch;
 use crate::config::{Config, Source};
 use crate::metrics::{Build, Metrics};
+use crate::probe::dns::MagicDns;
 use crate::prober::{LocalApiBackend, Prober};
 use crate::state::State;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use prometheus::Registry;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::net::TcpListener;
@@ -33,10 +33,10 @@ pub struct RuntimeEnv {
     /// Spreads the rounds of many pods; the pod's uid or name.
     pub pod_uid: String,
     /// Where MagicDNS answers in TUN mode.
-    pub magic_dns: SocketAddr,
+    pub magic_dns: MagicDns,
 }
 
-pub use crate::tailscale::MAGIC_DNS;
+pub use crate::probe::dns::MAGIC_DNS;
 
 /// A part of the agent ended unexpectedly, or could not be built.
 #[derive(Debug)]

@@ -22,4 +22,12 @@ impl NetworkMode {
             Self::Tun => "TUN",
         }
     }
+
+    /// What `via` must name to test a worker's own path, for a person.
+    pub const fn worker_via(self) -> &'static str {
+        match self {
+            Self::Userspace => "its SOCKS5 proxy",
+            Self::Tun => "the kernel (`auto` or `tcp`)",
+        }
+    }
 }

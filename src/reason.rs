@@ -210,7 +210,11 @@ reasons! {
         Sidecar "printenv TS_SOCKS5_SERVER";
     ConnectSocksFailed "connect_socks_failed" Path Socks:
         "The SOCKS5 proxy could not connect, and neither the proxy nor tailscaled says why.",
-        "Read the cause, and compare with `via=localapi`: if tailscaled itself connects, the proxy is at fault.",
+        "Read the cause: if tailscaled itself connects, the proxy does not know the name (give the worker the full name, or the address) or is at fault.",
+        Agent "check '{url}?via=localapi'";
+    ConnectSocksElsewhere "connect_socks_elsewhere" Path Socks:
+        "The SOCKS5 proxy connected, but not over the tailnet: it found the target's name elsewhere, or it is not this node's.",
+        "Give the worker the full name as `tailscale status --json` shows it, or the address, and check that `via` is this pod's tailscale container.",
         Agent "check '{url}?via=localapi'";
 
     [Protocol]

@@ -100,13 +100,15 @@ impl TransitionLog {
     }
 
     fn log_untested_path(&mut self, snapshot: &Snapshot) {
-        if !self.untested_path_logged && snapshot.worker_path_untested().next().is_some() {
+        let targets: Vec<_> = snapshot.worker_path_untested().map(|view| view.target.name.as_str()).collect();
+        if let Some(facts) = snapshot.node.facts.as_ref().filter(|_| !self.untested_path_logged && !targets.is_empty())
+        {
             self.untested_path_logged = true;
-            let targets: Vec<_> = snapshot.worker_path_untested().map(|view| view.target.name.as_str()).collect();
             warn!(
                 ?targets,
-                "tailscaled runs in userspace mode and the targets name no proxy: the worker's own path is not tested. \
-                 Name the worker's proxy with via=socks5://HOST:PORT"
+                "tailscaled runs in {} mode and the targets do not name {} in via=: the worker's own path is not tested",
+                facts.mode.name(),
+                facts.mode.worker_via()
             );
         }
     }

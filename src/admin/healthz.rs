@@ -85,11 +85,13 @@ fn notes(snapshot: &Snapshot, excluded: &[&str]) -> String {
     });
     let mut notes = format!("by mode: {}\n", by_mode.join(", "));
     let untested: Vec<_> = snapshot.worker_path_untested().map(|view| view.target.name.as_str()).collect();
-    if !untested.is_empty() {
+    if let Some(facts) = snapshot.node.facts.as_ref().filter(|_| !untested.is_empty()) {
         notes += &format!(
-            "note: tailscaled runs in userspace mode; the way on which the worker itself reaches {} is not tested until \
-             via= names its SOCKS5 proxy\n",
-            untested.join(", ")
+            "note: tailscaled runs in {} mode; the way on which the worker itself reaches {} is not tested until \
+             via= names {}\n",
+            facts.mode.name(),
+            untested.join(", "),
+            facts.mode.worker_via()
         );
     }
     let unknown = excluded.iter().filter(|name| !HealthCheck::all(snapshot).any(|check| check.name == **name)).count();

@@ -77,8 +77,10 @@ impl Via {
     pub const fn tests_worker_path(self, mode: NetworkMode) -> bool {
         match self {
             Self::Socks5(_) => true,
+            // No worker dials through the LocalAPI.
+            Self::LocalApi => false,
             // In userspace mode the kernel has no route into the tailnet, so no worker connects without a proxy.
-            Self::Auto | Self::LocalApi | Self::Tcp => matches!(mode, NetworkMode::Tun),
+            Self::Auto | Self::Tcp => matches!(mode, NetworkMode::Tun),
         }
     }
 }

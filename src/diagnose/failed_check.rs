@@ -28,7 +28,8 @@ impl Check {
             | Reason::ConnectFailed
             | Reason::ConnectSocksUnreachable
             | Reason::ConnectSocksInvalid
-            | Reason::ConnectSocksFailed => Self::Tcp,
+            | Reason::ConnectSocksFailed
+            | Reason::ConnectSocksElsewhere => Self::Tcp,
             Reason::ProtocolTimeout
             | Reason::ProtocolClosed
             | Reason::ProtocolGarbage

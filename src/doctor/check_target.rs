@@ -10,7 +10,6 @@ use crate::probe_result::ProbeResult;
 use crate::reason::Scope;
 use crate::tailscale::{LocalApi, Status};
 use serde_json::{Value, json};
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -33,14 +32,13 @@ const NO_RESPONSE: u8 = 2;
 const NO_ATTEMPT: u8 = 3;
 
 /// Probes `target` once through the tailscaled at `socket`.
-pub async fn check_target(target: Arc<Target>, socket: Option<PathBuf>, magic_dns: SocketAddr) -> CheckReport {
+pub async fn check_target(target: Arc<Target>, socket: Option<PathBuf>, magic_dns: MagicDns) -> CheckReport {
     let mut local = LocalApi::new(socket, Arc::new(|_, _| {}));
     let filter = PeerFilter::of([&*target]);
     let (node, status) = read_node(&mut local, &|status, peer| filter.matches(status, peer), SystemTime::now()).await;
     let resolution = resolution(&target, &node, status.as_ref());
-    let dns = MagicDns::new(magic_dns);
     let mode = status.as_ref().map(|status| status.mode).unwrap_or_default();
-    let context = ProbeContext { mode, dialer: local.dialer(), dns: &dns };
+    let context = ProbeContext { mode, dialer: local.dialer(), dns: &magic_dns };
     let (probe, _) = probe_target(&target, &resolution, context).await;
     CheckReport { target, status, probe }
 }

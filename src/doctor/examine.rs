@@ -18,7 +18,6 @@ use crate::probe::resolver::Resolver;
 use crate::probe_result::ProbeResult;
 use crate::tailscale::{LocalApi, Peer, Status};
 use futures_util::future::join_all;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -26,7 +25,7 @@ use std::time::SystemTime;
 #[derive(Clone, Debug)]
 pub struct DoctorEnv {
     /// Where MagicDNS answers in TUN mode.
-    pub magic_dns: SocketAddr,
+    pub magic_dns: MagicDns,
     /// The pod's own resolver; none without a readable resolv.conf.
     pub resolver: Option<Resolver>,
     /// The user that telltail runs as.
@@ -45,16 +44,15 @@ pub async fn examine(config: &Config, env: &DoctorEnv, agent: Option<RunningAgen
     let keep = |status: &Status, peer: &Peer| filter.matches(status, peer) || is_relevant(peer, &hosts);
     let at = SystemTime::now();
     let (node, status) = read_node(&mut local, &keep, at).await;
-    let dns = MagicDns::new(env.magic_dns);
     let dialer = local.dialer().clone();
     let mode = status.as_ref().map(|status| status.mode).unwrap_or_default();
     let resolve = |target: &Arc<Target>| resolution(target, &node, status.as_ref());
     let resolutions: Vec<_> = config.targets.iter().map(resolve).collect();
-    let context = ProbeContext { mode, dialer: &dialer, dns: &dns };
+    let context = ProbeContext { mode, dialer: &dialer, dns: &env.magic_dns };
     let probes = config.targets.iter().zip(&resolutions);
     let probes = join_all(probes.map(|(target, resolution)| probe_target(target, resolution, context)));
     let names = config.targets.iter().zip(&resolutions);
-    let names = names.map(|(target, resolution)| look_up_name(target, resolution, status.as_ref(), env, &dns));
+    let names = names.map(|(target, resolution)| look_up_name(target, resolution, status.as_ref(), env));
     let names = join_all(names);
     let (probes, names, warnings) = tokio::join!(probes, names, warnings(&dialer));
     // The probes have activated the paths, which the first status could not know.

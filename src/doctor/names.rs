@@ -3,7 +3,6 @@
 use super::DoctorEnv;
 use crate::config::{Host, Target};
 use crate::network_mode::NetworkMode;
-use crate::probe::dns::MagicDns;
 use crate::probe::resolve::Resolution;
 use crate::probe::resolver::LookupResult;
 use crate::tailscale::Status;
@@ -14,7 +13,7 @@ use tokio::time::timeout;
 /// What each resolver answers for a target's name.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NameAnswers {
-    /// MagicDNS at 100.100.100.100; none in userspace mode, where nothing in the pod can reach it.
+    /// MagicDNS; none in userspace mode, where nothing in the pod can reach it.
     pub magic_dns: Option<Result<Vec<IpAddr>, String>>,
     /// The pod's own resolver; none without a readable resolv.conf.
     pub pod: Option<LookupResult>,
@@ -29,15 +28,15 @@ pub(super) async fn look_up_name(
     resolution: &Resolution,
     status: Option<&Status>,
     env: &DoctorEnv,
-    dns: &MagicDns,
 ) -> Option<NameAnswers> {
     let Host::Name(host) = &target.host else { return None };
     let status = status?;
     let resolved = resolution.dialable().ok();
     let v6 = resolved.is_some_and(|resolved| resolved.peer.address.is_ipv6());
     let magic_dns = async {
-        let fqdn = resolved.filter(|_| status.mode == NetworkMode::Tun)?.fqdn.as_ref()?;
-        Some(dns.addresses(fqdn, v6).await.map_err(|failure| failure.cause))
+        let resolved = resolved.filter(|_| status.mode == NetworkMode::Tun)?;
+        let answer = env.magic_dns.addresses(resolved.fqdn.as_ref()?, v6, resolved.own_ipv4()).await;
+        Some(answer.map_err(|failure| failure.cause))
     };
     let pod = async {
         let resolver = env.resolver.as_ref()?;

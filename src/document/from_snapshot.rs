@@ -210,7 +210,7 @@ mod tests {
     use std::sync::Arc;
 
     #[test]
-    fn in_userspace_mode_only_a_proxy_tests_the_workers_path() {
+    fn the_localapi_never_tests_the_workers_path_and_in_userspace_mode_only_a_proxy_does() {
         let targets = "tcp://auto:1,tcp://localapi:1?via=localapi,tcp://kernel:1?via=tcp,\
                        tcp://proxy:1?via=socks5://127.0.0.1:1055";
         let environment: Environment = [("TELLTAIL_TARGETS", targets)].into_iter().collect();
@@ -224,6 +224,6 @@ mod tests {
             targets.filter(|target| target.worker_way_untested).map(|target| target.name).collect::<Vec<_>>()
         };
         assert_eq!(untested(NetworkMode::Userspace), ["auto", "localapi", "kernel"]);
-        assert_eq!(untested(NetworkMode::Tun), Vec::<String>::new());
+        assert_eq!(untested(NetworkMode::Tun), ["localapi"]);
     }
 }

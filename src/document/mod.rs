@@ -140,7 +140,7 @@ pub struct TargetJson {
     pub depth: SafeText,
     /// How the connect stage now reaches it.
     pub via: String,
-    /// Whether probes dial through LocalAPI in userspace mode, which no worker does ([`crate::config::Via::tests_worker_path`]).
+    /// Whether probes connect as no worker does: through the LocalAPI, or without a proxy in userspace mode ([`crate::config::Via::tests_worker_path`]).
     pub worker_way_untested: bool,
     /// Its state, after rise and fall: unknown, up or down.
     pub state: SafeText,

@@ -1,38 +1,59 @@
 //! The connect stage: a stream to the target's address, over the target's `via`.
 
-use super::socks5;
-use crate::config::Via;
+use super::resolve::Resolved;
+use super::socks5::{self, Bound};
+use crate::config::{Target, Via};
 use crate::network_mode::NetworkMode;
 use crate::reason::{Failure, Reason};
 use crate::tailscale::Dialer;
 use std::io::ErrorKind;
-use std::net::SocketAddr;
-use std::time::Duration;
+use std::net::{IpAddr, SocketAddr};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 /// A connection to a target.
 pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
-/// Connects to `target`. It waits as long as the target is silent: the deadline, `limit` from the probe's start, is the
-/// caller's.
+/// Connects to a target. It waits as long as the target is silent: the deadline, `target.timeout` from the probe's start,
+/// is the caller's.
 pub async fn connect(
-    via: Via,
+    target: &Target,
+    resolved: &Resolved,
     mode: NetworkMode,
     dialer: &Dialer,
-    target: SocketAddr,
-    limit: Duration,
 ) -> Result<Box<dyn Stream>, Failure> {
-    Ok(match via.effective(mode) {
-        Via::Auto | Via::LocalApi => Box::new(dialer.dial(target).await?),
-        Via::Tcp => Box::new(TcpStream::connect(target).await.map_err(|error| failure(target, &error))?),
-        Via::Socks5(proxy) => match socks5::connect(proxy, target, limit).await {
+    let address = SocketAddr::new(resolved.peer.address, target.port);
+    Ok(match target.via.effective(mode) {
+        Via::Auto | Via::LocalApi => Box::new(dialer.dial(address).await?),
+        Via::Tcp => Box::new(TcpStream::connect(address).await.map_err(|error| failure(address, &error))?),
+        Via::Socks5(proxy) => match by_proxy(proxy, target, &resolved.own_addresses).await {
             Ok(stream) => Box::new(stream),
-            Err(failure) => return Err(with_cause(failure, dialer, target).await),
+            Err(failure) => return Err(with_cause(failure, dialer, address).await),
         },
     })
+}
+
+/// The last quarter of the probe's time is for asking tailscaled why the proxy says nothing.
+async fn by_proxy(proxy: SocketAddr, target: &Target, own: &[IpAddr]) -> Result<TcpStream, Failure> {
+    let limit = target.timeout * 3 / 4;
+    let connecting = socks5::connect(proxy, &target.host, target.port, target.timeout);
+    let (stream, bound) = timeout(limit, connecting).await.unwrap_or_else(|_| {
+        let limit = humantime::format_duration(limit);
+        Err(Failure::new(
+            Reason::ConnectSocksFailed,
+            format_args!("no reply to CONNECT {} within {limit}", target.host),
+        ))
+    })?;
+    match bound {
+        Bound::Address(address) if own.contains(&address) => Ok(stream),
+        other @ (Bound::Address(_) | Bound::Name(_)) => {
+            let cause = format_args!("the proxy's connection to {} begins at {other}, not at {own:?}", target.host);
+            Err(Failure::new(Reason::ConnectSocksElsewhere, cause))
+        }
+    }
 }
 
 /// tailscaled's SOCKS5 proxy does not report why a connection failed. A dial by LocalAPI does.
@@ -41,7 +62,9 @@ async fn with_cause(failure: Failure, dialer: &Dialer, target: SocketAddr) -> Fa
         return failure;
     }
     match dialer.dial(target).await {
-        Ok(_) => Failure::new(failure.reason, format_args!("{}; tailscaled itself connects", failure.cause)),
+        Ok(_) => {
+            Failure::new(failure.reason, format_args!("{}; tailscaled itself connects to {target}", failure.cause))
+        }
         Err(dial) if dial.reason.is_node_fault() => failure,
         Err(dial) => Failure::new(dial.reason, format_args!("{}; tailscaled: {}", failure.cause, dial.cause)),
     }

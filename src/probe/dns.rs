@@ -16,6 +16,7 @@ use hickory_resolver::proto::op::{DnsRequestOptions, DnsResponse, Query, Respons
 use hickory_resolver::proto::rr::{DNSClass, Name, Record, RecordType};
 
 use crate::reason::{Failure, Reason};
+use crate::tailscale::{MAGIC_DNS_IPV4, MAGIC_DNS_IPV6};
 
 /// MagicDNS answers from memory within a millisecond. This allows for a pod that is short of CPU, and leaves most of the
 /// probe's timeout to the other stages.
@@ -24,22 +25,36 @@ const TIMEOUT: Duration = Duration::from_secs(1);
 /// Most addresses that are used; a node has two.
 const MAX_ADDRESSES: usize = 16;
 
-/// A client of one name server.
-#[derive(Clone, Copy, Debug)]
+/// A client of MagicDNS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MagicDns {
-    server: SocketAddr,
+    ipv4: SocketAddr,
+    ipv6: SocketAddr,
 }
 
+/// MagicDNS of a real tailnet.
+pub const MAGIC_DNS: MagicDns = MagicDns {
+    ipv4: SocketAddr::new(IpAddr::V4(MAGIC_DNS_IPV4), 53),
+    ipv6: SocketAddr::new(IpAddr::V6(MAGIC_DNS_IPV6), 53),
+};
+
 impl MagicDns {
-    /// A client of `server`, which is 100.100.100.100:53 outside tests.
-    pub const fn new(server: SocketAddr) -> Self {
-        Self { server }
+    /// A client of another server, for tests.
+    pub const fn at(server: SocketAddr) -> Self {
+        Self { ipv4: server, ipv6: server }
     }
 
-    /// Looks up the IPv4 (or IPv6) addresses of a fully qualified name; never an empty list.
-    pub async fn addresses(&self, fqdn: &str, v6: bool) -> Result<Vec<IpAddr>, Failure> {
+    /// Is this the address of the server?
+    pub fn is_at(&self, address: IpAddr) -> bool {
+        self.ipv4.ip() == address || self.ipv6.ip() == address
+    }
+
+    /// Looks up the IPv4 (or IPv6) addresses of a fully qualified name; never an empty list. A node without an IPv4
+    /// address of its own has no route to the server's.
+    pub async fn addresses(&self, fqdn: &str, v6: bool, own_ipv4: bool) -> Result<Vec<IpAddr>, Failure> {
         let name = absolute(fqdn).map_err(failure)?;
-        let response = query(self.server, &name, v6).await.map_err(failure)?;
+        let server = if own_ipv4 { self.ipv4 } else { self.ipv6 };
+        let response = query(server, &name, v6).await.map_err(failure)?;
         let same_name = |record: &&Record| record.name == name;
         let addresses: Vec<IpAddr> = addresses(response.answers.iter().filter(same_name)).collect();
         if addresses.is_empty() {
@@ -171,7 +186,7 @@ mod tests {
     /// Queries a server with these responses; the result and the number of queries that it received.
     async fn query_server(v6: bool, respond: Responder) -> (Result<Vec<IpAddr>, Failure>, usize) {
         let socket = UdpSocket::bind("127.0.0.1:0").await.expect("a port");
-        let server = MagicDns::new(socket.local_addr().expect("an address"));
+        let server = MagicDns::at(socket.local_addr().expect("an address"));
         let queries = Arc::new(AtomicUsize::new(0));
         let seen = Arc::clone(&queries);
         let mut tasks = JoinSet::new();
@@ -185,7 +200,7 @@ mod tests {
                 }
             }
         });
-        let result = server.addresses(NAME, v6).await;
+        let result = server.addresses(NAME, v6, true).await;
         // A second query would have arrived by now.
         tokio::time::sleep(Duration::from_millis(20)).await;
         (result, queries.load(Ordering::Relaxed))
@@ -338,9 +353,9 @@ mod tests {
 
     #[tokio::test]
     async fn an_invalid_name_is_not_queried() {
-        let server = MagicDns::new("127.0.0.1:9".parse().expect("an address"));
+        let server = MagicDns::at("127.0.0.1:9".parse().expect("an address"));
         for name in [&"a".repeat(64), &"a.".repeat(200), "a..b", "na me\0.net"] {
-            let failure = server.addresses(name, false).await.expect_err("not a name");
+            let failure = server.addresses(name, false, true).await.expect_err("not a name");
             assert_eq!(failure.reason, Reason::ResolveDnsFailed, "{failure}");
         }
     }

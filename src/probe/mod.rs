@@ -96,7 +96,7 @@ async fn stages(
 
     progress.stage = Stage::Connect;
     let started = Instant::now();
-    let mut stream = connect::connect(target.via, context.mode, context.dialer, address, target.timeout).await?;
+    let mut stream = connect::connect(target, resolved, context.mode, context.dialer).await?;
     progress.timings.connect = Some(started.elapsed());
     if target.depth == Depth::Tcp {
         return Ok(Detail::Connected);
@@ -138,7 +138,7 @@ async fn reuse(
 async fn check_magic_dns(resolved: &Resolved, context: ProbeContext<'_>) -> Result<(), Failure> {
     let Some(fqdn) = resolved.fqdn.as_ref().filter(|_| context.mode == NetworkMode::Tun) else { return Ok(()) };
     let known = &resolved.peer.addresses;
-    let answers = context.dns.addresses(fqdn, resolved.peer.address.is_ipv6()).await?;
+    let answers = context.dns.addresses(fqdn, resolved.peer.address.is_ipv6(), resolved.own_ipv4()).await?;
     if answers.is_empty() || answers.iter().any(|answer| !known.contains(answer)) {
         let cause = format_args!("MagicDNS gives {answers:?} for {fqdn}, the netmap {known:?}");
         return Err(Failure::new(Reason::ResolveDnsMismatch, cause));

@@ -17,6 +17,15 @@ pub struct Resolved {
     pub fqdn: Option<String>,
     /// The path to the node, as `status` shows it.
     pub path: StatusPath,
+    /// This node's own tailnet addresses: where a connection over the tailnet begins.
+    pub own_addresses: Vec<IpAddr>,
+}
+
+impl Resolved {
+    /// Can this node use IPv4 in the tailnet?
+    pub fn own_ipv4(&self) -> bool {
+        has_ipv4(&self.own_addresses)
+    }
 }
 
 /// A target in the netmap.
@@ -107,7 +116,7 @@ fn resolve_name<'a>(status: &'a Status, name: &str) -> Found<'a> {
     }
     for full in &candidates {
         if let Some(peer) = status.peers.iter().find(|peer| peer.dns_name == *full) {
-            return of_peer(peer, Some(full.clone()));
+            return of_peer(status, peer, Some(full.clone()));
         }
         let records = status.extra_records.iter().filter(|record| record.name == *full);
         let records: Vec<_> = records.map(|record| record.address).collect();
@@ -156,10 +165,11 @@ fn via_site(name: &str) -> Option<u32> {
     }
 }
 
-/// The first of a name's addresses, IPv4 before IPv6, that a peer has.
+/// The first of a name's addresses that a peer has, those of the family that this node prefers before the others.
 fn resolve_records<'a>(status: &'a Status, records: &[IpAddr], full: &str) -> Found<'a> {
     let mut sorted = records.to_vec();
-    sorted.sort_by_key(IpAddr::is_ipv6);
+    let ipv4 = has_ipv4(&status.own.addresses);
+    sorted.sort_by_key(|address| address.is_ipv4() != ipv4);
     let mut none = Failure::new(Reason::ResolveNotInNetmap, format_args!("{full} has no address"));
     for (index, address) in sorted.into_iter().enumerate() {
         match resolve_address(status, address, Some(full.to_owned())) {
@@ -179,10 +189,10 @@ fn resolve_address(status: &Status, address: IpAddr, fqdn: Option<String>) -> Fo
         return Err(Failure::new(Reason::ResolveRefused, format_args!("{address} is this node's")));
     }
     if let Some(peer) = status.peers.iter().find(|peer| peer.addresses.contains(&address)) {
-        return Ok(hosted_by(peer, address, peer.addresses.clone(), fqdn));
+        return Ok(hosted_by(status, peer, address, peer.addresses.clone(), fqdn));
     }
     if let Some(peer) = status.peers.iter().find(|peer| services(peer).any(|service| service == address)) {
-        return Ok(hosted_by(peer, address, vec![address], fqdn));
+        return Ok(hosted_by(status, peer, address, vec![address], fqdn));
     }
     let behind_router = if VIA_RANGE.contains(address) {
         Some("is a 4via6 address: its machine is behind a subnet router")
@@ -196,14 +206,20 @@ fn resolve_address(status: &Status, address: IpAddr, fqdn: Option<String>) -> Fo
     }
 }
 
-fn of_peer(peer: &Peer, fqdn: Option<String>) -> Found<'_> {
-    let Some(address) = preferred(&peer.addresses) else {
+fn of_peer<'a>(status: &Status, peer: &'a Peer, fqdn: Option<String>) -> Found<'a> {
+    let Some(address) = preferred(&peer.addresses, status) else {
         return Err(Failure::new(Reason::ResolveNotInNetmap, format_args!("{} has no address", peer.dns_name)));
     };
-    Ok(hosted_by(peer, address, peer.addresses.clone(), fqdn))
+    Ok(hosted_by(status, peer, address, peer.addresses.clone(), fqdn))
 }
 
-fn hosted_by(peer: &Peer, address: IpAddr, addresses: Vec<IpAddr>, fqdn: Option<String>) -> (&Peer, Resolved) {
+fn hosted_by<'a>(
+    status: &Status,
+    peer: &'a Peer,
+    address: IpAddr,
+    addresses: Vec<IpAddr>,
+    fqdn: Option<String>,
+) -> (&'a Peer, Resolved) {
     let path = StatusPath::of(peer);
     let target_peer = TargetPeer {
         id: peer.id.clone(),
@@ -214,12 +230,18 @@ fn hosted_by(peer: &Peer, address: IpAddr, addresses: Vec<IpAddr>, fqdn: Option<
         online: peer.online,
         key_expiry: peer.key_expiry,
     };
-    (peer, Resolved { peer: target_peer, fqdn, path })
+    (peer, Resolved { peer: target_peer, fqdn, path, own_addresses: status.own.addresses.clone() })
 }
 
-/// First IPv4; IPv6 only if there is none.
-fn preferred(addresses: &[IpAddr]) -> Option<IpAddr> {
-    addresses.iter().find(|address| address.is_ipv4()).or(addresses.first()).copied()
+/// IPv4 first where this node has an IPv4 address, else IPv6, as tailscaled resolves names; the other family only if there
+/// is nothing else.
+fn preferred(addresses: &[IpAddr], status: &Status) -> Option<IpAddr> {
+    let ipv4 = has_ipv4(&status.own.addresses);
+    addresses.iter().find(|address| address.is_ipv4() == ipv4).or(addresses.first()).copied()
+}
+
+fn has_ipv4(own_addresses: &[IpAddr]) -> bool {
+    own_addresses.iter().any(IpAddr::is_ipv4)
 }
 
 /// Addresses of the Tailscale Services that a peer hosts: single tailnet addresses routed to it that are not its own.
@@ -403,6 +425,22 @@ mod tests {
         assert_eq!(cause(&status, "db-prd.tail2.ts.net"), other);
         status.suffix = Some(status.own.dns_name.clone());
         assert_eq!(cause(&status, "gone"), "no node or service is called gone; this tailnet has no domain");
+    }
+
+    #[test]
+    fn without_an_ipv4_address_of_its_own_the_node_uses_ipv6() {
+        let mut status = status();
+        status.own.addresses = vec!["fd7a:115c:a1e0::1".parse().unwrap()];
+        for (host, address) in [
+            (name("db-prd"), "fd7a:115c:a1e0::2"),
+            (name("six"), "fd7a:115c:a1e0::3"),
+            (name("db-prd-1"), "100.64.0.9"),
+            (ip("100.64.0.2"), "100.64.0.2"),
+        ] {
+            let resolution = resolve(&status, &host);
+            let resolved = resolution.dialable().unwrap();
+            assert_eq!((resolved.peer.address.to_string().as_str(), resolved.own_ipv4()), (address, false), "{host}");
+        }
     }
 
     #[test]

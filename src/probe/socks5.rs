@@ -10,6 +10,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use crate::config::Host;
 use crate::reason::{Failure, Reason};
 
 /// Longest time for connecting to the proxy and negotiating the method, but at most half of the probe's timeout. Otherwise
@@ -19,9 +20,39 @@ const NEGOTIATION: Duration = Duration::from_secs(1);
 const VERSION: u8 = 5;
 const CONNECT: u8 = 1;
 const NO_PASSWORD: u8 = 0;
+/// Kinds of addresses.
+const IPV4: u8 = 1;
+const NAME: u8 = 3;
+const IPV6: u8 = 4;
 
-/// Connects to `target` through `proxy`. The deadline, `limit` from the probe's start, is the caller's.
-pub async fn connect(proxy: SocketAddr, target: SocketAddr, limit: Duration) -> Result<TcpStream, Failure> {
+/// Where a proxy says that its connection begins (BND.ADDR, RFC 1928 section 6). tailscaled's proxy tells its local
+/// address: one of the node's own over the tailnet, another where its fallback resolver led outside. It never tells the
+/// address that it dialled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Bound {
+    /// An address.
+    Address(IpAddr),
+    /// A name, escaped.
+    Name(String),
+}
+
+impl std::fmt::Display for Bound {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Address(address) => address.fmt(f),
+            Self::Name(name) => write!(f, "\"{name}\""),
+        }
+    }
+}
+
+/// Connects to a target through `proxy`, which resolves a name itself, as it does for workers. The deadline, `limit` from
+/// the probe's start, is the caller's.
+pub async fn connect(
+    proxy: SocketAddr,
+    host: &Host,
+    port: u16,
+    limit: Duration,
+) -> Result<(TcpStream, Bound), Failure> {
     let mut stream = timeout(NEGOTIATION.min(limit / 2), async {
         let mut stream = TcpStream::connect(proxy)
             .await
@@ -33,8 +64,8 @@ pub async fn connect(proxy: SocketAddr, target: SocketAddr, limit: Duration) -> 
     .unwrap_or_else(|_| {
         Err(Failure::new(Reason::ConnectSocksUnreachable, format_args!("{proxy}: no greeting in time")))
     })?;
-    request(&mut stream, target).await?;
-    Ok(stream)
+    let bound = request(&mut stream, host, port).await?;
+    Ok((stream, bound))
 }
 
 /// Negotiates the method without authentication.
@@ -53,40 +84,48 @@ async fn negotiate<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) -> Result<
 }
 
 /// Requests a connection to the target. Reads not a byte beyond the reply: what follows is the target's.
-async fn request<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, target: SocketAddr) -> Result<(), Failure> {
+async fn request<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, host: &Host, port: u16) -> Result<Bound, Failure> {
     let mut request = vec![VERSION, CONNECT, 0];
-    match target.ip() {
-        IpAddr::V4(ip) => {
-            request.push(1);
+    match host {
+        Host::Ip(IpAddr::V4(ip)) => {
+            request.push(IPV4);
             request.extend_from_slice(&ip.octets());
         }
-        IpAddr::V6(ip) => {
-            request.push(4);
+        Host::Ip(IpAddr::V6(ip)) => {
+            request.push(IPV6);
             request.extend_from_slice(&ip.octets());
+        }
+        Host::Name(name) => {
+            // A configured name has at most 253 bytes.
+            request.extend_from_slice(&[NAME, u8::try_from(name.len()).unwrap_or(u8::MAX)]);
+            request.extend_from_slice(name.as_bytes());
         }
     }
-    request.extend_from_slice(&target.port().to_be_bytes());
+    request.extend_from_slice(&port.to_be_bytes());
 
     let cut = |error: io::Error| Failure::new(Reason::ConnectSocksFailed, format_args!("reply to CONNECT: {error}"));
     let mut reply = [0; 2];
     exchange(stream, &request, &mut reply).await.map_err(cut)?;
     judge(reply)?;
 
-    // The proxy's own address is only skipped: the target's bytes begin behind it.
     let mut kind = [0; 2];
     stream.read_exact(&mut kind).await.map_err(cut)?;
-    let length = match kind {
-        [_, 1] => 4,
-        [_, 3] => usize::from(stream.read_u8().await.map_err(cut)?),
-        [_, 4] => 16,
+    let bound = match kind {
+        [_, IPV4] => Bound::Address(IpAddr::from(stream.read_u32().await.map_err(cut)?.to_be_bytes())),
+        [_, IPV6] => Bound::Address(IpAddr::from(stream.read_u128().await.map_err(cut)?.to_be_bytes()).to_canonical()),
+        [_, NAME] => {
+            let mut name = vec![0; usize::from(stream.read_u8().await.map_err(cut)?)];
+            stream.read_exact(&mut name).await.map_err(cut)?;
+            Bound::Name(name.escape_ascii().to_string())
+        }
         [_, other] => {
             let cause = format_args!("the reply has an address of the unknown kind {other}");
             return Err(Failure::new(Reason::ConnectSocksInvalid, cause));
         }
     };
-    let mut rest = [0; u8::MAX as usize + 2];
-    stream.read_exact(rest.get_mut(..length + 2).unwrap_or_default()).await.map_err(cut)?;
-    Ok(())
+    // What follows the port is the target's.
+    stream.read_u16().await.map_err(cut)?;
+    Ok(bound)
 }
 
 /// Sends a request and reads a reply of known length.
@@ -136,21 +175,24 @@ mod tests {
     use crate::probe::scripted_peer::{AfterScript, ScriptedPeer, splits};
 
     const LIMIT: Duration = Duration::from_secs(3);
-    const TARGET: &str = "100.64.0.2:5432";
+    const PORT: u16 = 5432;
+
+    fn target() -> Host {
+        Host::Ip(IpAddr::from([100, 64, 0, 2]))
+    }
 
     /// Negotiation and request as `connect` makes them, on a paused clock; the slug of the failure and its cause.
-    fn run(peer: &mut ScriptedPeer, target: &str) -> (&'static str, String) {
-        let target = target.parse().expect("an address");
+    fn run(peer: &mut ScriptedPeer, host: &Host) -> (&'static str, String) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
         let outcome = runtime.expect("a runtime").block_on(async {
             timeout(Duration::from_secs(3), async {
                 negotiate(peer).await?;
-                request(peer, target).await
+                request(peer, host, PORT).await
             })
             .await
         });
         match outcome {
-            Ok(Ok(())) => ("connected", String::new()),
+            Ok(Ok(bound)) => ("connected", bound.to_string()),
             Ok(Err(failure)) => (failure.reason.slug(), failure.cause),
             Err(_) => ("deadline", String::new()),
         }
@@ -160,9 +202,9 @@ mod tests {
     fn every_reply_of_a_proxy_has_its_outcome_in_any_chunks() {
         let v6 = [&b"\x05\0\x05\0\0\x04"[..], &[0xfd; 16], b"\x04\x1b"].concat();
         let rows: Vec<(&str, &[u8], AfterScript, &str, &str)> = vec![
-            ("connected", b"\x05\0\x05\0\0\x01\0\0\0\0\0\0", AfterScript::Silence, "connected", ""),
-            ("connected, v6", &v6, AfterScript::Silence, "connected", ""),
-            ("connected, name", b"\x05\0\x05\0\0\x03\x02db\0\x01", AfterScript::Silence, "connected", ""),
+            ("connected", b"\x05\0\x05\0\0\x01\0\0\0\0\0\0", AfterScript::Silence, "connected", "0.0.0.0"),
+            ("connected, v6", &v6, AfterScript::Silence, "connected", "fdfd:fdfd:"),
+            ("connected, name", b"\x05\0\x05\0\0\x03\x02d\n\0\x01", AfterScript::Silence, "connected", "d\\n"),
             ("connected, empty name", b"\x05\0\x05\0\0\x03\0\0\x01", AfterScript::Silence, "connected", ""),
             (
                 "failure",
@@ -191,12 +233,12 @@ mod tests {
             ("reset", b"", AfterScript::Reset, "connect_socks_invalid", "reset"),
             ("closed at the request", b"\x05\0", AfterScript::Close, "connect_socks_failed", "closed the connection"),
             ("reset at the request", b"\x05\0\x05", AfterScript::Reset, "connect_socks_failed", "reset"),
-            ("reply cut", b"\x05\0\x05\0\0\x04\0", AfterScript::Close, "connect_socks_failed", "eof"),
+            ("reply cut", b"\x05\0\x05\0\0\x04\0", AfterScript::Close, "connect_socks_failed", "end of file"),
             ("silent at the request", b"\x05\0", AfterScript::Silence, "deadline", ""),
         ];
         for (name, answer, then, expected, cause) in rows {
             for chunks in splits(answer) {
-                let (slug, cause_text) = run(&mut ScriptedPeer::new(chunks.clone(), then), TARGET);
+                let (slug, cause_text) = run(&mut ScriptedPeer::new(chunks.clone(), then), &target());
                 assert_eq!(slug, expected, "{name} {chunks:?} {cause_text}");
                 assert!(cause_text.contains(cause), "{name} {chunks:?} {cause_text:?}");
             }
@@ -204,15 +246,18 @@ mod tests {
     }
 
     #[test]
-    fn the_request_has_the_address_of_the_target() {
+    fn the_request_has_the_target_as_it_is_written() {
         let ok = b"\x05\0\x05\0\0\x01\0\0\0\0\0\0";
         let mut peer = ScriptedPeer::new([ok.to_vec()], AfterScript::Silence);
-        run(&mut peer, TARGET);
+        run(&mut peer, &target());
         assert_eq!(peer.received, b"\x05\x01\0\x05\x01\0\x01\x64\x40\0\x02\x15\x38");
         let mut peer = ScriptedPeer::new([ok.to_vec()], AfterScript::Silence);
-        run(&mut peer, "[fd7a:115c:a1e0::2]:6379");
-        let expected = [&b"\x05\x01\0\x05\x01\0\x04\xfd\x7a\x11\x5c\xa1\xe0"[..], &[0; 9], b"\x02\x18\xeb"].concat();
+        run(&mut peer, &Host::Ip("fd7a:115c:a1e0::2".parse().expect("an address")));
+        let expected = [&b"\x05\x01\0\x05\x01\0\x04\xfd\x7a\x11\x5c\xa1\xe0"[..], &[0; 9], b"\x02\x15\x38"].concat();
         assert_eq!(peer.received, expected);
+        let mut peer = ScriptedPeer::new([ok.to_vec()], AfterScript::Silence);
+        run(&mut peer, &Host::Name("db.ts".to_owned()));
+        assert_eq!(peer.received, b"\x05\x01\0\x05\x01\0\x03\x05db.ts\x15\x38");
     }
 
     #[tokio::test]
@@ -226,7 +271,7 @@ mod tests {
         };
         let client = async {
             negotiate(&mut ours).await.expect("a greeting");
-            request(&mut ours, TARGET.parse().expect("an address")).await.expect("a reply");
+            request(&mut ours, &target(), PORT).await.expect("a reply");
             let mut rest = [0; 9];
             ours.read_exact(&mut rest).await.expect("the target's bytes");
             rest
@@ -237,17 +282,16 @@ mod tests {
 
     #[tokio::test]
     async fn a_missing_or_silent_proxy_is_not_reported_as_a_silent_target() {
-        let target = TARGET.parse().expect("an address");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let short = Duration::from_millis(200);
-        let mute = timeout(short, connect(address, target, short)).await.expect("before the limit");
+        let mute = timeout(short, connect(address, &target(), PORT, short)).await.expect("before the limit");
         let mute = mute.expect_err("no greeting");
         assert_eq!(mute.reason, Reason::ConnectSocksUnreachable, "{mute}");
         assert!(mute.cause.contains("no greeting in time"), "{mute}");
 
         drop(listener);
-        let away = connect(address, target, LIMIT).await.expect_err("no proxy");
+        let away = connect(address, &target(), PORT, LIMIT).await.expect_err("no proxy");
         assert_eq!(away.reason, Reason::ConnectSocksUnreachable, "{away}");
         assert!(away.cause.contains("refused"), "{away}");
     }
@@ -262,9 +306,10 @@ mod tests {
             stream.read_exact(&mut [0; 3]).await.expect("a greeting");
             stream.write_all(b"\x05\0").await.expect("a connection");
             stream.read_exact(&mut [0; 10]).await.expect("a request");
-            stream.write_all(b"\x05\0\0\x01\0\0\0\0\0\0N").await.expect("a connection");
+            stream.write_all(b"\x05\0\0\x01\x64\x40\0\x01\0\0N").await.expect("a connection");
         });
-        let mut stream = connect(address, TARGET.parse().expect("an address"), LIMIT).await.expect("a connection");
+        let (mut stream, bound) = connect(address, &target(), PORT, LIMIT).await.expect("a connection");
+        assert_eq!(bound, Bound::Address(IpAddr::from([100, 64, 0, 1])));
         assert_eq!(stream.read_u8().await.expect("a byte"), b'N');
     }
 
@@ -276,8 +321,8 @@ mod tests {
             then in proptest::sample::select(vec![AfterScript::Close, AfterScript::Reset, AfterScript::Silence, AfterScript::Repeat]),
         ) {
             let mut peer = ScriptedPeer::new([start.to_vec(), answer], then);
-            let (_, cause) = run(&mut peer, TARGET);
-            prop_assert!(cause.is_ascii() && cause.len() <= 200);
+            let (_, cause) = run(&mut peer, &target());
+            prop_assert!(cause.is_ascii() && cause.len() <= 1024);
             prop_assert!(peer.bytes_sent <= 2 + 2 + 2 + 1 + 255 + 2);
         }
     }

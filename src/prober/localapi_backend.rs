@@ -13,7 +13,6 @@ use crate::probe::{self, PooledConnection, ProbeContext, ping_evidence};
 use crate::probe_result::ProbeResult;
 use crate::reason::Failure;
 use crate::tailscale::{CallObserver, Dialer, ExtraRecord, LocalApi, Peer, Status};
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 use tokio::sync::Mutex;
@@ -51,10 +50,10 @@ const REGION_TIMEOUT: Duration = Duration::from_secs(1);
 
 impl LocalApiBackend {
     /// Through the tailscaled at `socket`, or in one of the two usual places. `observe` is called for each call.
-    pub fn new(socket: Option<PathBuf>, magic_dns: SocketAddr, observe: CallObserver) -> Self {
+    pub fn new(socket: Option<PathBuf>, magic_dns: MagicDns, observe: CallObserver) -> Self {
         let local = LocalApi::new(socket, observe);
         let dialer = local.dialer().clone();
-        Self { reader: Mutex::new(NetmapCache { local, netmap: None }), dialer, dns: MagicDns::new(magic_dns) }
+        Self { reader: Mutex::new(NetmapCache { local, netmap: None }), dialer, dns: magic_dns }
     }
 
     /// For other callers of tailscaled.

@@ -27,11 +27,13 @@ pub use version::{NEWEST_TESTED, OLDEST_TESTED, is_at_least};
 pub use warning::{Severity, Warning};
 
 use crate::http::Connection;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 
 /// Where tailscaled answers DNS questions in TUN mode (Tailscale's "quad 100").
-pub const MAGIC_DNS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(100, 100, 100, 100)), 53);
+pub const MAGIC_DNS_IPV4: Ipv4Addr = Ipv4Addr::new(100, 100, 100, 100);
+/// The same for nodes without an IPv4 address (`TailscaleServiceIPv6String` in tailscale's net/tsaddr).
+pub const MAGIC_DNS_IPV6: Ipv6Addr = Ipv6Addr::new(0xfd7a, 0x115c, 0xa1e0, 0, 0, 0, 0, 0x53);
 
 /// A client of the local tailscaled. It keeps one connection for reading.
 pub struct LocalApi {

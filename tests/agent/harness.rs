@@ -11,6 +11,7 @@ use telltail::agent::{self, AgentError, RuntimeEnv, Signal};
 use telltail::command_hint::PodContext;
 use telltail::config::{Environment, Source};
 use telltail::doctor::{self, DoctorReport};
+use telltail::probe::dns::MagicDns;
 use telltail::probe::resolver::Resolver;
 use telltail_testkit::MetricsPage;
 use tokio::net::TcpListener;
@@ -80,7 +81,7 @@ impl Harness {
         for ((name, port), ip, server) in [(DB, ips[0], harness.db.addr()), (CACHE, ips[1], harness.cache.addr())] {
             harness.tailscaled.add_peer(Peer::new(name).ip(ip));
             harness.tailscaled.forward(name, port, server);
-            harness.proxy.route(ip, port, server);
+            harness.proxy.route(name, port, server);
             harness.dns.set(&format!("{name}.{SUFFIX}"), &[ip.parse().unwrap()]);
         }
         if setup == Setup::Tun {
@@ -137,7 +138,7 @@ impl Harness {
         let config = Source::new(environment, None).load().expect("a configuration that holds").config;
         let pod = PodContext { socket: config.socket.clone(), ..PodContext::default() };
         let (uid, socket_owner) = (65532, Some(65533));
-        let place = doctor::DoctorEnv { magic_dns: self.dns.addr(), resolver, uid, socket_owner, pod };
+        let place = doctor::DoctorEnv { magic_dns: MagicDns::at(self.dns.addr()), resolver, uid, socket_owner, pod };
         doctor::examine(&config, &place, None).await
     }
 
@@ -173,7 +174,7 @@ impl Agent {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let (signals, receiver) = mpsc::channel(8);
-        let place = RuntimeEnv { pod_uid: "a-pod".to_owned(), magic_dns };
+        let place = RuntimeEnv { pod_uid: "a-pod".to_owned(), magic_dns: MagicDns::at(magic_dns) };
         let mut running = JoinSet::new();
         running.spawn(agent::run(config, source, place, listener, receiver));
         Self { address, log, signals, running }

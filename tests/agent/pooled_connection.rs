@@ -7,7 +7,6 @@ use std::time::Duration;
 use tailscaled_sim::services::Valkey;
 use telltail::agent::MAGIC_DNS;
 use telltail::config::{Environment, Source, Target};
-use telltail::probe::dns::MagicDns;
 use telltail::probe::resolve::resolve;
 use telltail::probe::{PooledConnection, ProbeContext, run};
 use telltail::probe_result::Detail;
@@ -32,7 +31,7 @@ impl Prober {
     async fn probe(&mut self) -> Result<Detail, Reason> {
         let status = self.local.status(true, &|_, _| true).await.expect("tailscaled is fine");
         let resolution = resolve(&status, &self.target.host);
-        let context = ProbeContext { mode: status.mode, dialer: self.local.dialer(), dns: &MagicDns::new(MAGIC_DNS) };
+        let context = ProbeContext { mode: status.mode, dialer: self.local.dialer(), dns: &MAGIC_DNS };
         run(&self.target, &resolution, &mut self.held, context).await.outcome.map_err(|failure| failure.reason)
     }
 }

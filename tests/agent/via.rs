@@ -49,13 +49,13 @@ async fn the_mode_is_read_in_every_round() {
 }
 
 #[tokio::test]
-async fn a_named_proxy_is_asked_for_the_peers_address_and_nothing_else_is_dialled() {
+async fn a_named_proxy_is_asked_for_the_name_as_it_is_written_and_nothing_else_is_dialled() {
     let harness = Harness::new(Setup::Proxy);
     let agent = harness.agent(&[]).await;
     let page = agent.ready().await;
     let request = |host: &str, port| Socks5Request { host: host.to_owned(), port };
     let asked = harness.proxy.requests();
-    assert!(asked.contains(&request("100.64.0.2", 5432)) && asked.contains(&request("100.64.0.3", 6379)), "{asked:?}");
+    assert!(asked.contains(&request("db", 5432)) && asked.contains(&request("cache", 6379)), "{asked:?}");
     assert!(asked.iter().all(|one| *one == asked[0] || *one == asked[1]), "{asked:?}");
     let dials = harness.tailscaled.requests().into_iter().filter(|request| request.path.ends_with("dial"));
     assert_eq!(dials.count(), 0);
@@ -85,6 +85,55 @@ async fn why_a_proxy_could_not_connect_is_asked_of_tailscaled_itself() {
     let by_service = [("target", "db"), ("reason", "connect_refused"), ("scope", "service")];
     agent.until("the service's fault", |page| page.is("telltail_target_failing_info", &by_service)).await;
     harness.nothing_unexpected();
+}
+
+/// A name that the proxy does not know goes to the system resolver of the tailscale container, which may wait for longer than
+/// a probe may.
+#[tokio::test]
+async fn a_proxy_that_is_silent_while_tailscaled_connects_is_not_a_policy_that_drops() {
+    let harness = Harness::new(Setup::Proxy);
+    let agent = harness.agent(&[("TELLTAIL_READINESS", "local")]).await;
+    agent.ready().await;
+    harness.proxy.behave(Socks5Conduct::SilentAtConnect);
+    let failed = [("target", "db"), ("reason", "connect_socks_failed"), ("scope", "path")];
+    let page = agent.until("silent", |page| page.is("telltail_target_failing_info", &failed)).await;
+    assert!(page.is("telltail_ready", &[]), "mode local");
+    harness.nothing_unexpected();
+}
+
+/// In TUN mode the LocalAPI is not what a worker uses either.
+#[tokio::test]
+async fn the_localapi_is_not_the_workers_path_in_tun_mode() {
+    let harness = Harness::new(Setup::Tun);
+    harness.tailscaled.forward("db", harness.db.addr().port(), harness.db.addr());
+    let targets = harness.targets("&via=localapi", "");
+    let agent = harness.agent(&[("TELLTAIL_TARGETS", &targets)]).await;
+    agent.ready().await;
+    let (_, healthz) = agent.get("/healthz?verbose").await;
+    assert!(healthz.contains("in TUN mode; the way on which the worker itself reaches db is not tested"), "{healthz}");
+    assert_eq!(agent.log.lines_with("tailscaled runs in TUN mode").len(), 1);
+}
+
+/// A tailnet that gives this node no IPv4 address (`disable-ipv4`).
+#[tokio::test]
+async fn a_node_without_ipv4_uses_ipv6() {
+    for setup in [Setup::Userspace, Setup::Tun] {
+        let harness = Harness::new(setup);
+        let own = "fd7a:115c:a1e0::1".parse().unwrap();
+        harness.tailscaled.with_state(|sim| sim.ips = vec![own]);
+        let v4 = if setup == Setup::Tun { "127.0.0.11" } else { "100.64.0.2" };
+        let v6 = if setup == Setup::Tun { "::1" } else { "fd7a:115c:a1e0::2" };
+        harness.tailscaled.update_peer("db", |db| db.ips = vec![v4.parse().unwrap(), v6.parse().unwrap()]);
+        harness.dns.set("db.tail1234.ts.net", &[v6.parse().unwrap()]);
+        let report = harness.doctor(&[], None).await;
+        let db = report.targets.iter().find(|target| target.target.name == "db").unwrap();
+        assert_eq!(db.peer.as_ref().map(|peer| peer.address), v6.parse().ok());
+        // In TUN mode nothing listens at ::1: MagicDNS has answered the AAAA question, and IPv6 was dialled.
+        assert_eq!(
+            db.diagnosis.verdict.as_ref().err().map(|failure| failure.reason.slug()),
+            (setup == Setup::Tun).then_some("connect_refused")
+        );
+    }
 }
 
 #[tokio::test]

@@ -18,8 +18,8 @@ pub(super) fn section(document: &Document) -> Markup {
             div.grid { @for target in &document.targets { (card(target, &document.at, slowest)) } }
             @if !untested.is_empty() {
                 p.hint {
-                    "tailscaled runs in userspace mode: the worker's own connection to " (untested.join(", "))
-                    " is not tested until " code { "via=" } " names its SOCKS5 proxy."
+                    "The worker's own connection to " (untested.join(", ")) " is not tested until " code { "via=" }
+                    " names the way that it takes: its SOCKS5 proxy in userspace mode, the kernel in TUN mode."
                 }
             }
         }

@@ -69,8 +69,8 @@ advisories! {
         "Enable accept-dns (TS_ACCEPT_DNS=true), let the worker's proxy resolve names (socks5h), or give the worker the address.",
         Sidecar "cat /etc/resolv.conf";
     WorkerWayUntested "worker_way_untested":
-        "In userspace mode a worker reaches the tailnet only through a proxy, and the target names none: the worker's path is not tested.",
-        "Set TS_SOCKS5_SERVER in the tailscale container, configure the worker to use it, and name it for the target with via=socks5://HOST:PORT.",
+        "No worker connects as these targets are probed: in userspace mode it needs a proxy, in TUN mode the kernel connects it. The worker's path is not tested.",
+        "In userspace mode set TS_SOCKS5_SERVER in the tailscale container, configure the worker to use it, and name it for the target with via=socks5://HOST:PORT. In TUN mode remove `via`.",
         Sidecar "printenv TS_SOCKS5_SERVER";
     RouteOverlapsTailnet "route_overlaps_tailnet":
         "This node accepts a subnet route that covers tailnet addresses: packets to a machine that is gone reach the subnet router instead, and pings succeed.",

@@ -88,7 +88,7 @@ fn worker_path(node: &Node, targets: &[TargetReport]) -> Option<Advisory> {
     let facts = node.facts.as_ref().filter(|_| node.is_fine())?;
     let untested = targets.iter().filter(|target| !target.target.via.tests_worker_path(facts.mode));
     let targets: Vec<_> = untested.map(|target| target.target.name.clone()).collect();
-    let cause = "not probed through a proxy, without which no worker connects".to_owned();
+    let cause = format!("{} mode, and via does not name {}", facts.mode.name(), facts.mode.worker_via());
     (!targets.is_empty()).then_some(Advisory { code: AdvisoryCode::WorkerWayUntested, targets, cause })
 }
 
@@ -177,19 +177,20 @@ mod tests {
     use crate::command_hint::PodContext;
     use crate::config::Via;
     use crate::network_mode::NetworkMode;
+    use crate::probe::dns::MagicDns;
 
     #[test]
-    fn in_userspace_mode_only_a_proxy_is_the_workers_path() {
+    fn the_localapi_is_no_workers_path_and_in_userspace_mode_only_a_proxy_is() {
         let proxy = Via::Socks5(([127, 0, 0, 1], 1055).into());
         let untested = |mode| [Via::Auto, Via::LocalApi, Via::Tcp, proxy].map(|via| !via.tests_worker_path(mode));
         assert_eq!(untested(NetworkMode::Userspace), [true, true, true, false], "userspace");
-        assert_eq!(untested(NetworkMode::Tun), [false; 4], "TUN");
+        assert_eq!(untested(NetworkMode::Tun), [false, true, false, false], "TUN");
     }
 
     #[test]
     fn write_access_to_the_socket_is_reported() {
         let env = |uid, socket_owner| DoctorEnv {
-            magic_dns: ([127, 0, 0, 1], 53).into(),
+            magic_dns: MagicDns::at(([127, 0, 0, 1], 53).into()),
             resolver: None,
             uid,
             socket_owner,

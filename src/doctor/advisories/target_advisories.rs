@@ -9,7 +9,7 @@ use crate::tailscale::Peer;
 use std::net::IpAddr;
 use std::time::SystemTime;
 
-/// The answer that the worker gets from the pod's resolver. A SOCKS5 proxy resolves names for it.
+/// The answer that the worker gets from the pod's resolver. It needs none where the proxy is seen to resolve the name.
 pub(super) fn name(target: &TargetReport, context: &AdvisoryContext<'_>) -> Option<Advisory> {
     let NameAnswers { pod, .. } = target.names.as_ref()?;
     let (peer, answer) = (target.peer.as_ref()?, pod.as_ref()?);
@@ -21,7 +21,7 @@ pub(super) fn name(target: &TargetReport, context: &AdvisoryContext<'_>) -> Opti
             Some(about_target(AdvisoryCode::NameShadowed, target, cause))
         }
         Ok(_) => None,
-        Err(_) if matches!(target.target.via, Via::Socks5(_)) => None,
+        Err(_) if matches!(target.target.via, Via::Socks5(_)) && target.timings.connect.is_some() => None,
         Err(error) => {
             let hint = match context.prefs.map(|prefs| prefs.accept_dns) {
                 Some(false) => "; accept-dns is off",
@@ -41,7 +41,7 @@ pub(super) fn name(target: &TargetReport, context: &AdvisoryContext<'_>) -> Opti
 
 fn uses_magic_dns(context: &AdvisoryContext<'_>) -> bool {
     let resolver = context.env.resolver.as_ref();
-    resolver.is_some_and(|resolver| resolver.servers().contains(&context.env.magic_dns.ip()))
+    resolver.is_some_and(|resolver| resolver.servers().iter().any(|server| context.env.magic_dns.is_at(*server)))
 }
 
 /// A machine that joins again while its old entry still has the name gets another, and an administrator may rename it.

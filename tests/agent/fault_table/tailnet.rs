@@ -244,6 +244,7 @@ pub(super) fn proxy() -> Vec<FaultCase> {
     const UNREACHABLE: Expected = pod("connect_socks_unreachable");
     const INVALID: Expected = pod("connect_socks_invalid");
     const FAILED: Expected = path("connect_socks_failed");
+    const ELSEWHERE: Expected = path("connect_socks_elsewhere");
     of(
         Setup::Proxy,
         [
@@ -263,10 +264,17 @@ pub(super) fn proxy() -> Vec<FaultCase> {
                 &[53],
                 "the proxy never says how CONNECT went",
                 |h| h.proxy.behave(Socks5Conduct::SilentAtConnect),
-                path("connect_dropped"),
+                FAILED,
             ),
-            (&[68], "the proxy tells a bound name", |h| h.proxy.behave(Socks5Conduct::Bound(3)), DB_UP),
-            (&[68], "the proxy tells a bound IPv6", |h| h.proxy.behave(Socks5Conduct::Bound(4)), DB_UP),
+            (&[68], "the proxy connects from a name", |h| h.proxy.behave(Socks5Conduct::Bound("proxy")), ELSEWHERE),
+            (&[68], "the proxy tells no address", |h| h.proxy.behave(Socks5Conduct::Bound("0.0.0.0")), ELSEWHERE),
+            (
+                &[68],
+                "a pod address in the tailnet's range",
+                |h| h.proxy.behave(Socks5Conduct::Bound("100.64.0.77")),
+                ELSEWHERE,
+            ),
+            (&[68], "this node's IPv6", |h| h.proxy.behave(Socks5Conduct::Bound("fd7a:115c:a1e0::1")), DB_UP),
             (
                 &[65],
                 "Postgres is frozen behind it",

@@ -5,7 +5,6 @@ use futures_util::future::join_all;
 use tailscaled_sim::{Peer, Tailscaled};
 use telltail::agent::MAGIC_DNS;
 use telltail::config::{self, Environment, Target};
-use telltail::probe::dns::MagicDns;
 use telltail::probe::resolve::{PeerFilter, resolve};
 use telltail::probe::{self, PooledConnection, ProbeContext};
 use telltail::probe_result::ProbeResult;
@@ -96,9 +95,8 @@ impl Probing {
             .status(true, &|status, peer| filter.matches(status, peer))
             .await
             .expect("the simulation answers");
-        let dns = MagicDns::new(MAGIC_DNS);
         let resolution = resolve(&status, &self.target.host);
-        let context = ProbeContext { mode: status.mode, dialer: self.local.dialer(), dns: &dns };
+        let context = ProbeContext { mode: status.mode, dialer: self.local.dialer(), dns: &MAGIC_DNS };
         probe::run(&self.target, &resolution, &mut self.held, context).await
     }
 }

@@ -43,7 +43,7 @@ pub enum Version {
 /// How tailscaled moves packets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// `--tun=userspace-networking`, with a SOCKS5 proxy on localhost:1055.
+    /// `--tun=userspace-networking`. In both modes a SOCKS5 proxy listens on localhost:1055.
     Userspace,
     /// A kernel interface, `tailscale0`.
     Tun,
@@ -238,7 +238,7 @@ impl Node {
         let mut command = Command::new(program(&format!("{}/tailscaled", self.version.number())));
         match self.mode {
             Mode::Userspace => command.args(["--tun=userspace-networking", "--socks5-server=localhost:1055"]),
-            Mode::Tun => command.arg("--tun=tailscale0"),
+            Mode::Tun => command.args(["--tun=tailscale0", "--socks5-server=localhost:1055"]),
         };
         command.arg("--statedir").arg(self.folder.join("state")).arg("--socket").arg(&self.socket);
         command.arg("--port=41641").env("TS_NO_LOGS_NO_SUPPORT", "true");

@@ -188,8 +188,8 @@ async fn a_proxy_forwards_by_address_and_name() {
     ] {
         assert_eq!(drain_reply(&proxy, bytes).await, b"\x05\0\x05\x01\0\x01\0\0\0\0\0\0", "no route to {host}");
         proxy.route(host, 5432, server.addr());
-        for (kind, length) in [(1, 4), (3, 6), (4, 16)] {
-            proxy.behave(Socks5Conduct::Bound(kind));
+        for (bound, kind, length) in [("10.0.0.7", 1, 4), ("proxy", 3, 6), ("::", 4, 16)] {
+            proxy.behave(Socks5Conduct::Bound(bound));
             let mut stream = talk(proxy.addr(), &connect_request(bytes)).await;
             let heard = take(&mut stream, 2 + 4 + length + 2 + 5).await;
             assert_eq!(heard[..6], [5, 0, 5, 0, 0, kind]);

@@ -12,6 +12,9 @@ use crate::services::server::bind;
 use crate::services::socks5_message::{Socks5Conduct, Socks5Request, reply, request};
 use crate::{Tally, locked};
 
+/// The local address of a connection over the tailnet: a node's own ([`crate::SimState::ips`]).
+const OVER_THE_TAILNET: &str = "100.64.0.1";
+
 /// A proxy on a free port of 127.0.0.1. It ends with this handle.
 #[derive(Debug)]
 pub struct Socks5 {
@@ -124,7 +127,7 @@ async fn serve(shared: &Shared, mut client: TcpStream) -> std::io::Result<()> {
     shared.counter.request();
     let conduct = locked(&shared.conduct).clone();
     match conduct {
-        Socks5Conduct::Reply(code) => client.write_all(&reply(code, 1)).await,
+        Socks5Conduct::Reply(code) => client.write_all(&reply(code, "0.0.0.0")).await,
         Socks5Conduct::GarbageReply(bytes) => {
             client.write_all(&bytes).await?;
             until_gone(client).await
@@ -132,22 +135,22 @@ async fn serve(shared: &Shared, mut client: TcpStream) -> std::io::Result<()> {
         Socks5Conduct::Silent | Socks5Conduct::SilentAtConnect => until_gone(client).await,
         Socks5Conduct::Close | Socks5Conduct::CloseAtConnect => Ok(()),
         Socks5Conduct::Work | Socks5Conduct::Method(_) | Socks5Conduct::Garbage(_) => {
-            forward(client, command, route, 1).await
+            forward(client, command, route, OVER_THE_TAILNET).await
         }
-        Socks5Conduct::Bound(kind) => forward(client, command, route, kind).await,
+        Socks5Conduct::Bound(bound) => forward(client, command, route, bound).await,
     }
 }
 
 /// Reply 7 for what is not CONNECT, 1 for every failure, as tailscaled has it.
-async fn forward(mut client: TcpStream, command: u8, to: Option<SocketAddr>, bound: u8) -> std::io::Result<()> {
+async fn forward(mut client: TcpStream, command: u8, to: Option<SocketAddr>, bound: &str) -> std::io::Result<()> {
     if command != 1 {
-        return client.write_all(&reply(7, 1)).await;
+        return client.write_all(&reply(7, "0.0.0.0")).await;
     }
     let Some(to) = to else {
-        return client.write_all(&reply(1, 1)).await;
+        return client.write_all(&reply(1, "0.0.0.0")).await;
     };
     let Ok(mut far) = TcpStream::connect(to).await else {
-        return client.write_all(&reply(1, 1)).await;
+        return client.write_all(&reply(1, "0.0.0.0")).await;
     };
     client.write_all(&reply(0, bound)).await?;
     tokio::io::copy_bidirectional(&mut client, &mut far).await.map(drop)

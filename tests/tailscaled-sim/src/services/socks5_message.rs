@@ -27,8 +27,8 @@ pub enum Socks5Conduct {
     Close,
     /// Hangs up after CONNECT.
     CloseAtConnect,
-    /// Works, and tells a bound address of this kind (1, 3 or 4) in its reply.
-    Bound(u8),
+    /// Works, and tells this bound address or name in its reply.
+    Bound(&'static str),
 }
 
 /// What a client asked for.
@@ -55,11 +55,11 @@ pub(crate) async fn request(client: &mut TcpStream) -> std::io::Result<(u8, Sock
     Ok((head[1], Socks5Request { host, port: client.read_u16().await? }))
 }
 
-pub(crate) fn reply(code: u8, bound: u8) -> Vec<u8> {
-    let address: &[u8] = match bound {
-        3 => b"\x05proxy",
-        4 => &[0; 16],
-        _ => &[0; 4],
+pub(crate) fn reply(code: u8, bound: &str) -> Vec<u8> {
+    let address = match bound.parse() {
+        Ok(IpAddr::V4(ip)) => [&[1], &ip.octets()[..]].concat(),
+        Ok(IpAddr::V6(ip)) => [&[4], &ip.octets()[..]].concat(),
+        Err(_) => [&[3, u8::try_from(bound.len()).unwrap_or(u8::MAX)], bound.as_bytes()].concat(),
     };
-    [&[5, code, 0, bound], address, &[0, 0]].concat()
+    [&[5, code, 0], &address[..], &[0, 0]].concat()
 }
