@@ -8,7 +8,11 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
+	"strings"
 	"time"
+
+	"golang.org/x/net/dns/dnsmessage"
 )
 
 // fetch asks one URL from inside a node's namespace, where the test itself is not.
@@ -72,4 +76,52 @@ func hold(addr string, n int) error {
 	}
 	fmt.Println("holding", n)
 	select {}
+}
+
+// resolve asks a DNS server for a name of one type, and prints the addresses, or why there are none.
+func resolve(server, name, kind string) error {
+	types := map[string]dnsmessage.Type{"A": dnsmessage.TypeA, "AAAA": dnsmessage.TypeAAAA}
+	question := dnsmessage.Message{
+		Header: dnsmessage.Header{RecursionDesired: true},
+		Questions: []dnsmessage.Question{{
+			Name: dnsmessage.MustNewName(strings.TrimSuffix(name, ".") + "."), Type: types[kind], Class: dnsmessage.ClassINET,
+		}},
+	}
+	packet, err := question.Pack()
+	if err != nil {
+		return err
+	}
+	conn, err := net.DialTimeout("udp", net.JoinHostPort(server, "53"), 2*time.Second)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	conn.SetDeadline(time.Now().Add(2 * time.Second))
+	if _, err := conn.Write(packet); err != nil {
+		return err
+	}
+	buf := make([]byte, 1500)
+	n, err := conn.Read(buf)
+	if err != nil {
+		return err
+	}
+	var reply dnsmessage.Message
+	if err := reply.Unpack(buf[:n]); err != nil {
+		return err
+	}
+	addresses := []string{}
+	for _, a := range reply.Answers {
+		switch body := a.Body.(type) {
+		case *dnsmessage.AResource:
+			addresses = append(addresses, net.IP(body.A[:]).String())
+		case *dnsmessage.AAAAResource:
+			addresses = append(addresses, net.IP(body.AAAA[:]).String())
+		}
+	}
+	slices.Sort(addresses)
+	if reply.RCode != dnsmessage.RCodeSuccess {
+		addresses = []string{strings.TrimPrefix(reply.RCode.String(), "RCode")}
+	}
+	fmt.Println(strings.Join(addresses, " "))
+	return nil
 }

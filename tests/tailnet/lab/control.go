@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -29,6 +30,10 @@ type control struct {
 	lastSeen map[tailcfg.NodeID]time.Time
 	records  []tailcfg.DNSRecord
 	services map[string]service
+
+	registrations map[string]registration // by host name
+	baseDomain    string                  // what MagicDNS names end with; empty: they are bare
+	noIPv4        bool                    // no node has an IPv4 address
 }
 
 // serviceTags are there because only a tagged node may host a service.
@@ -54,13 +59,16 @@ func newControl(h *network) (*control, error) {
 		streams:  map[key.NodePublic]map[chan struct{}]bool{},
 		lastSeen: map[tailcfg.NodeID]time.Time{},
 		services: map[string]service{},
+
+		registrations: map[string]registration{},
+		baseDomain:    magicDNSSuffix,
 	}
 	base := fmt.Sprintf("http://%s:%d", hostIP, controlPort)
 	w.control = &testcontrol.Server{
 		ExplicitBaseURL: base,
 		DERPMap:         h.derpMap(),
 		MagicDNSDomain:  magicDNSSuffix,
-		DNSConfig:       &tailcfg.DNSConfig{Proxied: true, Domains: []string{magicDNSSuffix}},
+		DNSConfig:       &tailcfg.DNSConfig{Proxied: true},
 		AltMapStream:    w.poll,
 	}
 	server := &http.Server{Addr: base[len("http://"):], Handler: w.control}
@@ -177,6 +185,7 @@ func (w *control) picture(req *tailcfg.MapRequest) (*tailcfg.MapResponse, error)
 	name := nameOf(res.Node)
 	v := w.viewLocked(name)
 	res.ControlTime = nil
+	w.registerOwnLocked(res)
 	if !v.self.IsZero() {
 		res.Node.KeyExpiry = v.self
 	}
@@ -186,8 +195,11 @@ func (w *control) picture(req *tailcfg.MapRequest) (*tailcfg.MapResponse, error)
 			DstPorts: []tailcfg.NetPortRange{{IP: "*", Ports: tailcfg.PortRangeAny}},
 		}}
 	}
-	res.Peers = slices.DeleteFunc(res.Peers, func(p *tailcfg.Node) bool { return v.hidden[nameOf(p)] })
+	res.Peers = slices.DeleteFunc(res.Peers, func(p *tailcfg.Node) bool {
+		return v.hidden[nameOf(p)] || w.registrations[nameOf(p)].forgotten
+	})
 	for _, p := range res.Peers {
+		w.registerLocked(p)
 		w.paintLocked(p, v)
 	}
 	res.DNSConfig.ExtraRecords = append(res.DNSConfig.ExtraRecords, w.records...)
@@ -209,7 +221,7 @@ func (w *control) addServicesLocked(res *tailcfg.MapResponse) error {
 	hosted := tailcfg.ServiceIPMappings{}
 	for name, s := range w.services {
 		res.DNSConfig.ExtraRecords = append(res.DNSConfig.ExtraRecords, tailcfg.DNSRecord{
-			Name:  tailcfg.ServiceName(name).WithoutPrefix() + "." + magicDNSSuffix,
+			Name:  strings.TrimSuffix(w.fqdnLocked(tailcfg.ServiceName(name).WithoutPrefix()), "."),
 			Value: s.IP.String(),
 		})
 		if slices.Contains(s.Hosts, nameOf(res.Node)) {
@@ -226,17 +238,14 @@ func (w *control) addServicesLocked(res *tailcfg.MapResponse) error {
 			}
 		}
 	}
-	slices.SortFunc(res.DNSConfig.ExtraRecords, func(a, b tailcfg.DNSRecord) int {
+	slices.SortStableFunc(res.DNSConfig.ExtraRecords, func(a, b tailcfg.DNSRecord) int {
 		return slices.Compare([]byte(a.Name), []byte(b.Name))
 	})
 	if len(hosted) == 0 {
 		return nil
 	}
 	text, err := json.Marshal(hosted)
-	if res.Node.CapMap == nil {
-		res.Node.CapMap = tailcfg.NodeCapMap{}
-	}
-	res.Node.CapMap[tailcfg.NodeAttrServiceHost] = []tailcfg.RawMessage{tailcfg.RawMessage(text)}
+	setCap(res.Node, tailcfg.NodeAttrServiceHost, tailcfg.RawMessage(text))
 	return err
 }
 
@@ -252,6 +261,9 @@ func difference(old, now *tailcfg.MapResponse) *tailcfg.MapResponse {
 	}
 	delta := &tailcfg.MapResponse{ControlTime: &at}
 	changed := false
+	if old.Domain != now.Domain {
+		delta.Domain, changed = now.Domain, true
+	}
 	if !same(old.Node, now.Node) {
 		delta.Node, changed = now.Node, true
 	}

@@ -37,6 +37,9 @@ type lab struct {
 func main() {
 	dir := flag.String("dir", "", "folder for files that the lab makes")
 	url := flag.String("fetch", "", "fetch this URL, print the answer as JSON, and exit")
+	name := flag.String("resolve", "", "ask --server for addresses of this name, print them, and exit")
+	dns := flag.String("server", "", "which DNS server to ask")
+	kind := flag.String("type", "A", "A or AAAA")
 	addr := flag.String("hold", "", "hold connections to this address until killed")
 	count := flag.Int("count", 1, "how many connections to hold")
 	flag.Parse()
@@ -44,6 +47,8 @@ func main() {
 	switch {
 	case *url != "":
 		exitWith(fetch(*url))
+	case *name != "":
+		exitWith(resolve(*dns, *name, *kind))
 	case *addr != "":
 		exitWith(hold(*addr, *count))
 	}
@@ -131,6 +136,10 @@ func (l *lab) do(op string, line []byte) (any, error) {
 		return with(line, l.deny)
 	case "expire":
 		return with(line, l.expire)
+	case "register":
+		return with(line, l.register)
+	case "tailnet":
+		return with(line, l.setTailnet)
 	case "relay_grants":
 		return with(line, l.relayGrants)
 	case "records":

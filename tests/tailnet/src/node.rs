@@ -2,7 +2,7 @@ use std::{
     ffi::OsStr,
     fmt::Display,
     fs,
-    net::Ipv4Addr,
+    net::{IpAddr, Ipv4Addr},
     path::{Path, PathBuf},
     process::Command,
     sync::{
@@ -13,7 +13,7 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use telltail_testkit::{PATIENCE, eventually, eventually_some};
+use telltail_testkit::{PATIENCE, eventually};
 
 use crate::{
     lab::{Lab, lock, program},
@@ -21,11 +21,15 @@ use crate::{
     ping::Pong,
     postgres::Postgres,
     process::{self, NodeProcess, Output},
-    tailnet::SUFFIX,
     valkey::Valkey,
 };
 
 mod faults;
+mod login;
+mod registration;
+
+pub use login::Control;
+use registration::Registration;
 
 /// A release of Tailscale.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,49 +57,44 @@ pub struct Node {
     version: Version,
     mode: Mode,
     host_ip: Ipv4Addr,
-    ip: Ipv4Addr,
     folder: PathBuf,
     socket: PathBuf,
+    registration: Arc<Mutex<Option<Registration>>>,
     daemon: Arc<Mutex<Option<Arc<NodeProcess>>>>,
     spawned: Arc<AtomicUsize>,
 }
 
 impl Node {
     pub(crate) async fn start(lab: Arc<Lab>, name: &str, version: Version, mode: Mode) -> Self {
+        let node = Self::logged_out(lab, name, version, mode).await;
+        node.login().await;
+        node
+    }
+
+    /// A node whose tailscaled runs, and no more.
+    pub(crate) async fn logged_out(lab: Arc<Lab>, name: &str, version: Version, mode: Mode) -> Self {
         let made = lab.ask("add_node", json!({"node": name})).await;
         let folder = lab.folder().join(name);
         fs::create_dir(&folder).expect("the tailnet's folder is writable");
-        let mut node = Self {
+        let node = Self {
             name: name.to_owned(),
             version,
             mode,
             host_ip: process::parse(made["ip"].clone()),
-            ip: Ipv4Addr::UNSPECIFIED,
             socket: folder.join("tailscaled.sock"),
             folder,
+            registration: Arc::default(),
             daemon: Arc::default(),
             spawned: Arc::default(),
             lab,
         };
         node.start_daemon().await;
-        node.login().await;
-        node.ip = process::parse(node.status().await["TailscaleIPs"][0].clone());
         node
     }
 
-    /// The host name, and the first label of the MagicDNS name.
+    /// The host name, and the first label of the MagicDNS name until it is renamed.
     pub fn name(&self) -> &str {
         &self.name
-    }
-
-    /// The MagicDNS name, without the dot at its end.
-    pub fn fqdn(&self) -> String {
-        format!("{}.{SUFFIX}", self.name)
-    }
-
-    /// The tailnet address.
-    pub fn ip(&self) -> Ipv4Addr {
-        self.ip
     }
 
     /// The address under the tailnet: where the node's UDP goes.
@@ -141,14 +140,6 @@ impl Node {
         serde_json::from_str(&answer.body).unwrap_or_else(|error| panic!("status: {error}: {}", answer.body))
     }
 
-    /// What status says of a peer, or null.
-    pub async fn peer(&self, peer: &Node) -> Value {
-        let name = format!("{}.", peer.fqdn());
-        let status = self.status().await;
-        let mut peers = status["Peer"].as_object().into_iter().flatten().map(|(_, peer)| peer);
-        peers.find(|peer| peer["DNSName"] == name.as_str()).cloned().unwrap_or_default()
-    }
-
     /// Asks `/localapi/v0/PATH` as root.
     pub async fn localapi(&self, method: &str, path: &str) -> HttpResponse {
         localapi::ask(&self.socket, method, path).await
@@ -161,7 +152,8 @@ impl Node {
 
     /// One `tailscale ping`: which way the answer came.
     pub async fn ping(&self, peer: &Node) -> Pong {
-        let ip = peer.ip.to_string();
+        // Of IPv6, which every node has.
+        let ip = peer.ipv6().to_string();
         let output = self.tailscale(["ping", "--c=1", "--timeout=2s", &ip]).await;
         Pong::from_cli(&output)
     }
@@ -207,6 +199,16 @@ impl Node {
         serde_json::from_str(&output.stdout).map_err(|_| output.stderr.trim().to_owned())
     }
 
+    /// Asks a DNS server, say MagicDNS, from within this node for `A` or `AAAA` records of a full name. The addresses, sorted and
+    /// with a space between them; or `NameError`, `ServerFailure` and the like; or what prevented an answer.
+    pub async fn resolve(&self, server: &str, name: &str, kind: &str) -> String {
+        let mut command = Command::new(program("1.102.5/lab"));
+        command.args([format!("--resolve={name}"), format!("--server={server}"), format!("--type={kind}")]);
+        let output = self.run(&command).await;
+        let text = if output.code == 0 { output.stdout } else { output.stderr };
+        text.trim().to_owned()
+    }
+
     /// Starts PostgreSQL on port 5432 of this node: on loopback, and on the tailnet address in TUN mode.
     pub async fn postgres(&self, settings: &[(&str, &str)]) -> Postgres {
         Postgres::start(self.clone(), settings).await
@@ -218,11 +220,12 @@ impl Node {
     }
 
     /// Where a service of this node listens, so that peers reach it.
-    pub(crate) fn service_addresses(&self) -> Vec<Ipv4Addr> {
+    pub(crate) fn service_addresses(&self) -> Vec<IpAddr> {
+        let loopback = IpAddr::from(Ipv4Addr::LOCALHOST);
         match self.mode {
             // Userspace tailscaled hands inbound connections to its own loopback.
-            Mode::Userspace => vec![Ipv4Addr::LOCALHOST],
-            Mode::Tun => vec![Ipv4Addr::LOCALHOST, self.ip],
+            Mode::Userspace => vec![loopback],
+            Mode::Tun => vec![loopback, self.addresses()[0]],
         }
     }
 
@@ -244,23 +247,6 @@ impl Node {
         *lock(&self.daemon) = Some(Arc::new(daemon));
         let listening = async || tokio::net::UnixStream::connect(&self.socket).await.is_ok();
         eventually(&format!("{}: tailscaled listens", self.name), PATIENCE, listening).await;
-    }
-
-    async fn login(&self) {
-        let name = format!("--hostname={}", self.name);
-        let server = "--login-server=http://10.99.0.1:8080";
-        let up = ["up", server, &name, "--accept-dns=false", "--netfilter-mode=off", "--timeout=30s"];
-        self.tailscale(up).await.expect_success("tailscale up");
-        self.running().await;
-    }
-
-    async fn running(&self) {
-        let what = format!("{}: Running, and at the control server", self.name);
-        eventually_some(&what, PATIENCE, async || {
-            let status = self.status().await;
-            (status["BackendState"] == "Running" && status["Self"]["Online"] == true).then_some(())
-        })
-        .await;
     }
 }
 

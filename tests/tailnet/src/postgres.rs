@@ -1,7 +1,7 @@
 use std::{
     fs,
     io::Write,
-    net::Ipv4Addr,
+    net::IpAddr,
     process::Command,
     sync::{Arc, Mutex},
 };
@@ -40,7 +40,10 @@ impl Postgres {
         // initdb trusts loopback alone, where the clients of a userspace node come from.
         let rules = postgres.cluster.data().join("pg_hba.conf");
         let more = fs::OpenOptions::new().append(true).open(rules);
-        more.and_then(|mut more| more.write_all(b"host all all 100.64.0.0/10 trust\n")).expect("own folder");
+        more.and_then(|mut more| {
+            more.write_all(b"host all all 100.64.0.0/10 trust\nhost all all fd7a:115c:a1e0::/48 trust\n")
+        })
+        .expect("own folder");
         postgres.start_again().await;
         postgres
     }
@@ -149,6 +152,6 @@ impl Postgres {
     }
 }
 
-fn joined(addresses: &[Ipv4Addr], by: &str) -> String {
-    addresses.iter().map(Ipv4Addr::to_string).collect::<Vec<_>>().join(by)
+fn joined(addresses: &[IpAddr], by: &str) -> String {
+    addresses.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(by)
 }

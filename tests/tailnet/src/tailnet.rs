@@ -4,12 +4,13 @@ use serde_json::json;
 
 use crate::{
     lab::Lab,
-    node::{Mode, Node, Version},
+    node::{Control, Mode, Node, Version},
+    process::NodeProcess,
     sandbox::Sandbox,
 };
 
-/// What the MagicDNS names of a test tailnet end with.
-pub(crate) const SUFFIX: &str = "lab.ts.net";
+/// What the MagicDNS names of a test tailnet end with, unless told otherwise.
+const SUFFIX: &str = "lab.ts.net";
 
 /// A tailnet with a control server, two DERP regions and a cluster DNS; it ends when this is dropped.
 #[derive(Debug)]
@@ -26,6 +27,17 @@ pub enum Region {
     Sfo,
 }
 
+/// What the control server asks of a node that registers, be it known or new.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Login<'a> {
+    /// Nothing, as at the start.
+    Open,
+    /// This auth key.
+    Key(&'a str),
+    /// That somebody visits a page, which nobody does.
+    Interactive,
+}
+
 impl Tailnet {
     /// Starts a tailnet without nodes.
     #[expect(clippy::unused_async, reason = "reads like its sisters, and may have to wait one day")]
@@ -38,6 +50,41 @@ impl Tailnet {
         Node::start(Arc::clone(&self.lab), name, version, mode).await
     }
 
+    /// Adds a node and lets it log in for the first time as containerboot does, with or without an auth key. Waits for
+    /// nothing: the node is whatever the control server makes of it, and the process is its `tailscale up`. See
+    /// [`Node::set_control`] for a control server that comes back, and [`Node::logs_in`] to wait for it.
+    pub async fn first_login(
+        &self,
+        name: &str,
+        version: Version,
+        mode: Mode,
+        control: Control,
+        auth_key: Option<&str>,
+    ) -> (Node, NodeProcess) {
+        let node = Node::logged_out(Arc::clone(&self.lab), name, version, mode).await;
+        node.set_control(control).await;
+        let up = node.first_login(auth_key).await;
+        (node, up)
+    }
+
+    /// Changes what the control server asks of nodes that register. Nodes that start again register again.
+    pub async fn set_login(&self, login: Login<'_>) {
+        let key = if let Login::Key(key) = login { key } else { "" };
+        self.lab.ask("tailnet", json!({"auth_key": key, "interactive": login == Login::Interactive})).await;
+    }
+
+    /// What MagicDNS names end with from now on. `None` is a tailnet without a base domain as headscale makes it: names
+    /// are bare labels, and MagicDNS is off. To be called before there are nodes.
+    pub async fn set_base_domain(&self, domain: Option<&str>) {
+        self.lab.ask("tailnet", json!({"base_domain": domain.unwrap_or_default()})).await;
+    }
+
+    /// Leaves every node with its IPv6 address alone. To be called before there are nodes; see [`Node::disable_ipv4`] for
+    /// one node.
+    pub async fn disable_ipv4(&self) {
+        self.lab.ask("tailnet", json!({"no_ipv4": true})).await;
+    }
+
     /// Adds the sandbox of a pod: a namespace without a tailscaled.
     pub async fn sandbox(&self, name: &str) -> Sandbox {
         Sandbox::start(Arc::clone(&self.lab), name).await
@@ -48,7 +95,7 @@ impl Tailnet {
         self.lab.folder()
     }
 
-    /// The MagicDNS suffix, without a dot at either end.
+    /// The MagicDNS suffix, without a dot at either end, as long as no other base domain is set.
     pub fn suffix(&self) -> &'static str {
         SUFFIX
     }
@@ -70,8 +117,15 @@ impl Tailnet {
 
     /// Sets the extra DNS records of the tailnet, name and address, in place of those before.
     pub async fn set_dns_records(&self, records: &[(&str, &str)]) {
-        let records: Vec<_> = records.iter().map(|(name, value)| json!({"Name": name, "Value": value})).collect();
-        self.lab.ask("records", json!({"records": records})).await;
+        let records: Vec<_> = records.iter().map(|(name, value)| (*name, "", *value)).collect();
+        self.set_typed_dns_records(&records).await;
+    }
+
+    /// Like [`Tailnet::set_dns_records`], with a type between name and value: `A`, `AAAA`, `CNAME`, or nothing, which
+    /// tailscaled takes for the first two. A name may have several.
+    pub async fn set_typed_dns_records(&self, records: &[(&str, &str, &str)]) {
+        let record = |(name, kind, value): &_| json!({"Name": name, "Type": kind, "Value": value});
+        self.lab.ask("records", json!({"records": records.iter().map(record).collect::<Vec<_>>()})).await;
     }
 
     /// Makes a Tailscale Service (`svc:NAME`) with an address of its own; the first of its hosts carries it.

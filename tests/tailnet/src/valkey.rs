@@ -1,5 +1,4 @@
 use std::{
-    net::IpAddr,
     process::Command,
     sync::{Arc, Mutex},
 };
@@ -33,7 +32,7 @@ impl Valkey {
 
     /// Starts a stopped server and waits until it accepts connections.
     pub async fn start_again(&self) {
-        let addresses: Vec<_> = self.node.service_addresses().into_iter().map(IpAddr::from).collect();
+        let addresses = self.node.service_addresses();
         let server = valkey::server(&installed_program("valkey-server"), &addresses, 6379, &self.settings);
         let process = Arc::new(self.node.spawn_as(VALKEY_USER, &server).await);
         *lock(&self.server) = Some(Arc::clone(&process));

@@ -36,7 +36,7 @@ impl Node {
     pub async fn restart(&self) {
         self.kill().await;
         self.launch().await;
-        self.running().await;
+        self.logs_in().await;
     }
 
     /// Starts a killed tailscaled and waits only until it listens.
@@ -149,7 +149,7 @@ impl Node {
 
     /// Drops where a network would: a packet dropped in the output chain fails `send` with EPERM, and tailscaled then binds
     /// its socket anew and for a moment trusts no path.
-    async fn drop_on_the_wire(&self, table: &str, out: &str, back: &str, which: &str) {
+    pub(super) async fn drop_on_the_wire(&self, table: &str, out: &str, back: &str, which: &str) {
         let chain = |hook, what| {
             format!("chain {hook} {{ type filter hook {hook} device \"eth0\" priority 0; {what} {which} drop; }};")
         };
@@ -157,12 +157,12 @@ impl Node {
     }
 
     /// Undoes [`Node::drop_on_the_wire`], if there is something to undo.
-    async fn pass_on_the_wire(&self, table: &str) {
+    pub(super) async fn pass_on_the_wire(&self, table: &str) {
         self.nft(&format!("table netdev {table} {{}}; delete table netdev {table}")).await;
     }
 
     /// Adds to what there is in this node's namespace.
-    async fn nft(&self, rules: &str) {
+    pub(super) async fn nft(&self, rules: &str) {
         self.run(Command::new("nft").arg(rules)).await.expect_success("nft");
     }
 

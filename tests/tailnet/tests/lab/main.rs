@@ -1,5 +1,8 @@
 //! The harness itself: every state that a scenario will rely on can be made, seen and undone.
 
+mod login;
+mod registrations;
+
 use std::{
     fs,
     process::{Command, Stdio},
