@@ -16,7 +16,7 @@ slug_enum! {
         Accepting = "accepting",
         /// It would go on after a password, and telltail has none.
         AuthRequired = "auth_required",
-        /// Postgres does not let this user in, whatever the password.
+        /// Postgres does not let this user in, or not like this, whatever the password.
         AuthRejected = "auth_rejected",
         /// Postgres has no such database.
         NoDatabase = "no_database",

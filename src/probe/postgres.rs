@@ -161,14 +161,29 @@ fn judge_error(body: &[u8]) -> Result<Detail, Failure> {
         "57P03" if message.contains("shutting down") => Reason::ProtocolShuttingDown,
         "57P03" => Reason::ProtocolStarting,
         "57P01" | "57P02" | "57P05" => Reason::ProtocolShuttingDown,
+        // The limit of a role or of a database, not of the server. The routine is in no language.
+        "53300"
+            if message.starts_with("too many connections for")
+                || matches!(field(body, b'R').as_deref(), Some("InitializeSessionUserId" | "CheckMyDatabase")) =>
+        {
+            return Ok(Detail::AuthRejected);
+        }
         "53300" => Reason::ProtocolFull,
         // PgBouncer 1.18 uses this code for every error.
         "08P01" if message.starts_with("no more connections allowed") => Reason::ProtocolFull,
-        "08P01" if message.starts_with("no such user") || message.ends_with("authentication failed") => {
+        "08P01"
+            if message == "SSL required"
+                || message.starts_with("no such user")
+                || message.ends_with("authentication failed") =>
+        {
             return Ok(Detail::AuthRejected);
         }
         "08P01" if message.starts_with("no such database") => return Ok(Detail::NoDatabase),
         "3D000" => return Ok(Detail::NoDatabase),
+        // PgCat: the pair of database and user has no pool.
+        "58000" if message.starts_with("No pool configured") => return Ok(Detail::NoDatabase),
+        // The user lacks CONNECT on the database.
+        "42501" => return Ok(Detail::AuthRejected),
         code if code.len() == 5 && code.starts_with("28") => return Ok(Detail::AuthRejected),
         _ => Reason::ProtocolRejected,
     };
@@ -392,6 +407,43 @@ mod tests {
                 error("08P01", "no more connections allowed (max_client_conn)"),
                 AfterScript::Close,
                 "protocol_full",
+                "",
+            ),
+            ("PgBouncer, TLS only", error("08P01", "SSL required"), AfterScript::Close, "auth_rejected", ""),
+            (
+                "PgCat, no pool",
+                error("58000", "No pool configured for database: \"x\", user: \"y\""),
+                AfterScript::Close,
+                "no_database",
+                "",
+            ),
+            ("broken", error("58000", "could not load library"), AfterScript::Close, "protocol_rejected", "58000"),
+            (
+                "no CONNECT",
+                both(auth(0, b""), error("42501", "permission denied for database \"x\"")),
+                AfterScript::Close,
+                "auth_rejected",
+                "",
+            ),
+            (
+                "the role's limit",
+                both(auth(0, b""), error("53300", "too many connections for role \"x\"")),
+                AfterScript::Close,
+                "auth_rejected",
+                "",
+            ),
+            (
+                "the role's limit in another language",
+                message(b'E', b"C53300\0Mzu viele\0RInitializeSessionUserId\0\0"),
+                AfterScript::Close,
+                "auth_rejected",
+                "",
+            ),
+            (
+                "the database's limit",
+                both(auth(0, b""), error("53300", "too many connections for database \"x\"")),
+                AfterScript::Close,
+                "auth_rejected",
                 "",
             ),
             ("no pg_hba line", error("28000", "no pg_hba.conf entry"), AfterScript::Close, "auth_rejected", ""),

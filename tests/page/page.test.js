@@ -102,7 +102,7 @@ test("a page in every state", { timeout: 170_000 }, async (t) => {
     await look(origin, "up", [
       /Ready: all 2 targets are up\./, /healthz answers 200/, /Path\s+direct for /, /round trip [\d.]+ ms/,
       /connect\s+[\d.]+ ms/, /optional/, /Version\s+1\.102\.5/, /Own key\s+does not expire/, /Last changes/, /\/api\/v1\/status/,
-      /the worker's own connection to stackeye-db-prd, stackeye-valkey-prd is not tested/,
+      /The worker's own connection to stackeye-db-prd, stackeye-valkey-prd is not tested/,
     ]);
     const { context, page, response } = await open(origin, {});
     const headers = response.headers();

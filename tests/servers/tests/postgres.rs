@@ -32,6 +32,18 @@ async fn a_server_that_lives_is_up_whatever_it_asks_of_the_user() {
 }
 
 #[tokio::test]
+async fn a_server_that_has_no_room_or_right_for_this_user_is_up() {
+    let postgres = Postgres::start(&[]).await;
+    let telltail = Telltail::beside(postgres.address());
+    postgres.sql("create database closed; revoke connect on database closed from public");
+    telltail.sees("no CONNECT", &[("postgres://trusted@HERE/closed", "auth_rejected")]).await;
+    postgres.sql("alter role trusted connection limit 0");
+    telltail.sees("the role's limit", &[("postgres://trusted@HERE", "auth_rejected")]).await;
+    postgres.sql("alter role trusted connection limit -1; alter database trusted connection limit 0");
+    telltail.sees("the database's limit", &[("postgres://trusted@HERE", "auth_rejected")]).await;
+}
+
+#[tokio::test]
 async fn a_server_in_trouble_is_told_apart_from_one_that_is_gone() {
     let mut postgres = Postgres::start(&["max_connections=5", "max_wal_senders=0"]).await;
     let telltail = Telltail::beside(postgres.address());
