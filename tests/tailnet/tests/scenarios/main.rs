@@ -5,6 +5,7 @@
 //! target that is down is asked every 30 s ± 20 %, so what can be broken and healed together is.
 
 mod check;
+mod names;
 mod own_node;
 mod path;
 mod peers;
