@@ -2,7 +2,7 @@
 
 use std::{net::Ipv4Addr, process::Command, time::Duration};
 
-use telltail_tailnet::{Agent, Dial, Mode, Node, Pong, Tailnet};
+use telltail_tailnet::{Agent, Dial, Mode, Node, Pong, Tailnet, Version};
 use telltail_testkit::eventually;
 use tokio::join;
 
@@ -73,6 +73,30 @@ async fn a_named_proxy_is_the_way_and_can_die_alone() {
         assert_eq!(worker.dial(cache.ip(), 6379, SOON).await, Dial::Connected, "LocalAPI works");
         firewall(&worker, "accept").await;
         comes_back(&proxied, CACHE).await;
+    }
+}
+
+/// The proxy finds a name as it would for the worker, and its answer begins at the node's own address.
+#[tokio::test]
+async fn the_proxy_is_given_the_name_that_the_worker_uses() {
+    for (version, mode) in
+        [(Version::V1_80, Mode::Userspace), (Version::V1_102, Mode::Userspace), (Version::V1_102, Mode::Tun)]
+    {
+        let tailnet = Tailnet::start().await;
+        let (worker, db) = join!(tailnet.node("worker", version, mode), node(&tailnet, DB, Mode::Userspace));
+        let _postgres = db.postgres(&[]).await;
+        tailnet.set_dns_records(&[("alias.lab.ts.net", &db.ip().to_string())]).await;
+        let (ip, fqdn) = (db.ip().to_string(), db.fqdn());
+        let [short, full, address, alias, bare] = ["stackeye-db-prd", &fqdn, &ip, "alias.lab.ts.net", "alias"]
+            .map(|host| format!("postgres://{host}:5432?name=db&via=socks5://127.0.0.1:1055"));
+        for target in [short, full, address] {
+            becomes_ready(&watch(&worker, &target).await).await;
+        }
+        // tailscaled 1.80 does not tell the tailnet's records, so nobody can say whose address that is.
+        if version == Version::V1_102 {
+            becomes_ready(&watch(&worker, &alias).await).await;
+            never_comes_up(&watch(&worker, &bare).await, "db", "connect_socks_failed", "path").await;
+        }
     }
 }
 
