@@ -9,7 +9,12 @@ pub(super) fn socket() -> Vec<FaultCase> {
     of(
         Setup::Userspace,
         [
-            (&[2], "tailscaled has ended, its socket is gone", |h| h.tailscaled.stop(), pod("node_socket_missing")),
+            (
+                &[2],
+                "tailscaled has ended, or ends at each start without a TUN device: no socket",
+                |h| h.tailscaled.stop(),
+                pod("node_socket_missing"),
+            ),
             (&[3], "tailscaled was killed, its socket is left", |h| h.tailscaled.crash(), pod("node_socket_refused")),
             (
                 &[5],
@@ -146,6 +151,15 @@ pub(super) fn node() -> Vec<FaultCase> {
             (&[21], "NeedsMachineAuth", |h| state(h, BackendState::NeedsMachineAuth), pod("node_needs_approval")),
             (&[22], "the own key has expired", |h| h.tailscaled.expire_own_key(), pod("node_key_expired")),
             (&[23], "`tailscale down`", |h| state(h, BackendState::Stopped), pod("node_stopped")),
+            (
+                &[23],
+                "`tailscale down`, and a restart",
+                |h| {
+                    state(h, BackendState::Stopped);
+                    h.tailscaled.listen();
+                },
+                pod("node_stopped"),
+            ),
             (&[24], "Running without an address", |h| h.tailscaled.take_addresses(), pod("node_no_address")),
             (&[16], "InUseOtherUser", |h| state(h, BackendState::InUseOtherUser), pod("node_localapi_invalid")),
             (
