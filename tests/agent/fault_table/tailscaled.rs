@@ -100,6 +100,7 @@ pub(super) fn localapi() -> Vec<FaultCase> {
                 DB_UP,
             ),
             (&[18], "a body without end", |h| misbehave(h, Misbehaviour::endless_body()), TIMEOUT),
+            (&[18], "health texts without end", |h| misbehave(h, Misbehaviour::endless_field("Health")), INVALID),
         ],
     )
 }
