@@ -9,7 +9,7 @@ use crate::harness::{Harness, Setup};
 use services::{login, postgres, shallow, valkey};
 use std::time::Duration;
 use tailnet::{dialling, names, proxy, tun};
-use tailscaled::{localapi, node, socket};
+use tailscaled::{localapi, logins, node, socket};
 
 /// A fault, and what is expected of it.
 pub struct FaultCase {
@@ -69,10 +69,23 @@ const fn service(target: &'static str, reason: &'static str) -> Expected {
 
 /// Every row.
 pub fn rows() -> Vec<FaultCase> {
-    [socket(), localapi(), node(), names(), dialling(), proxy(), tun(), postgres(), login(), valkey(), shallow()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        socket(),
+        localapi(),
+        logins(),
+        node(),
+        names(),
+        dialling(),
+        proxy(),
+        tun(),
+        postgres(),
+        login(),
+        valkey(),
+        shallow(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 type ShortCase = (&'static [u8], &'static str, fn(&Harness), Expected);

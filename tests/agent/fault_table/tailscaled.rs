@@ -120,12 +120,10 @@ fn login_fails(h: &Harness, error: &str) {
     state(h, BackendState::NeedsLogin);
 }
 
-pub(super) fn node() -> Vec<FaultCase> {
+pub(super) fn logins() -> Vec<FaultCase> {
     of(
         Setup::Userspace,
         [
-            (&[19], "NoState", |h| state(h, BackendState::NoState), pod("node_starting")),
-            (&[19], "Starting", |h| state(h, BackendState::Starting), pod("node_starting")),
             (&[20], "NeedsLogin", |h| state(h, BackendState::NeedsLogin), pod("node_needs_login")),
             (&[20], "the auth key is used up", |h| login_fails(h, "authkey already used"), pod("node_needs_login")),
             (
@@ -149,6 +147,16 @@ pub(super) fn node() -> Vec<FaultCase> {
                 },
                 pod("node_control_unreachable"),
             ),
+        ],
+    )
+}
+
+pub(super) fn node() -> Vec<FaultCase> {
+    of(
+        Setup::Userspace,
+        [
+            (&[19], "NoState", |h| state(h, BackendState::NoState), pod("node_starting")),
+            (&[19], "Starting", |h| state(h, BackendState::Starting), pod("node_starting")),
             (&[21], "NeedsMachineAuth", |h| state(h, BackendState::NeedsMachineAuth), pod("node_needs_approval")),
             (&[22], "the own key has expired", |h| h.tailscaled.expire_own_key(), pod("node_key_expired")),
             (&[23], "`tailscale down`", |h| state(h, BackendState::Stopped), pod("node_stopped")),
