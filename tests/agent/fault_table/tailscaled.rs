@@ -151,6 +151,12 @@ pub(super) fn logins() -> Vec<FaultCase> {
     )
 }
 
+/// `tailscale down` is kept in the state.
+fn stop_and_restart(h: &Harness) {
+    state(h, BackendState::Stopped);
+    h.tailscaled.listen();
+}
+
 pub(super) fn node() -> Vec<FaultCase> {
     of(
         Setup::Userspace,
@@ -160,15 +166,7 @@ pub(super) fn node() -> Vec<FaultCase> {
             (&[21], "NeedsMachineAuth", |h| state(h, BackendState::NeedsMachineAuth), pod("node_needs_approval")),
             (&[22], "the own key has expired", |h| h.tailscaled.expire_own_key(), pod("node_key_expired")),
             (&[23], "`tailscale down`", |h| state(h, BackendState::Stopped), pod("node_stopped")),
-            (
-                &[23],
-                "`tailscale down`, and a restart",
-                |h| {
-                    state(h, BackendState::Stopped);
-                    h.tailscaled.listen();
-                },
-                pod("node_stopped"),
-            ),
+            (&[23], "`tailscale down`, and a restart", stop_and_restart, pod("node_stopped")),
             (&[24], "Running without an address", |h| h.tailscaled.take_addresses(), pod("node_no_address")),
             (&[16], "InUseOtherUser", |h| state(h, BackendState::InUseOtherUser), pod("node_localapi_invalid")),
             (
