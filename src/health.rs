@@ -3,7 +3,6 @@
 pub use crate::config::NODE_CHECK;
 
 use crate::config::Mode;
-use crate::reason::Scope;
 use crate::slug::slug_enum;
 use tokio::time::Instant;
 
@@ -104,8 +103,8 @@ pub struct TargetHealth<'a> {
     pub required: bool,
     /// Its track's state.
     pub state: TrackState,
-    /// Whose fault the last failure was; none unless the last probe failed.
-    pub fault: Option<Scope>,
+    /// Is this pod at fault for its failures, after rise and fall?
+    pub pod_fault: bool,
 }
 
 /// Ready or not, and what stands in the way.
@@ -134,21 +133,17 @@ impl ReadinessInput<'_> {
     /// Decides readiness in `mode`.
     pub fn verdict(&self, mode: Mode) -> Verdict {
         let pod_faults_only = mode == Mode::Local && self.reached;
-        let blocks = |state: TrackState, fault: Option<Scope>| {
-            if pod_faults_only {
-                state == TrackState::Down && fault == Some(Scope::Pod)
-            } else {
-                state != TrackState::Up
-            }
+        let blocks = |state: TrackState, pod_fault: bool| {
+            if pod_faults_only { state == TrackState::Down && pod_fault } else { state != TrackState::Up }
         };
         let mut blocking = Vec::new();
         if mode != Mode::Observe {
-            if blocks(self.node, Some(Scope::Pod)) {
+            if blocks(self.node, true) {
                 blocking.push(NODE_CHECK.to_owned());
             }
             let required = self.targets.iter().filter(|target| target.required);
             blocking.extend(
-                required.filter(|target| blocks(target.state, target.fault)).map(|target| target.name.to_owned()),
+                required.filter(|target| blocks(target.state, target.pod_fault)).map(|target| target.name.to_owned()),
             );
         }
         Verdict { ready: blocking.is_empty() && !self.draining, blocking }
@@ -215,11 +210,10 @@ mod tests {
 
         #[test]
         fn local_never_blocks_more_than_strict_and_observe_never_blocks(
-            states in prop::collection::vec((0usize..3, any::<bool>(), 0usize..4), 1..5), node in 0usize..3, reached: bool,
+            states in prop::collection::vec((0usize..3, any::<bool>(), any::<bool>()), 1..5), node in 0usize..3, reached: bool,
         ) {
-            let scopes = [None, Some(Scope::Pod), Some(Scope::Path), Some(Scope::Service)];
-            let targets: Vec<_> = states.iter().map(|(state, required, scope)| TargetHealth {
-                name: "target", required: *required, state: TrackState::ALL[*state], fault: scopes[*scope],
+            let targets: Vec<_> = states.iter().map(|(state, required, pod_fault)| TargetHealth {
+                name: "target", required: *required, state: TrackState::ALL[*state], pod_fault: *pod_fault,
             }).collect();
             let ready = |mode, draining| {
                 let node = TrackState::ALL[node];
@@ -235,24 +229,24 @@ mod tests {
 
     #[test]
     fn an_optional_target_never_blocks() {
-        let target = TargetHealth { name: "cache", required: false, state: TrackState::Down, fault: Some(Scope::Pod) };
+        let target = TargetHealth { name: "cache", required: false, state: TrackState::Down, pod_fault: true };
         assert!(input(TrackState::Up, vec![target], false).verdict(Mode::Strict).ready);
     }
 
     #[test]
     fn once_reached_local_counts_only_faults_of_the_pod() {
-        let down = |scope| TargetHealth { name: "db", required: true, state: TrackState::Down, fault: Some(scope) };
-        let ready = |scope, reached| input(TrackState::Up, vec![down(scope)], reached).verdict(Mode::Local).ready;
-        assert!(ready(Scope::Service, true));
-        assert!(ready(Scope::Path, true));
-        assert!(!ready(Scope::Pod, true));
-        assert!(!ready(Scope::Service, false));
+        let down = |pod_fault| TargetHealth { name: "db", required: true, state: TrackState::Down, pod_fault };
+        let ready =
+            |pod_fault, reached| input(TrackState::Up, vec![down(pod_fault)], reached).verdict(Mode::Local).ready;
+        assert!(ready(false, true));
+        assert!(!ready(true, true));
+        assert!(!ready(false, false));
         assert_eq!(input(TrackState::Down, Vec::new(), true).verdict(Mode::Local).blocking, [NODE_CHECK]);
     }
 
     #[test]
     fn unknown_is_not_ready() {
-        let target = TargetHealth { name: "db", required: true, state: TrackState::Unknown, fault: None };
+        let target = TargetHealth { name: "db", required: true, state: TrackState::Unknown, pod_fault: false };
         assert_eq!(input(TrackState::Up, vec![target], false).verdict(Mode::Strict).blocking, ["db"]);
     }
 }

@@ -102,7 +102,7 @@ reasons! {
     [Node]
     NodeSocketMissing "node_socket_missing" Pod Any:
         "tailscaled's socket does not exist.",
-        "Check whether the tailscale container runs, and whether both containers mount the same directory and set the same TS_SOCKET (containerboot's default is /tmp/tailscaled.sock).",
+        "Read the log of the tailscale container. `tstun.New(\"tailscale0\")`: the runtime gives it no /dev/net/tun or no NET_ADMIN, so set TS_USERSPACE=true or give it both. Another last line: it ends before it is up, for example for a state directory or Secret that it may not write. No log: it was not started, and `kubectl describe pod` says why. A log that goes on: check whether both containers mount the same directory and set the same TS_SOCKET (containerboot's default is /tmp/tailscaled.sock).",
         Log;
     NodeSocketRefused "node_socket_refused" Pod Any:
         "tailscaled's socket exists, but nothing listens on it: the file is stale or not a socket.",
@@ -124,9 +124,13 @@ reasons! {
         "tailscaled is starting and has not reached the control plane yet.",
         "Wait a minute. If this persists, check whether the pod can reach the control plane on TCP 443, and read the log of the tailscale container.",
         Log;
+    NodeControlUnreachable "node_control_unreachable" Pod Any:
+        "tailscaled cannot log in, because the control plane does not answer, or not as one.",
+        "Read the cause. Check whether the control plane is down for everybody, and whether this pod resolves its name, reaches it and trusts its certificate. Leave the auth key as it is: it was not looked at.",
+        Log;
     NodeNeedsLogin "node_needs_login" Pod Any:
         "tailscaled is not logged in.",
-        "Check whether the auth key is missing, used up or expired, and give the tailscale container a new one.",
+        "If the cause quotes a login error, the control plane refused the auth key, which is wrong, used up or expired: give the tailscale container a new one. If not, either the auth key is missing or the control plane does not answer: the log of the tailscale container tells which.",
         Log;
     NodeNeedsApproval "node_needs_approval" Pod Any:
         "This node needs an administrator's approval.",
@@ -134,7 +138,7 @@ reasons! {
         Sidecar "tailscale status";
     NodeStopped "node_stopped" Pod Any:
         "tailscaled is stopped: somebody ran `tailscale down`.",
-        "Run `tailscale up` in the tailscale container, or restart it.",
+        "Run `tailscale up` in the tailscale container. A restart does not undo it where the state is kept, unless the container runs `tailscale up` at every start (TS_AUTH_ONCE=false).",
         Sidecar "tailscale up";
     NodeKeyExpired "node_key_expired" Pod Any:
         "This node's own key has expired.",

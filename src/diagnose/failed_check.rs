@@ -12,6 +12,7 @@ impl Check {
             Reason::NodeLocalapiTimeout
             | Reason::NodeLocalapiInvalid
             | Reason::NodeStarting
+            | Reason::NodeControlUnreachable
             | Reason::NodeNeedsLogin
             | Reason::NodeNeedsApproval
             | Reason::NodeStopped

@@ -7,7 +7,7 @@ use crate::health::{TargetHealth, Thresholds, Track, TrackState};
 use crate::path::{PathTracker, PathTransition, Sample};
 use crate::peer::{PathObservation, RoundTripSample, TargetPeer};
 use crate::probe_result::ProbeResult;
-use crate::reason::Failure;
+use crate::reason::{Failure, Scope};
 use crate::schedule::Pace;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -20,6 +20,9 @@ pub struct TargetView {
     pub target: Arc<Target>,
     /// After rise and fall.
     pub track: Track,
+    /// Down while this pod is at fault for its failures, after rise and fall: one failure among those of others proves
+    /// nothing.
+    pub pod_track: Track,
     /// Was it up at some time?
     pub reached: bool,
     /// Its peer, as it was last seen in the netmap.
@@ -68,6 +71,7 @@ impl TargetView {
         Self {
             target,
             track: Track::new(now),
+            pod_track: Track::new(now),
             reached: false,
             peer: None,
             peer_changes: 0,
@@ -132,7 +136,7 @@ impl TargetView {
             name: &self.target.name,
             required: self.target.required,
             state: self.track.state(),
-            fault: self.failure().map(|failure| failure.reason.scope()),
+            pod_fault: self.pod_track.state() == TrackState::Down,
         }
     }
 
@@ -149,6 +153,8 @@ impl TargetView {
             peer.key_expiry = None;
         }
         self.last = Some(probe);
+        let pod_fault = failure.as_ref().is_some_and(|failure| failure.reason.scope() == Scope::Pod);
+        self.pod_track.record(!pod_fault, thresholds, now);
         let transition = self.track.record(success, thresholds, now);
         self.reached |= self.track.state() == TrackState::Up;
         let path = Some(self.path.path());
@@ -164,6 +170,7 @@ mod tests {
     use crate::config::{Environment, Expect, Source};
     use crate::path::{DerpRegion, Path};
     use crate::peer::PathProbe;
+    use crate::probe_result::{Detail, Timings};
     use crate::reason::Reason;
 
     fn view(expect: Expect) -> TargetView {
@@ -214,6 +221,32 @@ mod tests {
         assert_eq!(fail(&mut view, Reason::NodeStopped), None, "and it stays so");
         observe(&mut view, Some(&seen), now);
         assert!(fail(&mut view, Reason::ConnectTimeout).is_some(), "it came back");
+    }
+
+    #[test]
+    fn the_pod_is_at_fault_after_fall_such_failures_in_a_row_whatever_failed_before() {
+        let (mut view, now) = (view(Expect::Any), Instant::now());
+        let thresholds = Thresholds { rise: 2, fall: 3 };
+        let (pod, service) = (Err(Reason::ConnectSocksUnreachable), Err(Reason::ConnectRefused));
+        let mut blamed = |outcomes: &[Result<Detail, Reason>]| {
+            for outcome in outcomes {
+                let outcome = outcome.map_err(|reason| Failure::new(reason, ""));
+                let probe = ProbeResult {
+                    at: SystemTime::now(),
+                    outcome,
+                    timings: Timings::default(),
+                    elapsed: Duration::ZERO,
+                };
+                view.record(probe, thresholds, now);
+            }
+            (view.track.state() == TrackState::Down, view.health().pod_fault)
+        };
+        assert_eq!(blamed(&[Ok(Detail::Connected), service, service, pod]), (true, false), "the last of a fall");
+        assert_eq!(blamed(&[service, pod]), (true, false), "one while down");
+        assert_eq!(blamed(&[pod, service, pod, pod]), (true, false), "not in a row");
+        assert_eq!(blamed(&[pod]), (true, true));
+        assert_eq!(blamed(&[service]), (true, true));
+        assert_eq!(blamed(&[service]), (true, false), "others are, confirmed by rise");
     }
 
     #[test]

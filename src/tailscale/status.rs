@@ -17,6 +17,8 @@ pub struct Status {
     pub mode: NetworkMode,
     /// The backend state's name, for example `Running`.
     pub backend_state: String,
+    /// Why the last login failed, where `Health` tells it.
+    pub login_error: Option<String>,
     /// The node itself.
     pub own: SelfNode,
     /// The tailnet's MagicDNS suffix, lower case, without dots at its ends; the own name in a tailnet without a domain.

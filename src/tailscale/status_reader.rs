@@ -6,6 +6,7 @@ use super::call::{Call, CallGuard, invalid, invalid_http, timed_out};
 use super::json_splitter::{JsonPart, JsonSplitter};
 use super::malformed_json::MalformedJson;
 use super::status::{ExtraRecord, Peer, SelfNode, Status, name, or_default};
+use super::warning::login_error;
 use crate::network_mode::NetworkMode;
 use crate::reason::Failure;
 use hyper::StatusCode;
@@ -57,7 +58,7 @@ pub(super) struct StatusReader<'a> {
 impl<'a> StatusReader<'a> {
     /// A reader that keeps the peers that `keep` selects.
     pub fn new(keep: KeepPeer<'a>) -> Self {
-        let wanted = &["Version", "TUN", "BackendState", "Self", "CurrentTailnet", "ExtraRecords"];
+        let wanted = &["Version", "TUN", "BackendState", "Health", "Self", "CurrentTailnet", "ExtraRecords"];
         Self { splitter: JsonSplitter::new(wanted), status: Status::default(), keep }
     }
 
@@ -126,6 +127,10 @@ impl Status {
                 self.mode = if tun { NetworkMode::Tun } else { NetworkMode::Userspace };
             }
             b"BackendState" => self.backend_state = serde_json::from_slice(value)?,
+            b"Health" => {
+                let texts = serde_json::from_slice::<Option<Vec<String>>>(value)?.unwrap_or_default();
+                self.login_error = login_error(&texts);
+            }
             b"Self" => self.own = serde_json::from_slice::<Option<SelfNode>>(value)?.unwrap_or_default(),
             b"CurrentTailnet" => {
                 let suffix = serde_json::from_slice::<Option<CurrentTailnet>>(value)?.map(|tailnet| tailnet.suffix);

@@ -185,6 +185,26 @@ async fn local_waits_until_everything_was_reached_once_and_from_then_on_for_faul
 }
 
 #[tokio::test]
+async fn local_counts_a_fault_of_the_pod_once_it_is_confirmed_while_the_service_is_away() {
+    let harness = Harness::new(Setup::Proxy);
+    // The cache, which is up, would fall first.
+    let targets = harness.targets("", "&required=false");
+    let settings = [("TELLTAIL_TARGETS", &*targets), ("TELLTAIL_READINESS", "local"), ("TELLTAIL_FALL", "2")];
+    let agent = harness.agent(&settings).await;
+    agent.ready().await;
+    harness.db.stop();
+    agent.until("down", |page| page.is("telltail_target_state", &[("target", "db"), ("state", "down")])).await;
+    harness.proxy.stop();
+    let faults = |page: &telltail_testkit::MetricsPage| {
+        page.sum("telltail_probe_failures_total", &[("target", "db"), ("scope", "pod")])
+    };
+    let page = agent.until("a fault of the pod", |page| faults(page) == 1.0).await;
+    assert!(page.is("telltail_ready", &[]), "one is no proof");
+    let page = agent.until("not ready", |page| !page.is("telltail_ready", &[])).await;
+    assert_eq!(faults(&page), 2.0);
+}
+
+#[tokio::test]
 async fn at_the_end_probes_in_flight_are_aborted_and_pages_answer_until_the_drain_is_over() {
     let harness = Harness::new(Setup::Userspace);
     let slow = [("TELLTAIL_INTERVAL", "4s"), ("TELLTAIL_TIMEOUT", "1900ms"), ("TELLTAIL_DRAIN", "120s")];

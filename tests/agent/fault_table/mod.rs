@@ -9,7 +9,7 @@ use crate::harness::{Harness, Setup};
 use services::{login, postgres, shallow, valkey};
 use std::time::Duration;
 use tailnet::{dialling, names, proxy, records_and_routes, tun};
-use tailscaled::{localapi, node, socket};
+use tailscaled::{localapi, logins, node, socket};
 
 /// A fault, and what is expected of it.
 pub struct FaultCase {
@@ -72,6 +72,7 @@ pub fn rows() -> Vec<FaultCase> {
     [
         socket(),
         localapi(),
+        logins(),
         node(),
         names(),
         records_and_routes(),

@@ -9,7 +9,12 @@ pub(super) fn socket() -> Vec<FaultCase> {
     of(
         Setup::Userspace,
         [
-            (&[2], "tailscaled has ended, its socket is gone", |h| h.tailscaled.stop(), pod("node_socket_missing")),
+            (
+                &[2],
+                "tailscaled has ended, or ends at each start without a TUN device: no socket",
+                |h| h.tailscaled.stop(),
+                pod("node_socket_missing"),
+            ),
             (&[3], "tailscaled was killed, its socket is left", |h| h.tailscaled.crash(), pod("node_socket_refused")),
             (
                 &[5],
@@ -95,6 +100,7 @@ pub(super) fn localapi() -> Vec<FaultCase> {
                 DB_UP,
             ),
             (&[18], "a body without end", |h| misbehave(h, Misbehaviour::endless_body()), TIMEOUT),
+            (&[18], "health texts without end", |h| misbehave(h, Misbehaviour::endless_field("Health")), INVALID),
         ],
     )
 }
@@ -107,16 +113,60 @@ fn state(h: &Harness, state: BackendState) {
     h.tailscaled.set_backend_state(state);
 }
 
+/// NeedsLogin, with what tailscaled tells then; the address of a login page is a secret.
+fn login_fails(h: &Harness, error: &str) {
+    let told = format!("You are logged out. The last login error was: {error}; https://login.tailscale.com/a/0123");
+    h.tailscaled.set_health(&["Tailscale is starting. Please wait.", &told]);
+    state(h, BackendState::NeedsLogin);
+}
+
+pub(super) fn logins() -> Vec<FaultCase> {
+    of(
+        Setup::Userspace,
+        [
+            (&[20], "NeedsLogin", |h| state(h, BackendState::NeedsLogin), pod("node_needs_login")),
+            (&[20], "the auth key is used up", |h| login_fails(h, "authkey already used"), pod("node_needs_login")),
+            (
+                &[20],
+                "the first login waits for a control plane that refuses",
+                |h| login_fails(h, r#"fetch control key: Get "http://hs.example/key?v=142": connection refused"#),
+                pod("node_control_unreachable"),
+            ),
+            (
+                &[20],
+                "a captive portal answers in the control plane's place",
+                |h| login_fails(h, "invalid character '<' looking for beginning of value\nkey hex has the wrong size"),
+                pod("node_control_unreachable"),
+            ),
+            (
+                &[19],
+                "NoState for a control plane that does not answer",
+                |h| {
+                    login_fails(h, "fetch control key: 502 Bad Gateway");
+                    state(h, BackendState::NoState);
+                },
+                pod("node_control_unreachable"),
+            ),
+        ],
+    )
+}
+
+/// `tailscale down` is kept in the state.
+fn stop_and_restart(h: &Harness) {
+    state(h, BackendState::Stopped);
+    h.tailscaled.listen();
+}
+
 pub(super) fn node() -> Vec<FaultCase> {
     of(
         Setup::Userspace,
         [
             (&[19], "NoState", |h| state(h, BackendState::NoState), pod("node_starting")),
             (&[19], "Starting", |h| state(h, BackendState::Starting), pod("node_starting")),
-            (&[20], "NeedsLogin", |h| state(h, BackendState::NeedsLogin), pod("node_needs_login")),
             (&[21], "NeedsMachineAuth", |h| state(h, BackendState::NeedsMachineAuth), pod("node_needs_approval")),
             (&[22], "the own key has expired", |h| h.tailscaled.expire_own_key(), pod("node_key_expired")),
             (&[23], "`tailscale down`", |h| state(h, BackendState::Stopped), pod("node_stopped")),
+            (&[23], "`tailscale down`, and a restart", stop_and_restart, pod("node_stopped")),
             (&[24], "Running without an address", |h| h.tailscaled.take_addresses(), pod("node_no_address")),
             (&[16], "InUseOtherUser", |h| state(h, BackendState::InUseOtherUser), pod("node_localapi_invalid")),
             (

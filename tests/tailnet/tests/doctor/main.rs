@@ -5,6 +5,7 @@
 
 mod advice;
 mod bundle;
+mod login;
 mod own_node;
 mod targets;
 
