@@ -7,7 +7,7 @@ use telltail::agent::MAGIC_DNS;
 use telltail::config::{self, Environment, Target};
 use telltail::probe::dns::MagicDns;
 use telltail::probe::resolve::{PeerFilter, resolve};
-use telltail::probe::{self, PooledConnection, ProbeContext};
+use telltail::probe::{self, ProbeContext, ProbeMemory};
 use telltail::probe_result::ProbeResult;
 use telltail::tailscale::LocalApi;
 
@@ -33,7 +33,7 @@ pub enum DialVia {
 /// One target, probed again and again as the prober does.
 pub struct Probing {
     target: Target,
-    held: Option<PooledConnection>,
+    memory: ProbeMemory,
     local: LocalApi,
 }
 
@@ -59,7 +59,7 @@ impl Telltail {
         let loaded = config::load(&environment, None).unwrap_or_else(|problems| panic!("{url}: {problems}"));
         let target = Target::clone(&loaded.config.targets[0]);
         let local = LocalApi::new(Some(self.tailscaled.socket().to_owned()), Arc::new(|_, _| {}));
-        Probing { target, held: None, local }
+        Probing { target, memory: ProbeMemory::default(), local }
     }
 
     /// Probes each URL once by each way, all at once, and compares with the expected verdicts (see [`verdict`]).
@@ -95,7 +95,7 @@ impl Probing {
         let dns = MagicDns::new(MAGIC_DNS);
         let resolution = resolve(&status, &self.target.host);
         let context = ProbeContext { mode: status.mode, dialer: self.local.dialer(), dns: &dns };
-        probe::run(&self.target, &resolution, &mut self.held, context).await
+        probe::run(&self.target, &resolution, &mut self.memory, context).await
     }
 }
 
