@@ -28,8 +28,10 @@ impl Nutcracker {
         );
         let configuration = folder.write("nutcracker.yml", &configuration);
         let mut command = Command::new(debian_program("nutcracker", "nutcracker"));
-        command.arg("--conf-file").arg(configuration).arg(format!("--stats-port={}", statistics.port()));
-        let server = spawn(&command, folder.path().join("nutcracker.log"));
+        // Without a file it logs to one that only its package's user may write.
+        command.arg("--conf-file").arg(configuration).arg("--output").arg(folder.sub("log").join("nutcracker.log"));
+        command.arg(format!("--stats-port={}", statistics.port()));
+        let server = spawn(&command, folder.path().join("nutcracker.out"));
         server.until("it listens", async || TcpStream::connect(address).await.is_ok()).await;
         Self { _server: server, address, _folder: folder }
     }
