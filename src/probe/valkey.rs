@@ -133,6 +133,8 @@ fn meaning_of_err(text: &str) -> Result<Detail, Reason> {
     const TEXTS: &[(&str, Result<Detail, Reason>)] = &[
         // In a cluster of Valkey the text continues with "+ cluster connections reached".
         ("max number of clients", Err(Reason::ProtocolFull)),
+        // Kvrocks.
+        ("LOADING ", Err(Reason::ProtocolLoading)),
         // PING is renamed or disabled, or a proxy does not know it. Nothing shows what a worker may do.
         ("unknown command", Ok(Detail::Answering)),
         // Pika, and Redis before 2.8.
@@ -211,6 +213,13 @@ mod tests {
                 AfterScript::Silence,
                 "protocol_rejected",
                 "ERR Connection refused",
+            ),
+            (
+                "Kvrocks loading",
+                b"-ERR LOADING kvrocks is restoring the db from backup\r\n".into(),
+                AfterScript::Silence,
+                "protocol_loading",
+                "",
             ),
             ("no text", b"-ERR\r\n".into(), AfterScript::Silence, "protocol_rejected", "ERR"),
             (

@@ -141,7 +141,13 @@ async fn a_port_that_expects_tls_is_named_and_not_asked_again() {
             ("postgres://app@HERE", "protocol_tls service"),
         ];
         telltail.sees(protocols, &rows).await;
+
+        let redis = Redis::start_with_tls(protocols).await;
+        let telltail = Telltail::beside(redis.address());
         telltail.keeps_seeing(3, &[("valkey://HERE", "protocol_tls service")]).await;
+        // Each of two ways: a PING per probe, and one ClientHello.
+        let refused = "Error accepting a client connection";
+        assert_eq!(redis.stop().await.matches(refused).count(), 2 * (3 + 1), "{protocols}");
     }
 }
 
