@@ -6,6 +6,7 @@
 mod advice;
 mod bundle;
 mod own_node;
+mod resolver;
 mod targets;
 
 use serde_json::Value;
