@@ -22,10 +22,10 @@ use crate::reason::{Failure, Reason, Stage};
 use crate::tailscale::Dialer;
 use connect::Stream;
 use dns::MagicDns;
-use reply_buffer::closed_without_a_byte;
 use resolve::{Resolution, Resolved};
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
+use tls_hello::HelloAnswer;
 use tokio::time::{Instant, timeout, timeout_at};
 
 /// What a probe needs beside its target.
@@ -54,13 +54,8 @@ pub(crate) const POOLED_FOR: Duration = Duration::from_secs(60);
 #[derive(Default)]
 pub struct ProbeMemory {
     pooled: Option<PooledConnection>,
-    /// When the port was last sent a ClientHello, and whether it answered in TLS.
-    hello: Option<(Instant, bool)>,
+    hello: Option<HelloAnswer>,
 }
-
-/// A port that keeps closing without an answer is sent a ClientHello again after this time, so that what is told of it
-/// does not age, and a server in trouble is not asked with each probe.
-const HELLO_AGAIN: Duration = Duration::from_secs(300);
 
 /// How far a probe got before its time was over.
 struct Progress {
@@ -76,54 +71,23 @@ pub async fn run(
     context: ProbeContext<'_>,
 ) -> ProbeResult {
     let started = Instant::now();
+    let deadline = started + target.timeout;
     let mut progress = Progress { timings: Timings::default(), stage: Stage::Resolve };
     let probe = stages(target, resolution, &mut memory.pooled, context, &mut progress);
-    let outcome = match timeout(target.timeout, probe).await {
+    let outcome = match timeout_at(deadline, probe).await {
         Ok(Ok(detail)) => {
             memory.hello = None;
             Ok(detail)
         }
-        Ok(Err(failure)) => Err(explain_close(failure, target, resolution, memory, context, started).await),
+        Ok(Err(failure)) => {
+            Err(tls_hello::explain_close(failure, &mut memory.hello, target, resolution, context, deadline).await)
+        }
         Err(_) => Err(timed_out(target, progress.stage)),
     };
     if outcome.is_err() {
         memory.pooled = None;
     }
     ProbeResult { at: SystemTime::now(), outcome, timings: progress.timings, elapsed: started.elapsed() }
-}
-
-/// A port that expects TLS closes without a byte, as a proxy without a backend does. Only the former answers a ClientHello,
-/// which is sent within the probe's timeout, once per outage and then rarely.
-async fn explain_close(
-    failure: Failure,
-    target: &Target,
-    resolution: &Resolution,
-    memory: &mut ProbeMemory,
-    context: ProbeContext<'_>,
-    started: Instant,
-) -> Failure {
-    if !closed_without_a_byte(&failure) {
-        return failure;
-    }
-    if memory.hello.is_none_or(|(at, _)| at.elapsed() >= HELLO_AGAIN) {
-        let hello = send_hello(target, resolution, context);
-        // A port that is silent has been asked. One that could not be reached has not.
-        let answer = timeout_at(started + target.timeout, hello).await.unwrap_or(Some(false));
-        memory.hello = answer.map(|is_tls| (Instant::now(), is_tls));
-    }
-    match memory.hello {
-        Some((_, true)) => {
-            Failure::new(Reason::ProtocolTls, format_args!("{}; the port answers in TLS", failure.cause))
-        }
-        _ => failure,
-    }
-}
-
-/// Sends a ClientHello on a new connection; none where there is no connection.
-async fn send_hello(target: &Target, resolution: &Resolution, context: ProbeContext<'_>) -> Option<bool> {
-    let address = SocketAddr::new(resolution.dialable().ok()?.peer.address, target.port);
-    let stream = connect::connect(target.via, context.mode, context.dialer, address, target.timeout).await;
-    Some(tls_hello::is_answered(&mut stream.ok()?).await)
 }
 
 async fn stages(

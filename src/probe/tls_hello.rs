@@ -3,8 +3,15 @@
 //! Hand-written, as the other requests: any TLS server answers with a record of TLS, be it ServerHello or alert, and nothing
 //! behind its first bytes is read. No handshake is completed and no secret is made.
 
-use super::connect::Stream;
-use super::reply_buffer::{ReplyBuffer, is_tls};
+use super::ProbeContext;
+use super::connect::{Stream, connect};
+use super::reply_buffer::{ReplyBuffer, closed_without_a_byte, is_tls};
+use super::resolve::Resolution;
+use crate::config::Target;
+use crate::reason::{Failure, Reason};
+use std::net::SocketAddr;
+use std::time::Duration;
+use tokio::time::{Instant, timeout_at};
 
 /// A ClientHello (RFC 8446, section 4.1.2) of TLS 1.2 and 1.3 without a server name. It has no key share, so that a server of
 /// TLS 1.3 answers HelloRetryRequest, which costs it no signature.
@@ -27,11 +34,55 @@ const CLIENT_HELLO: &[u8] = &[
     0, 51, 0, 2, 0, 0, // key shares: none
 ];
 
+/// A port that keeps closing without an answer is sent a ClientHello again after this time, so that what is told of it
+/// does not age, and a server in trouble is not asked with each probe.
+const HELLO_AGAIN: Duration = Duration::from_secs(300);
+
+/// What came of the last ClientHello.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct HelloAnswer {
+    at: Instant,
+    is_tls: bool,
+}
+
 /// Bytes that tell a record of TLS: type and version.
 const HEADER: usize = 3;
 
+/// A port that expects TLS closes without a byte, as a proxy without a backend does. Only the former answers a ClientHello,
+/// which is sent before the deadline, once per outage and then rarely.
+pub(super) async fn explain_close(
+    failure: Failure,
+    last: &mut Option<HelloAnswer>,
+    target: &Target,
+    resolution: &Resolution,
+    context: ProbeContext<'_>,
+    deadline: Instant,
+) -> Failure {
+    if !closed_without_a_byte(&failure) {
+        return failure;
+    }
+    if last.is_none_or(|answer| answer.at.elapsed() >= HELLO_AGAIN) {
+        // A port that is silent has been asked. One that could not be reached has not.
+        let answer = timeout_at(deadline, ask(target, resolution, context)).await.unwrap_or(Some(false));
+        *last = answer.map(|is_tls| HelloAnswer { at: Instant::now(), is_tls });
+    }
+    match last {
+        Some(HelloAnswer { is_tls: true, .. }) => {
+            Failure::new(Reason::ProtocolTls, format_args!("{}; the port answers in TLS", failure.cause))
+        }
+        _ => failure,
+    }
+}
+
+/// Sends a ClientHello on a new connection; none where there is no connection.
+async fn ask(target: &Target, resolution: &Resolution, context: ProbeContext<'_>) -> Option<bool> {
+    let address = SocketAddr::new(resolution.dialable().ok()?.peer.address, target.port);
+    let stream = connect(target.via, context.mode, context.dialer, address, target.timeout).await;
+    Some(is_answered(&mut stream.ok()?).await)
+}
+
 /// Sends a ClientHello; is it answered in TLS? The deadline is the caller's, the connection cannot be used again.
-pub(super) async fn is_answered<S: Stream>(stream: &mut S) -> bool {
+async fn is_answered<S: Stream>(stream: &mut S) -> bool {
     let mut reply = ReplyBuffer::new(HEADER);
     reply.send(stream, CLIENT_HELLO).await;
     while !reply.is_exhausted() {
