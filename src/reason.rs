@@ -240,8 +240,12 @@ reasons! {
         Machine "{local_check}";
     ProtocolGarbage "protocol_garbage" Service Protocol:
         "The server on this port does not speak the target's protocol.",
-        "Check whether another service uses the port, or whether the port expects TLS.",
+        "Check whether another service uses the port.",
         Machine "ss -ltnp sport = :{port}";
+    ProtocolTls "protocol_tls" Service Protocol:
+        "The port expects TLS, which telltail does not speak.",
+        "Set the target to a port without TLS, or to `depth=tcp`, which tests the connection alone.",
+        Agent "check '{url}?depth=tcp'";
     ProtocolRejected "protocol_rejected" Service Protocol:
         "The service answered with an error.",
         "Read the cause, which quotes the service.",

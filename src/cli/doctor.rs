@@ -61,7 +61,7 @@ fn environment(config: &Config, context: &CommandContext) -> DoctorEnv {
     let socket = config.socket.clone().or_else(existing);
     DoctorEnv {
         magic_dns: MAGIC_DNS,
-        resolver: Resolver::read(Path::new(RESOLV_CONF)),
+        resolver: Some(Resolver::read(Path::new(RESOLV_CONF))),
         // The folder belongs to this process's user.
         uid: owner(Path::new("/proc/self")).unwrap_or_default(),
         socket_owner: socket.as_deref().and_then(owner),

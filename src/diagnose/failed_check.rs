@@ -34,6 +34,7 @@ impl Check {
             Reason::ProtocolTimeout
             | Reason::ProtocolClosed
             | Reason::ProtocolGarbage
+            | Reason::ProtocolTls
             | Reason::ProtocolRejected
             | Reason::ProtocolStarting
             | Reason::ProtocolShuttingDown

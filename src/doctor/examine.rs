@@ -26,7 +26,7 @@ use std::time::SystemTime;
 pub struct DoctorEnv {
     /// Where MagicDNS answers in TUN mode.
     pub magic_dns: MagicDns,
-    /// The pod's own resolver; none without a readable resolv.conf.
+    /// The pod's own resolver; none where it is not to be asked.
     pub resolver: Option<Resolver>,
     /// The user that telltail runs as.
     pub uid: u32,

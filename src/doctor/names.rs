@@ -15,7 +15,7 @@ use tokio::time::timeout;
 pub struct NameAnswers {
     /// MagicDNS; none in userspace mode, where nothing in the pod can reach it.
     pub magic_dns: Option<Result<Vec<IpAddr>, String>>,
-    /// The pod's own resolver; none without a readable resolv.conf.
+    /// The pod's own resolver; none where it is not to be asked.
     pub pod: Option<LookupResult>,
 }
 

@@ -6,7 +6,7 @@ use crate::node::Node;
 use crate::peer::PathProbe;
 use crate::probe::path_probe::{PingPolicy, probe_path};
 use crate::probe::resolve::{Resolution, resolve};
-use crate::probe::{self, ProbeContext, ping_evidence};
+use crate::probe::{self, ProbeContext, ProbeMemory, ping_evidence};
 use crate::probe_result::ProbeResult;
 use crate::reason::{Failure, Reason};
 use crate::tailscale::{Dialer, KeepPeer, LocalApi, MASK, Status, Warning};
@@ -50,10 +50,10 @@ pub(super) fn resolution(target: &Target, node: &Node, status: Option<&Status>) 
 
 /// Probes a target, a second time if the first times out; if both do, pings of the layers below TCP refine the reason.
 pub(super) async fn probe_target(target: &Target, resolution: &Resolution, context: ProbeContext<'_>) -> RefinedProbe {
-    let mut result = probe::run(target, resolution, &mut None, context).await;
+    let mut result = probe::run(target, resolution, &mut ProbeMemory::default(), context).await;
     // A path that is changing drops packets for some seconds, which looks like a policy that drops them.
     if timeout_of(&result).is_some() {
-        result = probe::run(target, resolution, &mut None, context).await;
+        result = probe::run(target, resolution, &mut ProbeMemory::default(), context).await;
     }
     let (Some(failure), Ok(resolved)) = (timeout_of(&result), resolution.dialable()) else { return (result, None) };
     let pings = ping_evidence::gather(&resolved.peer, context.dialer).await;

@@ -22,6 +22,9 @@ use crate::tailscale::{MAGIC_DNS_IPV4, MAGIC_DNS_IPV6};
 /// probe's timeout to the other stages.
 const TIMEOUT: Duration = Duration::from_secs(1);
 
+/// The cause of a lookup that found no address of the family.
+const EMPTY: &str = "the answer is empty";
+
 /// Most addresses that are used; a node has two.
 const MAX_ADDRESSES: usize = 16;
 
@@ -68,7 +71,17 @@ impl MagicDns {
 pub(super) async fn look_up(server: SocketAddr, name: &str, v6: bool) -> Result<Vec<IpAddr>, String> {
     let response = query(server, &absolute(name)?, v6).await?;
     let addresses: Vec<IpAddr> = addresses(response.answers.iter()).collect();
-    if addresses.is_empty() { Err("the answer is empty".to_owned()) } else { Ok(addresses) }
+    if addresses.is_empty() { Err(EMPTY.to_owned()) } else { Ok(addresses) }
+}
+
+/// Does this cause of a failed [`look_up`] say that a server answered, whatever it was?
+pub(super) fn is_answered(cause: &str) -> bool {
+    cause.starts_with("the answer is ")
+}
+
+/// Does it say that the name does not exist, or has no address? Another server would not know better.
+pub(super) fn is_conclusive(cause: &str) -> bool {
+    cause == EMPTY || cause == describe_code(ResponseCode::NXDomain)
 }
 
 fn absolute(name: &str) -> Result<Name, String> {
@@ -120,7 +133,7 @@ fn describe(error: &NetError) -> String {
     } else if let NetError::Dns(DnsError::NoRecordsFound(none)) = error {
         match none.response_code == ResponseCode::NXDomain {
             true => describe_code(none.response_code),
-            false => "the answer is empty".to_owned(),
+            false => EMPTY.to_owned(),
         }
     } else if let NetError::Timeout = error {
         format!("no answer within {} s", TIMEOUT.as_secs())

@@ -11,6 +11,7 @@ pub mod resolver;
 #[cfg(test)]
 mod scripted_peer;
 pub mod socks5;
+mod tls_hello;
 pub mod valkey;
 
 use crate::network_mode::NetworkMode;
@@ -24,7 +25,8 @@ use dns::MagicDns;
 use resolve::{Resolution, Resolved};
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
-use tokio::time::{Instant, timeout};
+use tls_hello::HelloAnswer;
+use tokio::time::{Instant, timeout, timeout_at};
 
 /// What a probe needs beside its target.
 #[derive(Clone, Copy)]
@@ -38,7 +40,7 @@ pub struct ProbeContext<'a> {
 }
 
 /// A connection to Valkey that is kept from probe to probe, so that a healthy probe costs no handshake.
-pub struct PooledConnection {
+struct PooledConnection {
     stream: Box<dyn Stream>,
     address: SocketAddr,
     since: Instant,
@@ -47,6 +49,13 @@ pub struct PooledConnection {
 /// Longest life of a pooled connection: each pod dials at least once a minute, or it would not notice that new
 /// connections are refused.
 pub(crate) const POOLED_FOR: Duration = Duration::from_secs(60);
+
+/// What a probe leaves to the next one of the same target.
+#[derive(Default)]
+pub struct ProbeMemory {
+    pooled: Option<PooledConnection>,
+    hello: Option<HelloAnswer>,
+}
 
 /// How far a probe got before its time was over.
 struct Progress {
@@ -58,17 +67,25 @@ struct Progress {
 pub async fn run(
     target: &Target,
     resolution: &Resolution,
-    pooled: &mut Option<PooledConnection>,
+    memory: &mut ProbeMemory,
     context: ProbeContext<'_>,
 ) -> ProbeResult {
     let started = Instant::now();
+    let deadline = started + target.timeout;
     let mut progress = Progress { timings: Timings::default(), stage: Stage::Resolve };
-    let outcome = match timeout(target.timeout, stages(target, resolution, pooled, context, &mut progress)).await {
-        Ok(outcome) => outcome,
+    let probe = stages(target, resolution, &mut memory.pooled, context, &mut progress);
+    let outcome = match timeout_at(deadline, probe).await {
+        Ok(Ok(detail)) => {
+            memory.hello = None;
+            Ok(detail)
+        }
+        Ok(Err(failure)) => {
+            Err(tls_hello::explain_close(failure, &mut memory.hello, target, resolution, context, deadline).await)
+        }
         Err(_) => Err(timed_out(target, progress.stage)),
     };
     if outcome.is_err() {
-        *pooled = None;
+        memory.pooled = None;
     }
     ProbeResult { at: SystemTime::now(), outcome, timings: progress.timings, elapsed: started.elapsed() }
 }

@@ -298,7 +298,7 @@ mod tests {
                 "protocol_garbage",
                 "looks like HTTP",
             ),
-            ("TLS alert", vec![0x15, 3, 3, 0, 2, 2, 10], AfterScript::Close, "protocol_garbage", "looks like TLS"),
+            ("TLS alert", vec![0x15, 3, 3, 0, 2, 2, 10], AfterScript::Close, "protocol_tls", "looks like TLS"),
             ("SMTP", b"220 mx ESMTP\r\n".into(), AfterScript::Silence, "protocol_garbage", "looks like SMTP"),
             ("MySQL", b"\x4a\0\0\0\x0a8.0.36\0".into(), AfterScript::Silence, "protocol_garbage", "looks like MySQL"),
             (
@@ -502,7 +502,7 @@ mod tests {
             ("reset", vec![], AfterScript::Reset, "protocol_closed", "reset"),
             ("SSH", b"SSH-2.0-OpenSSH_9.2p1\r\n".into(), AfterScript::Silence, "protocol_garbage", "looks like SSH"),
             ("HTTP", b"HTTP/1.1 400 Bad Request\r\n".into(), AfterScript::Close, "protocol_garbage", "looks like HTTP"),
-            ("TLS alert", vec![0x15, 3, 3, 0, 2, 2, 10], AfterScript::Close, "protocol_garbage", "looks like TLS"),
+            ("TLS alert", vec![0x15, 3, 3, 0, 2, 2, 10], AfterScript::Close, "protocol_tls", "looks like TLS"),
         ];
         for (name, answer, then, expected, cause) in rows {
             let all = splits(&answer);

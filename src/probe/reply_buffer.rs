@@ -20,6 +20,9 @@ const SAMPLE: usize = 256;
 /// Bytes of it that are quoted.
 const SHOWN: usize = 48;
 
+/// How the cause of [`closed_without_a_byte`] ends. A cause that quotes a reply ends with a quotation mark.
+const BEFORE_ANSWER: &str = " before an answer";
+
 /// The bytes that a server has sent so far. The buffer never grows, and no length from the wire decides its size.
 pub(super) struct ReplyBuffer {
     buffer: Box<[u8]>,
@@ -104,7 +107,7 @@ impl ReplyBuffer {
         let seen = quote(self.bytes());
         match self.filled {
             _ if !self.ended => Failure::new(Reason::ProtocolGarbage, format_args!("answer without end: {seen}")),
-            0 => Failure::new(Reason::ProtocolClosed, format_args!("{how} before an answer")),
+            0 => Failure::new(Reason::ProtocolClosed, format_args!("{how}{BEFORE_ANSWER}")),
             _ => Failure::new(Reason::ProtocolClosed, format_args!("{how} in the middle of an answer: {seen}")),
         }
     }
@@ -121,16 +124,29 @@ impl ReplyBuffer {
         let _ = timeout(GRACE, sample).await;
         let seen = quote(self.bytes());
         match protocol_of(self.bytes()) {
+            Some(TLS) => Failure::new(Reason::ProtocolTls, format_args!("answer looks like {TLS}: {seen}")),
             Some(name) => Failure::new(Reason::ProtocolGarbage, format_args!("answer looks like {name}: {seen}")),
             None => Failure::new(Reason::ProtocolGarbage, format_args!("answer begins with {seen}")),
         }
     }
 }
 
+/// Did the server end the connection without having sent anything?
+pub(super) fn closed_without_a_byte(failure: &Failure) -> bool {
+    failure.reason == Reason::ProtocolClosed && failure.cause.ends_with(BEFORE_ANSWER)
+}
+
+/// Is this the beginning of a TLS record: alert or handshake, of SSL 3 to TLS 1.3?
+pub(super) fn is_tls(bytes: &[u8]) -> bool {
+    matches!(bytes, [0x15 | 0x16, 3, 0..=4, ..])
+}
+
 /// The beginning of a reply, quoted and escaped.
 fn quote(bytes: &[u8]) -> String {
     format!("\"{}\"", bytes.get(..SHOWN).unwrap_or(bytes).escape_ascii())
 }
+
+const TLS: &str = "TLS";
 
 /// The protocol that a reply looks like.
 fn protocol_of(bytes: &[u8]) -> Option<&'static str> {
@@ -152,8 +168,7 @@ fn protocol_of(bytes: &[u8]) -> Option<&'static str> {
         (b"R\0\0", "PostgreSQL"),
     ];
     match bytes {
-        // A TLS record: alert or handshake, of SSL 3 to TLS 1.3.
-        [0x15 | 0x16, 3, 0..=4, ..] => Some("TLS"),
+        bytes if is_tls(bytes) => Some(TLS),
         // A greeting: length in three bytes, packet number 0, protocol version 10.
         [_, _, 0, 0, 10, ..] => Some("MySQL"),
         _ => BEGINNINGS.iter().find(|(beginning, _)| bytes.starts_with(beginning)).map(|(_, name)| *name),

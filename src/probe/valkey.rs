@@ -1,7 +1,8 @@
 //! Valkey and Redis: one PING, one line in return.
 //!
 //! The request is an array, as clients send it, and not an inline command: proxies (Envoy, Twemproxy) accept nothing else.
-//! A request for authentication is success: the server runs.
+//! A request for authentication is success, and so is a server that does not know PING: it runs. PONG is the word of whoever
+//! has the port: Sentinels, proxies without a backend and cluster nodes without slots say it, too.
 //!
 //! # Pooled connections
 //!
@@ -113,18 +114,38 @@ fn number(digits: &[u8]) -> Result<usize, ReplyLine<'static>> {
     digits.parse().ok().filter(|number| *number < MAX_REPLY).ok_or(ReplyLine::Unexpected)
 }
 
-/// The meaning of an error.
+/// The meaning of an error. A refusal of who asks, or of PING, comes from a server that lives; the server's own state (loading,
+/// full, busy, no disk, no master) and a refusal of everybody beyond its machine (`DENIED`) are failures.
 fn judge(text: &[u8]) -> Result<Detail, Failure> {
     let text = String::from_utf8_lossy(text);
-    let code = text.split_ascii_whitespace().next().unwrap_or_default();
-    let reason = match code {
-        "NOAUTH" | "NOPERM" => return Ok(Detail::AuthRequired),
-        "LOADING" => Reason::ProtocolLoading,
-        // In a cluster the text continues with "+ cluster connections reached".
-        "ERR" if text.starts_with("ERR max number of clients") => Reason::ProtocolFull,
-        _ => Reason::ProtocolRejected,
+    let (code, rest) = text.split_once(' ').unwrap_or((text.trim_end(), ""));
+    let outcome = match code {
+        "NOAUTH" | "NOPERM" => Ok(Detail::AuthRequired),
+        "LOADING" => Err(Reason::ProtocolLoading),
+        "ERR" => meaning_of_err(rest),
+        _ => Err(Reason::ProtocolRejected),
     };
-    Err(Failure::new(reason, text))
+    outcome.map_err(|reason| Failure::new(reason, text))
+}
+
+/// The meaning of `ERR`, whose text alone tells it.
+fn meaning_of_err(text: &str) -> Result<Detail, Reason> {
+    const TEXTS: &[(&str, Result<Detail, Reason>)] = &[
+        // In a cluster of Valkey the text continues with "+ cluster connections reached".
+        ("max number of clients", Err(Reason::ProtocolFull)),
+        // Kvrocks.
+        ("LOADING ", Err(Reason::ProtocolLoading)),
+        // PING is renamed or disabled, or a proxy does not know it. Nothing shows what a worker may do.
+        ("unknown command", Ok(Detail::Answering)),
+        // Pika, and Redis before 2.8.
+        ("NOAUTH ", Ok(Detail::AuthRequired)),
+        ("operation not permitted", Ok(Detail::AuthRequired)),
+        // Dragonfly, Redis Enterprise.
+        ("Bad TLS header", Err(Reason::ProtocolTls)),
+        ("unencrypted connection is prohibited", Err(Reason::ProtocolTls)),
+    ];
+    let meaning = TEXTS.iter().find(|(beginning, _)| text.starts_with(beginning));
+    meaning.map_or(Err(Reason::ProtocolRejected), |(_, meaning)| *meaning)
 }
 
 #[cfg(test)]
@@ -151,6 +172,56 @@ mod tests {
                 "auth_required",
                 "",
             ),
+            (
+                "Pika: password",
+                b"-ERR NOAUTH Authentication required.\r\n".into(),
+                AfterScript::Silence,
+                "auth_required",
+                "",
+            ),
+            (
+                "Redis 2.6: password",
+                b"-ERR operation not permitted\r\n".into(),
+                AfterScript::Silence,
+                "auth_required",
+                "",
+            ),
+            (
+                "PING renamed",
+                b"-ERR unknown command 'PING', with args beginning with: \r\n".into(),
+                AfterScript::Silence,
+                "answering",
+                "",
+            ),
+            (
+                "Dragonfly with TLS",
+                b"-ERR Bad TLS header, double check if you enabled TLS for your client.\r\n".into(),
+                AfterScript::Close,
+                "protocol_tls",
+                "ERR Bad TLS header",
+            ),
+            (
+                "Redis Enterprise with TLS",
+                b"-ERR unencrypted connection is prohibited\r\n".into(),
+                AfterScript::Close,
+                "protocol_tls",
+                "ERR unencrypted",
+            ),
+            (
+                "twemproxy without a backend",
+                b"-ERR Connection refused\r\n".into(),
+                AfterScript::Silence,
+                "protocol_rejected",
+                "ERR Connection refused",
+            ),
+            (
+                "Kvrocks loading",
+                b"-ERR LOADING kvrocks is restoring the db from backup\r\n".into(),
+                AfterScript::Silence,
+                "protocol_loading",
+                "",
+            ),
+            ("no text", b"-ERR\r\n".into(), AfterScript::Silence, "protocol_rejected", "ERR"),
             (
                 "loading",
                 b"-LOADING Redis is loading the dataset in memory\r\n".into(),
@@ -260,7 +331,7 @@ mod tests {
                 "looks like HTTP",
             ),
             ("memcached", b"ERROR\r\n".into(), AfterScript::Silence, "protocol_garbage", "looks like memcached"),
-            ("TLS alert", vec![0x15, 3, 1, 0, 2, 2, 70], AfterScript::Close, "protocol_garbage", "looks like TLS"),
+            ("TLS alert", vec![0x15, 3, 1, 0, 2, 2, 70], AfterScript::Close, "protocol_tls", "looks like TLS"),
         ]
     }
 

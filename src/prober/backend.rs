@@ -5,7 +5,7 @@ use crate::diagnose::PingEvidence;
 use crate::network_mode::NetworkMode;
 use crate::peer::PathProbe;
 use crate::peer::TargetPeer;
-use crate::probe::PooledConnection;
+use crate::probe::ProbeMemory;
 use crate::probe::path_probe::PingPolicy;
 use crate::probe::resolve::{PeerFilter, Resolution, Resolved};
 use crate::probe_result::ProbeResult;
@@ -26,7 +26,7 @@ pub trait Backend: Send + Sync + 'static {
         &self,
         target: &Target,
         resolution: &Resolution,
-        pooled: &mut Option<PooledConnection>,
+        memory: &mut ProbeMemory,
         mode: NetworkMode,
     ) -> impl Future<Output = ProbeResult> + Send;
 

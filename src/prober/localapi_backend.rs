@@ -9,7 +9,7 @@ use crate::peer::TargetPeer;
 use crate::probe::dns::MagicDns;
 use crate::probe::path_probe::{PingPolicy, probe_path};
 use crate::probe::resolve::{PeerFilter, Resolution, Resolved};
-use crate::probe::{self, PooledConnection, ProbeContext, ping_evidence};
+use crate::probe::{self, ProbeContext, ProbeMemory, ping_evidence};
 use crate::probe_result::ProbeResult;
 use crate::reason::Failure;
 use crate::tailscale::{CallObserver, Dialer, ExtraRecord, LocalApi, Peer, Status};
@@ -96,10 +96,10 @@ impl Backend for LocalApiBackend {
         &self,
         target: &Target,
         resolution: &Resolution,
-        pooled: &mut Option<PooledConnection>,
+        memory: &mut ProbeMemory,
         mode: NetworkMode,
     ) -> ProbeResult {
-        probe::run(target, resolution, pooled, ProbeContext { mode, dialer: &self.dialer, dns: &self.dns }).await
+        probe::run(target, resolution, memory, ProbeContext { mode, dialer: &self.dialer, dns: &self.dns }).await
     }
 
     async fn probe_path(&self, resolved: &Resolved, policy: PingPolicy) -> PathProbe {

@@ -10,7 +10,7 @@ use crate::metrics::Build;
 use crate::network_mode::NetworkMode;
 use crate::peer::PathProbe;
 use crate::peer::TargetPeer;
-use crate::probe::PooledConnection;
+use crate::probe::ProbeMemory;
 use crate::probe::path_probe::PingPolicy;
 use crate::probe::resolve::{Resolution, Resolved};
 use crate::probe_result::{Detail, ProbeResult};
@@ -73,13 +73,7 @@ impl<F: Fn(&str, usize, Duration) -> Outcome + Send + Sync + 'static> Backend fo
         (self.node)(self.begun.elapsed())
     }
 
-    async fn probe(
-        &self,
-        target: &Target,
-        _: &Resolution,
-        _: &mut Option<PooledConnection>,
-        _: NetworkMode,
-    ) -> ProbeResult {
+    async fn probe(&self, target: &Target, _: &Resolution, _: &mut ProbeMemory, _: NetworkMode) -> ProbeResult {
         let started = self.begun.elapsed();
         let before = lock(&self.seen).get(&target.name).map_or(0, Vec::len);
         let (took, outcome) = (self.probe)(&target.name, before, started);

@@ -5,7 +5,7 @@ use crate::config::Target;
 use crate::diagnose::{PingEvidence, refine_timeout};
 use crate::network_mode::NetworkMode;
 use crate::peer::{PathObservation, RoundTripSample};
-use crate::probe::PooledConnection;
+use crate::probe::ProbeMemory;
 use crate::probe::path_probe::PingPolicy;
 use crate::probe::resolve::Resolution;
 use crate::probe_result::{ProbeOutcome, ProbeResult};
@@ -31,7 +31,7 @@ pub(super) struct Turn {
 /// What a turn leaves to the next one.
 #[derive(Default)]
 pub(super) struct TurnMemory {
-    pooled: Option<PooledConnection>,
+    probe: ProbeMemory,
     /// When the last disco ping was sent.
     pinged: Option<Instant>,
     /// The timeout that the last probe met, if it met one.
@@ -59,7 +59,7 @@ impl Turn {
         let policy = self.ping_policy(memory);
         let evidence = async { if evidence_due { self.ping(backend).await } else { None } };
         let (probe, path, evidence) =
-            tokio::join!(self.probe(&mut memory.pooled, backend), self.observe_path(policy, backend), evidence);
+            tokio::join!(self.probe(&mut memory.probe, backend), self.observe_path(policy, backend), evidence);
         if path.as_ref().is_some_and(|path| path.probe.round_trip != RoundTripSample::NotMeasured) {
             memory.pinged = Some(Instant::now());
         }
@@ -81,11 +81,11 @@ impl Turn {
         }
     }
 
-    async fn probe(&self, pooled: &mut Option<PooledConnection>, backend: &impl Backend) -> Option<ProbeResult> {
+    async fn probe(&self, memory: &mut ProbeMemory, backend: &impl Backend) -> Option<ProbeResult> {
         if !self.probe_due {
             return None;
         }
-        Some(backend.probe(&self.target, &self.resolution, pooled, self.mode).await)
+        Some(backend.probe(&self.target, &self.resolution, memory, self.mode).await)
     }
 
     async fn observe_path(&self, policy: PingPolicy, backend: &impl Backend) -> Option<PathObservation> {

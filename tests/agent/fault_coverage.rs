@@ -38,7 +38,11 @@ pub const ROWS: &[(&[u8], &str, &str)] = &[
     ),
     (&[92], "half-logins use up the server's places", "real: tests/servers/tests/postgres.rs"),
     (&[93], "probes leave lines in the server's log", "real: tests/servers/tests/postgres.rs, pgbouncer.rs, valkey.rs"),
-    (&[99], "a stale replica says PONG", "real: tests/servers/tests/valkey.rs; a known limit of a PING"),
+    (
+        &[99],
+        "a stale replica, a Sentinel, a cluster without slots or a proxy without a backend says PONG",
+        "real: tests/servers/tests/valkey.rs; a known limit of a PING, in docs/compatibility.md",
+    ),
     (
         &[111],
         "the wall clock jumps",

@@ -1,14 +1,14 @@
-//! The held connection to Valkey, probe by probe. The clock is moved while nothing is under way, for a paused clock and a
+//! What a probe of Valkey leaves to the next: the held connection, and what a ClientHello told. The clock is moved while nothing is under way, for a paused clock and a
 //! real socket do not mix.
 
 use crate::harness::{Harness, Setup};
 use std::sync::Arc;
 use std::time::Duration;
-use tailscaled_sim::services::Valkey;
+use tailscaled_sim::services::{Script, Valkey};
 use telltail::agent::MAGIC_DNS;
 use telltail::config::{Environment, Source, Target};
 use telltail::probe::resolve::resolve;
-use telltail::probe::{PooledConnection, ProbeContext, run};
+use telltail::probe::{ProbeContext, ProbeMemory, run};
 use telltail::probe_result::Detail;
 use telltail::reason::Reason;
 use telltail::tailscale::LocalApi;
@@ -17,7 +17,7 @@ use tokio::time::{advance, pause, resume};
 struct Prober {
     target: Target,
     local: LocalApi,
-    held: Option<PooledConnection>,
+    memory: ProbeMemory,
 }
 
 impl Prober {
@@ -25,14 +25,14 @@ impl Prober {
         let environment: Environment = [("TELLTAIL_TARGETS", "valkey://cache:6379")].into_iter().collect();
         let config = Source::new(environment, None).load().expect("a configuration that holds").config;
         let local = LocalApi::new(Some(harness.tailscaled.socket().to_owned()), Arc::new(|_, _| {}));
-        Self { target: Target::clone(&config.targets[0]), local, held: None }
+        Self { target: Target::clone(&config.targets[0]), local, memory: ProbeMemory::default() }
     }
 
     async fn probe(&mut self) -> Result<Detail, Reason> {
         let status = self.local.status(true, &|_, _| true).await.expect("tailscaled is fine");
         let resolution = resolve(&status, &self.target.host);
         let context = ProbeContext { mode: status.mode, dialer: self.local.dialer(), dns: &MAGIC_DNS };
-        run(&self.target, &resolution, &mut self.held, context).await.outcome.map_err(|failure| failure.reason)
+        run(&self.target, &resolution, &mut self.memory, context).await.outcome.map_err(|failure| failure.reason)
     }
 }
 
@@ -104,4 +104,34 @@ async fn a_frozen_server_is_no_success_because_a_connection_was_held() {
     assert_eq!(prober.probe().await, Ok(Detail::Accepting));
     harness.cache.behave(Valkey::frozen());
     assert_eq!(prober.probe().await, Err(Reason::ProtocolTimeout));
+}
+
+#[tokio::test]
+async fn a_closing_port_is_sent_one_client_hello_per_outage_and_then_rarely() {
+    let harness = Harness::new(Setup::Userspace);
+    let mut prober = Prober::of(&harness);
+    let proxy_without_backend = || Valkey::answering(Script::new().close());
+    assert_eq!(prober.probe().await, Ok(Detail::Accepting));
+    let mut expected = harness.cache.tally().accepted;
+    let phases = [
+        // What the port does, seconds before the probe, the result, and the probe's connections.
+        (Valkey::tls_only(), 10, Err(Reason::ProtocolTls), 2),
+        (Valkey::tls_only(), 10, Err(Reason::ProtocolTls), 1),
+        (Valkey::loading(), 10, Err(Reason::ProtocolLoading), 1),
+        (Valkey::tls_only(), 10, Err(Reason::ProtocolTls), 1),
+        (proxy_without_backend(), 300, Err(Reason::ProtocolClosed), 2),
+        (proxy_without_backend(), 299, Err(Reason::ProtocolClosed), 1),
+        (Valkey::healthy(), 10, Ok(Detail::Accepting), 1),
+        (Valkey::answering(Script::say("+PO").close()), 60, Err(Reason::ProtocolClosed), 1),
+        (Valkey::tls_only(), 10, Err(Reason::ProtocolTls), 2),
+    ];
+    for (number, (manner, seconds, outcome, connections)) in phases.into_iter().enumerate() {
+        harness.cache.behave(manner);
+        later(seconds).await;
+        harness.cache.kill_connections();
+        harness.cache.until(|tally| tally.open == 0).await;
+        assert_eq!(prober.probe().await, outcome, "phase {number}");
+        expected += connections;
+        assert_eq!(harness.cache.tally().accepted, expected, "phase {number}");
+    }
 }

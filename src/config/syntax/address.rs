@@ -4,11 +4,14 @@ use super::{Syntax, keyword, quoted, text_schema};
 use crate::config::problem::quote_untrusted;
 use crate::config::{DEFAULT_PORT, Listen, Via};
 use serde_json::{Value, json};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 /// Longest path of a unix socket in bytes: `sun_path` of unix(7) without its NUL.
 const LONGEST_SOCKET: usize = 107;
+
+/// A shorter number at the end of what is an IPv6 address as a whole may be its last group.
+const LEAST_BARE_PORT: u16 = 1000;
 
 /// How to connect. A proxy's host is never resolved: that would start threads and leave the tailnet's names.
 pub struct ViaSyntax;
@@ -58,17 +61,32 @@ impl Syntax for ViaSyntax {
     }
 }
 
-/// An address with a port; port 0 lets the kernel choose.
+/// An address with a port; port 0 lets the kernel choose. Brackets around IPv6 may be missing.
 pub struct ListenAddress;
 
 impl Syntax for ListenAddress {
     type Output = Listen;
 
     fn parse(&self, text: &str) -> Result<Listen, String> {
-        text.parse().map(Listen::At).map_err(|_| {
-            let forms = format!("write `0.0.0.0:{DEFAULT_PORT}` or `[::]:{DEFAULT_PORT}`");
-            format!("{} is not an address with a port: {forms}", quote_untrusted(text))
-        })
+        if let Ok(address) = text.parse() {
+            return Ok(Listen::At(address));
+        }
+        let shown = quote_untrusted(text);
+        match (bare_ipv6(text), text.parse::<Ipv6Addr>()) {
+            (Some(address), Ok(_)) if address.port() < LEAST_BARE_PORT => Err(format!(
+                "{shown} is ambiguous, its end may be a port or a part of the address: write `{address}` or \
+                 `[{text}]:{DEFAULT_PORT}`"
+            )),
+            (Some(address), _) => Ok(Listen::At(address)),
+            (None, Ok(address)) => Err(format!("{shown} has no port: write `[{address}]:{DEFAULT_PORT}`")),
+            (None, Err(_)) if text.contains("$(") => {
+                Err(format!("{shown} names a variable that Kubernetes has not expanded: define it above in `env`"))
+            }
+            (None, Err(_)) => {
+                let forms = format!("write `0.0.0.0:{DEFAULT_PORT}` or `[::]:{DEFAULT_PORT}`");
+                Err(format!("{shown} is not an address with a port: {forms}"))
+            }
+        }
     }
 
     fn yaml(&self, value: &Listen) -> Option<String> {
@@ -85,6 +103,13 @@ impl Syntax for ListenAddress {
     fn schema(&self, doc: &str, _: Option<&Listen>) -> Value {
         text_schema(&format!("{doc} Default {}.", self.unset()))
     }
+}
+
+/// An IPv6 address with a port but without brackets, as Kubernetes makes it of `$(POD_IP):8245`.
+fn bare_ipv6(text: &str) -> Option<SocketAddr> {
+    let (address, port) = text.rsplit_once(':')?;
+    let digits = port.bytes().all(|byte| byte.is_ascii_digit()) && !port.starts_with('0');
+    Some((address.parse::<Ipv6Addr>().ok()?, port.parse().ok().filter(|_| digits)?).into())
 }
 
 /// The path of tailscaled's socket.
@@ -116,5 +141,49 @@ impl Syntax for SocketPath {
 
     fn schema(&self, doc: &str, _: Option<&Option<PathBuf>>) -> Value {
         text_schema(&format!("{doc} Default {}.", self.unset()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pods_address_needs_no_brackets() {
+        let rows = [
+            ("10.1.2.3:8245", "10.1.2.3:8245"),
+            ("[fd00:10::5]:8245", "[fd00:10::5]:8245"),
+            ("fd00:10::5:8245", "[fd00:10::5]:8245"),
+            ("2001:db8:1:2:3:4:5:6:8245", "[2001:db8:1:2:3:4:5:6]:8245"),
+            ("2001:db8:1:2:3:4:5:6:80", "[2001:db8:1:2:3:4:5:6]:80"),
+            ("fd00::a:65535", "[fd00::a]:65535"),
+            ("::ffff:10.1.2.3:8245", "[::ffff:10.1.2.3]:8245"),
+            ("::1:8245", "[::1]:8245"),
+            (":::8245", "[::]:8245"),
+        ];
+        for (text, expected) in rows {
+            assert_eq!(ListenAddress.parse(text), Ok(Listen::At(expected.parse().expect("an address"))), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_may_be_an_address_alone_is_refused_with_both_readings() {
+        let rows = [
+            ("fd00::5:80", "write `[fd00::5]:80` or `[fd00::5:80]:8245`"),
+            ("fd00::8245", "has no port: write `[fd00::8245]:8245`"),
+            ("fd00::5:cafe", "has no port"),
+            ("fd00::5:0824", "has no port"),
+            ("fd00::5:0", "has no port"),
+            ("2001:db8:1:2:3:4:5:6", "has no port"),
+            ("::", "has no port: write `[::]:8245`"),
+            ("fd00::5:99999", "not an address with a port"),
+            ("fd00::5:+8245", "not an address with a port"),
+            (":8245", "not an address with a port"),
+            ("$(POD_IP):8245", "has not expanded"),
+        ];
+        for (text, expected) in rows {
+            let problem = ListenAddress.parse(text).expect_err(text);
+            assert!(problem.contains(expected), "{text}: {problem}");
+        }
     }
 }

@@ -65,7 +65,7 @@ advisories! {
         "Read the warning's full text at the end of its status.",
         Sidecar "tailscale status";
     NameNotResolved "name_not_resolved":
-        "The worker cannot resolve this name: the pod's resolver does not know it.",
+        "The worker cannot resolve this name: the pod's resolver does not know it or does not answer.",
         "Enable accept-dns (TS_ACCEPT_DNS=true), let the worker's proxy resolve names (socks5h), or give the worker the address.",
         Sidecar "cat /etc/resolv.conf";
     WorkerWayUntested "worker_way_untested":

@@ -22,7 +22,7 @@ pub(super) fn postgres() -> Vec<FaultCase> {
             (&[66, 107], "accepts, then closes", |h| plays(h, &Script::new().close()), CLOSED),
             (&[68, 88], "SSH has the port", |h| greets(h, banners::SSH), GARBAGE),
             (&[68, 88], "a web server has the port", |h| plays(h, &Script::say(banners::HTTP).close()), GARBAGE),
-            (&[88], "a TLS alert", |h| plays(h, &Script::say(banners::TLS).close()), GARBAGE),
+            (&[88], "a TLS alert", |h| plays(h, &Script::say(banners::TLS).close()), service(DB, "protocol_tls")),
             (&[88, 72], "a mail server speaks first", |h| greets(h, banners::SMTP), GARBAGE),
             (&[72], "something unknown speaks first", |h| greets(h, b"\0\0\0"), GARBAGE),
             (&[81], "only TLS is let in", |h| h.db.behave(Postgres::refusing("28000", "no encryption")), DB_UP),
@@ -129,10 +129,13 @@ fn pong(h: &Harness, answer: &[u8]) {
     cache(h, Valkey::answering(Script::say(answer)));
 }
 
+const DRAGONFLY: &str = "ERR Bad TLS header, double check if you enabled TLS for your client.";
+
 pub(super) fn valkey() -> Vec<FaultCase> {
     const GARBAGE: Expected = service(CACHE, "protocol_garbage");
     const REFUSED: Expected = service(CACHE, "protocol_rejected");
     const FULL: Expected = service(CACHE, "protocol_full");
+    const TLS: Expected = service(CACHE, "protocol_tls");
     of(
         Setup::Userspace,
         [
@@ -158,7 +161,10 @@ pub(super) fn valkey() -> Vec<FaultCase> {
             (&[102], "no cluster", |h| cache(h, Valkey::failing("CLUSTERDOWN x")), REFUSED),
             (&[102], "moved", |h| cache(h, Valkey::failing("MOVED 1 192.0.2.1:6379")), REFUSED),
             (&[86], "an error with a log line in it", |h| cache(h, Valkey::failing(FORGERY)), GARBAGE),
-            (&[103], "a TLS port", |h| pong(h, banners::TLS), GARBAGE),
+            (&[102], "PING renamed", |h| cache(h, Valkey::failing("ERR unknown command 'PING'")), CACHE_UP),
+            (&[103], "a TLS port that closes", |h| cache(h, Valkey::tls_only()), TLS),
+            (&[103], "a TLS port that sends an alert", |h| pong(h, banners::TLS), TLS),
+            (&[103], "a TLS port that says so", |h| cache(h, Valkey::failing(DRAGONFLY)), TLS),
             (
                 &[104],
                 "PONG in segments",

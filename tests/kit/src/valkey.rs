@@ -15,7 +15,10 @@ pub fn server(program: &Path, addresses: &[IpAddr], port: u16, settings: &[Strin
     server
 }
 
-/// Settings as the server's arguments.
+/// Settings as the server's arguments; a value may be several words.
 pub fn arguments(settings: &[(&str, &str)]) -> Vec<String> {
-    settings.iter().flat_map(|(key, value)| [format!("--{key}"), (*value).to_owned()]).collect()
+    settings
+        .iter()
+        .flat_map(|(key, value)| std::iter::once(format!("--{key}")).chain(value.split(' ').map(ToOwned::to_owned)))
+        .collect()
 }

@@ -25,6 +25,7 @@
 
 mod folder;
 mod haproxy;
+mod nutcracker;
 mod pgbouncer;
 mod port;
 mod postgres;
@@ -33,6 +34,7 @@ mod telltail;
 mod unprivileged;
 
 pub use haproxy::Haproxy;
+pub use nutcracker::Nutcracker;
 pub use pgbouncer::PgBouncer;
 pub use port::free_port;
 pub use postgres::{Postgres, Session};

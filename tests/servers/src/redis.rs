@@ -1,4 +1,8 @@
+use std::fs::{Permissions, remove_dir_all, set_permissions};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::process::Command;
 
 use telltail_testkit::{Process, Signal, debian_program, installed_program, valkey};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
@@ -53,8 +57,23 @@ impl Redis {
         redis
     }
 
-    /// Starts a server whose port speaks TLS alone.
-    pub async fn start_with_tls() -> Self {
+    /// Starts a Sentinel that watches nobody.
+    pub async fn start_sentinel(flavour: Flavour) -> Self {
+        let (folder, address) = (Folder::new(), free_port());
+        let data = folder.sub("data").display().to_string();
+        let text = format!("port {}\nbind {}\ndir {data}\n", address.port(), address.ip());
+        let configuration = folder.write("data/sentinel.conf", &text);
+        // It keeps what it learns in there.
+        set_permissions(&configuration, Permissions::from_mode(0o666)).expect("own file");
+        let mut command = Command::new(program(flavour));
+        let server = spawn(command.arg(configuration).arg("--sentinel"), folder.path().join("sentinel.log"));
+        let sentinel = Self { server, flavour, address, settings: Vec::new(), folder };
+        sentinel.server.until("it listens", async || TcpStream::connect(address).await.is_ok()).await;
+        sentinel
+    }
+
+    /// Starts a server whose port speaks TLS alone, in these versions.
+    pub async fn start_with_tls(protocols: &str) -> Self {
         let mut redis = Self::launch(Flavour::Redis, Ipv4Addr::LOCALHOST.into(), &[]);
         redis.kill();
         let (certificate, key) = (redis.folder.path().join("tls.crt"), redis.folder.path().join("tls.key"));
@@ -65,6 +84,7 @@ impl Redis {
             ("--port", "0"),
             ("--tls-port", &port),
             ("--tls-auth-clients", "no"),
+            ("--tls-protocols", protocols),
             ("--tls-cert-file", &certificate),
             ("--tls-key-file", &key),
         ] {
@@ -94,11 +114,7 @@ impl Redis {
 
     /// Runs a command and gives the first line of the answer.
     pub async fn ask(&self, command: &str) -> String {
-        let mut client = self.connect().await;
-        client.write_all(format!("{command}\r\n").as_bytes()).await.expect("the server reads");
-        let mut answer = String::new();
-        client.read_line(&mut answer).await.expect("the server answers");
-        answer
+        ask(self.address, &format!("{command}\r\n")).await
     }
 
     /// Sends a command to which no answer is expected; it runs as long as the client is held.
@@ -149,16 +165,33 @@ impl Redis {
         self.server.signal(Signal::Cont);
     }
 
+    /// Takes away the folder to which the server saves.
+    pub fn lose_folder(&self) {
+        remove_dir_all(self.folder.path().join("data")).expect("it was made");
+    }
+
     async fn ready(&self) {
         self.server.until_logged(valkey::READY).await;
     }
 }
 
 fn launch(flavour: Flavour, address: SocketAddr, settings: &[String], folder: &Folder) -> Process {
-    let program = match flavour {
+    let server = valkey::server(&program(flavour), &[address.ip()], address.port(), settings);
+    spawn(&server, folder.path().join(format!("{flavour:?}.log")))
+}
+
+fn program(flavour: Flavour) -> PathBuf {
+    match flavour {
         Flavour::Valkey => installed_program("valkey-server"),
         Flavour::Redis => debian_program("redis-server", "redis-server"),
-    };
-    let server = valkey::server(&program, &[address.ip()], address.port(), settings);
-    spawn(&server, folder.path().join(format!("{flavour:?}.log")))
+    }
+}
+
+/// Sends a request on a connection of its own and gives the first line of the answer.
+pub(crate) async fn ask(address: SocketAddr, request: &str) -> String {
+    let mut client = BufReader::new(TcpStream::connect(address).await.expect("the server listens"));
+    client.write_all(request.as_bytes()).await.expect("the server reads");
+    let mut answer = String::new();
+    client.read_line(&mut answer).await.expect("the server answers");
+    answer
 }

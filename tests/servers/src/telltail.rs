@@ -6,7 +6,7 @@ use tailscaled_sim::{Peer, Tailscaled};
 use telltail::agent::MAGIC_DNS;
 use telltail::config::{self, Environment, Target};
 use telltail::probe::resolve::{PeerFilter, resolve};
-use telltail::probe::{self, PooledConnection, ProbeContext};
+use telltail::probe::{self, ProbeContext, ProbeMemory};
 use telltail::probe_result::ProbeResult;
 use telltail::tailscale::LocalApi;
 
@@ -32,7 +32,7 @@ pub enum DialVia {
 /// One target, probed again and again as the prober does.
 pub struct Probing {
     target: Target,
-    held: Option<PooledConnection>,
+    memory: ProbeMemory,
     local: LocalApi,
 }
 
@@ -58,7 +58,7 @@ impl Telltail {
         let loaded = config::load(&environment, None).unwrap_or_else(|problems| panic!("{url}: {problems}"));
         let target = Target::clone(&loaded.config.targets[0]);
         let local = LocalApi::new(Some(self.tailscaled.socket().to_owned()), Arc::new(|_, _| {}));
-        Probing { target, held: None, local }
+        Probing { target, memory: ProbeMemory::default(), local }
     }
 
     /// Probes each URL once by each way, all at once, and compares with the expected verdicts (see [`verdict`]).
@@ -97,7 +97,7 @@ impl Probing {
             .expect("the simulation answers");
         let resolution = resolve(&status, &self.target.host);
         let context = ProbeContext { mode: status.mode, dialer: self.local.dialer(), dns: &MAGIC_DNS };
-        probe::run(&self.target, &resolution, &mut self.held, context).await
+        probe::run(&self.target, &resolution, &mut self.memory, context).await
     }
 }
 

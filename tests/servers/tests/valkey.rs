@@ -1,6 +1,6 @@
 //! Valkey and Redis in every state that a probe can meet.
 
-use telltail_servers::{DialVia, Flavour, Postgres, Redis, Telltail, verdict};
+use telltail_servers::{DialVia, Flavour, Nutcracker, Postgres, Redis, Telltail, verdict};
 use telltail_testkit::{PATIENCE, eventually, eventually_some};
 
 const BOTH: [Flavour; 2] = [Flavour::Valkey, Flavour::Redis];
@@ -18,6 +18,11 @@ async fn a_server_that_lives_is_up_whatever_it_asks_of_the_user() {
         telltail.sees("alive", &[("redis://HERE", "accepting")]).await;
         assert_eq!(redis.ask("ACL SETUSER default -ping").await, "+OK\r\n");
         telltail.sees("PING not permitted", &valkey("auth_required")).await;
+
+        for renaming in ["PING ", "PING HIDDEN"] {
+            let redis = Redis::start(flavour, &[("rename-command", renaming)]).await;
+            Telltail::beside(redis.address()).sees("PING renamed", &valkey("answering")).await;
+        }
 
         let redis = Redis::start(flavour, &[("requirepass", "x")]).await;
         Telltail::beside(redis.address()).sees("requirepass", &valkey("auth_required")).await;
@@ -81,6 +86,36 @@ async fn a_protected_server_rejects() {
 }
 
 #[tokio::test]
+async fn whoever_says_pong_is_taken_at_its_word() {
+    for flavour in BOTH {
+        let sentinel = Redis::start_sentinel(flavour).await;
+        assert_eq!(sentinel.ask("GET key").await.split(' ').next(), Some("-ERR"), "it serves no data");
+        Telltail::beside(sentinel.address()).sees("a Sentinel", &valkey("accepting")).await;
+
+        let node = Redis::start(flavour, &[("cluster-enabled", "yes")]).await;
+        assert_eq!(node.ask("GET key").await, "-CLUSTERDOWN Hash slot not served\r\n");
+        Telltail::beside(node.address()).sees("a cluster without slots", &valkey("accepting")).await;
+    }
+    let proxy = Nutcracker::start(telltail_servers::free_port(), "").await;
+    assert_eq!(proxy.ask("*2\r\n$3\r\nGET\r\n$3\r\nkey\r\n").await, "-ERR Connection refused\r\n");
+    Telltail::beside(proxy.address()).sees("twemproxy, backend dead", &valkey("accepting")).await;
+    let proxy = Nutcracker::start(telltail_servers::free_port(), "redis_auth: x").await;
+    Telltail::beside(proxy.address()).sees("twemproxy, password", &valkey("auth_required")).await;
+}
+
+#[tokio::test]
+async fn a_server_that_cannot_write_is_in_trouble() {
+    for flavour in BOTH {
+        let redis = Redis::start(flavour, &[]).await;
+        assert_eq!(redis.ask("CONFIG SET save \"3600 1\"").await, "+OK\r\n");
+        redis.lose_folder();
+        assert_eq!(redis.ask("BGSAVE").await, "+Background saving started\r\n");
+        eventually("a failed save", PATIENCE, async || redis.ask("SET key x").await.starts_with("-MISCONF")).await;
+        Telltail::beside(redis.address()).sees("no disk", &valkey("protocol_rejected service")).await;
+    }
+}
+
+#[tokio::test]
 async fn a_replica_without_master_is_up_as_long_as_it_serves() {
     for flavour in BOTH {
         let master = telltail_servers::free_port();
@@ -95,9 +130,29 @@ async fn a_replica_without_master_is_up_as_long_as_it_serves() {
 }
 
 #[tokio::test]
+async fn a_port_that_expects_tls_is_named_and_not_asked_again() {
+    for protocols in ["TLSv1.2 TLSv1.3", "TLSv1.2"] {
+        let redis = Redis::start_with_tls(protocols).await;
+        let telltail = Telltail::beside(redis.address());
+        telltail.sees(protocols, &valkey("protocol_tls service")).await;
+        let rows = [
+            ("tcp://HERE", "connected"),
+            ("postgres://HERE", "protocol_tls service"),
+            ("postgres://app@HERE", "protocol_tls service"),
+        ];
+        telltail.sees(protocols, &rows).await;
+
+        let redis = Redis::start_with_tls(protocols).await;
+        let telltail = Telltail::beside(redis.address());
+        telltail.keeps_seeing(3, &[("valkey://HERE", "protocol_tls service")]).await;
+        // Each of two ways: a PING per probe, and one ClientHello.
+        let refused = "Error accepting a client connection";
+        assert_eq!(redis.stop().await.matches(refused).count(), 2 * (3 + 1), "{protocols}");
+    }
+}
+
+#[tokio::test]
 async fn another_protocol_on_the_port_is_no_valkey() {
-    let redis = Redis::start_with_tls().await;
-    Telltail::beside(redis.address()).sees("TLS", &valkey("protocol_closed service")).await;
     let postgres = Postgres::start(&[]).await;
     Telltail::beside(postgres.address()).sees("PostgreSQL", &valkey("protocol_closed service")).await;
     // It waits for the end of a line, which a question of PostgreSQL has not got.

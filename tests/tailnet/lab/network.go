@@ -19,8 +19,9 @@ import (
 
 // Addresses and ports are fixed because they live in a network namespace of this lab alone.
 const (
-	hostIP      = "10.99.0.1"
-	controlPort = 8080
+	hostIP        = "10.99.0.1"
+	hostLinkLocal = "fe80::1"
+	controlPort   = 8080
 	// nodePort is where every tailscaled of the lab listens, so that a filter can name it.
 	nodePort = 41641
 )
@@ -51,6 +52,7 @@ func newNetwork(dir string) (*network, error) {
 		// reaches nothing here until ARP asks again, half a minute later.
 		"ip link add br0 address 02:00:00:00:00:01 type bridge",
 		"ip addr add "+hostIP+"/24 dev br0",
+		"ip addr add "+hostLinkLocal+"/64 dev br0 nodad",
 		"ip link set br0 up",
 	)
 	if err != nil {
@@ -222,26 +224,30 @@ func (d *clusterDNS) set(name, ip string) error {
 }
 
 func (d *clusterDNS) listen() error {
-	conn, err := net.ListenPacket("udp4", hostIP+":53")
-	if err != nil {
-		return err
-	}
-	go func() {
-		buf := make([]byte, 1500)
-		for {
-			n, from, err := conn.ReadFrom(buf)
-			if err != nil {
-				return
-			}
-			reply, err := d.reply(buf[:n])
-			if err != nil {
-				log.Printf("cluster DNS: %v", err)
-				continue
-			}
-			conn.WriteTo(reply, from)
+	for _, address := range []string{hostIP + ":53", "[" + hostLinkLocal + "%br0]:53"} {
+		conn, err := net.ListenPacket("udp", address)
+		if err != nil {
+			return err
 		}
-	}()
+		go d.serve(conn)
+	}
 	return nil
+}
+
+func (d *clusterDNS) serve(conn net.PacketConn) {
+	buf := make([]byte, 1500)
+	for {
+		n, from, err := conn.ReadFrom(buf)
+		if err != nil {
+			return
+		}
+		reply, err := d.reply(buf[:n])
+		if err != nil {
+			log.Printf("cluster DNS: %v", err)
+			continue
+		}
+		conn.WriteTo(reply, from)
+	}
 }
 
 func (d *clusterDNS) reply(question []byte) ([]byte, error) {

@@ -140,6 +140,11 @@ impl Tailnet {
         let ip = ip.map(|ip| ip.to_string()).unwrap_or_default();
         self.lab.ask("cluster_dns", json!({"name": name, "ip": ip})).await;
     }
+
+    /// Replaces the resolv.conf of every pod. The cluster's DNS answers at 10.99.0.1 and at fe80::1%eth0.
+    pub fn write_resolv_conf(&self, text: &str) {
+        std::fs::write(self.folder().join("resolv.conf"), text).expect("the lab's file");
+    }
 }
 
 impl Drop for Tailnet {

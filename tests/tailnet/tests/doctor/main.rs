@@ -7,6 +7,7 @@ mod advice;
 mod bundle;
 mod login;
 mod own_node;
+mod resolver;
 mod targets;
 
 use serde_json::Value;

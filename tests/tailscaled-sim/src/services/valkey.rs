@@ -2,13 +2,15 @@
 
 use bytes::BytesMut;
 
-use crate::services::{Manner, Script};
+use crate::services::{Manner, Script, banners};
 
 /// What it says first, and what it answers to PING and to everything else.
 #[derive(Clone, Debug)]
 pub struct Valkey {
     greeting: Script,
     ping: Script,
+    /// Does its port speak TLS alone?
+    tls: bool,
 }
 
 /// As real servers word them.
@@ -27,7 +29,7 @@ impl Valkey {
     /// This at every PING.
     #[must_use]
     pub fn answering(ping: Script) -> Self {
-        Valkey { greeting: Script::new(), ping }
+        Valkey { greeting: Script::new(), ping, tls: false }
     }
 
     /// An error at every PING, say `LOADING Valkey is loading the dataset in memory`.
@@ -86,6 +88,12 @@ impl Valkey {
         Self::answering(Script::silence())
     }
 
+    /// Speaks TLS alone: answers a ClientHello by an alert, and closes without a byte at everything else, as OpenSSL does.
+    #[must_use]
+    pub fn tls_only() -> Self {
+        Valkey { tls: true, ..Self::healthy() }
+    }
+
     /// Said before the client says anything.
     #[must_use]
     pub fn greeting(self, greeting: Script) -> Self {
@@ -99,6 +107,13 @@ impl Manner for Valkey {
     }
 
     fn answer(&self, heard: &mut BytesMut, _: &mut bool) -> Option<Script> {
+        if self.tls {
+            return match heard[..] {
+                [] | [0x16] => None,
+                [0x16, 3, ..] => Some(Script::say(banners::TLS).close()),
+                _ => Some(Script::new().close()),
+            };
+        }
         let (command, length) = command(heard)?;
         drop(heard.split_to(length));
         Some(match command.to_ascii_uppercase().as_str() {
