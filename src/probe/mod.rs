@@ -12,6 +12,7 @@ pub mod resolver;
 mod scripted_peer;
 pub mod socks5;
 pub mod valkey;
+pub mod witness;
 
 use crate::network_mode::NetworkMode;
 

@@ -2,13 +2,14 @@
 
 use super::Backend;
 use crate::config::Target;
-use crate::diagnose::PingEvidence;
+use crate::diagnose::{PingEvidence, Testimony};
 use crate::network_mode::NetworkMode;
 use crate::peer::PathProbe;
 use crate::peer::TargetPeer;
 use crate::probe::dns::MagicDns;
 use crate::probe::path_probe::{PingPolicy, probe_path};
 use crate::probe::resolve::{PeerFilter, Resolution, Resolved};
+use crate::probe::witness::Witness;
 use crate::probe::{self, PooledConnection, ProbeContext, ping_evidence};
 use crate::probe_result::ProbeResult;
 use crate::reason::Failure;
@@ -35,6 +36,7 @@ struct NetmapCache {
 /// The peers as of the last full status, kept where a full one costs too much for every round.
 struct Netmap {
     peers: Vec<Peer>,
+    others: Vec<Peer>,
     filter: PeerFilter,
     size: usize,
     read: Instant,
@@ -70,12 +72,13 @@ impl NetmapCache {
         if let Some(netmap) = self.netmap.take_if(|netmap| recent(netmap)) {
             let mut status = self.local.status(false, &keep).await?;
             status.peers.clone_from(&netmap.peers);
+            status.others.clone_from(&netmap.others);
             self.netmap = Some(netmap);
             return Ok(status);
         }
         let status = self.local.status(true, &keep).await?;
-        let (peers, size) = (status.peers.clone(), status.size);
-        self.netmap = Some(Netmap { peers, filter: filter.clone(), size, read: Instant::now() });
+        let (peers, others, size) = (status.peers.clone(), status.others.clone(), status.size);
+        self.netmap = Some(Netmap { peers, others, filter: filter.clone(), size, read: Instant::now() });
         Ok(status)
     }
 }
@@ -103,7 +106,15 @@ impl Backend for LocalApiBackend {
         probe_path(resolved, policy, &self.dialer).await
     }
 
-    async fn ping_evidence(&self, peer: &TargetPeer) -> PingEvidence {
-        ping_evidence::gather(peer, &self.dialer).await
+    async fn ping_evidence(
+        &self,
+        peer: &TargetPeer,
+        witnesses: impl Future<Output = Testimony> + Send,
+    ) -> PingEvidence {
+        ping_evidence::gather(peer, witnesses, &self.dialer).await
+    }
+
+    async fn ask_witnesses(&self, witnesses: &[Witness]) -> Testimony {
+        ping_evidence::ask(witnesses, &self.dialer).await
     }
 }
