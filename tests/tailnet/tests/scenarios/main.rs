@@ -10,6 +10,7 @@ mod path;
 mod peers;
 mod services;
 mod start_and_end;
+mod witnesses;
 
 use std::time::Duration;
 
