@@ -1,9 +1,9 @@
 //! A machine that is silent, and whether other machines answer.
 
-use telltail_tailnet::{Agent, Mode, Node, Tailnet, Version};
+use telltail_tailnet::{Mode, Tailnet, Version};
 use tokio::join;
 
-use crate::{BOTH, CACHE, DB, SOON, becomes_ready, comes_back, goes_down, has_log_line, never_comes_up, node, watch};
+use crate::{BOTH, CACHE, DB, becomes_ready, comes_back, goes_down, has_log_line, never_comes_up, node, watch};
 
 const DB_ALONE: &str = "postgres://stackeye-db-prd:5432";
 
