@@ -53,6 +53,7 @@ mod tests {
     use super::*;
     use crate::tailscale::SelfNode;
     use std::collections::BTreeMap;
+    use std::slice::from_ref;
     use std::time::SystemTime;
 
     /// A peer whose last handshake was at this minute.
@@ -94,10 +95,10 @@ mod tests {
     fn only_peers_that_answered_within_ten_minutes_are_witnesses_and_never_the_target() {
         let db = peer("db", Some(100), "nyc");
         let none: [&str; 0] = [];
-        assert_eq!(chosen("worker", &[db.clone()], &[]), none);
+        assert_eq!(chosen("worker", from_ref(&db), &[]), none);
         assert_eq!(chosen("worker", &[peer("db", None, "nyc")], &[peer("laptop", None, "nyc")]), none);
         let others = [peer("metrics", Some(91), "nyc"), peer("laptop", Some(89), "sfo"), peer("online", None, "sfo")];
-        assert_eq!(chosen("worker", &[db.clone()], &others), ["metrics"]);
+        assert_eq!(chosen("worker", from_ref(&db), &others), ["metrics"]);
         let expired = Peer { expired: true, ..peer("metrics", Some(100), "nyc") };
         let without_address = Peer { addresses: Vec::new(), ..peer("relay", Some(100), "nyc") };
         assert_eq!(chosen("worker", &[db, peer("cache", Some(99), "nyc")], &[expired, without_address]), ["cache"]);
@@ -117,9 +118,9 @@ mod tests {
     fn another_home_region_comes_first() {
         let db = peer("db", Some(100), "nyc");
         let near = ["a", "b", "c", "d"].map(|name| peer(name, Some(100), "nyc"));
-        let far = peer("far", Some(100), "sfo");
+        let others = [&near[..], &[peer("far", Some(100), "sfo")]].concat();
         for pod in 0..50 {
-            let names = chosen(&format!("worker-{pod}"), &[db.clone()], &[&near[..], &[far.clone()]].concat());
+            let names = chosen(&format!("worker-{pod}"), from_ref(&db), &others);
             assert!(names.len() == MOST && names.contains(&"far".to_owned()), "{names:?}");
         }
     }
@@ -130,8 +131,8 @@ mod tests {
         let others: Vec<_> = (0..8).map(|n| peer(&format!("infra-{n}"), Some(100), "nyc")).collect();
         let mut asked: BTreeMap<String, u32> = BTreeMap::new();
         for pod in 0..1000 {
-            let names = chosen(&format!("worker-{pod}"), &[db.clone()], &others);
-            assert_eq!(names, chosen(&format!("worker-{pod}"), &[db.clone()], &others), "stable");
+            let names = chosen(&format!("worker-{pod}"), from_ref(&db), &others);
+            assert_eq!(names, chosen(&format!("worker-{pod}"), from_ref(&db), &others), "stable");
             names.into_iter().for_each(|name| *asked.entry(name).or_default() += 1);
         }
         println!("{asked:?}");

@@ -49,6 +49,25 @@ async fn a_forgotten_node_says_that_it_is_isolated(version: Version, mode: Mode)
     join!(comes_back(&agent, DB), comes_back(&agent, CACHE));
 }
 
+/// Nothing passes out of the pod any more, and tailscaled is Running all the same.
+#[tokio::test]
+async fn a_node_whose_network_is_cut_says_that_it_is_isolated() {
+    let tailnet = Tailnet::start().await;
+    let (worker, db, cache) = join!(
+        node(&tailnet, "worker", Mode::Userspace),
+        node(&tailnet, DB, Mode::Userspace),
+        node(&tailnet, CACHE, Mode::Userspace),
+    );
+    let _servers = join!(db.postgres(&[]), cache.valkey(&[]));
+    let agent = watch(&worker, BOTH).await;
+    becomes_ready(&agent).await;
+    worker.unplug().await;
+    goes_down(&agent, DB, "connect_isolated", "path").await;
+    goes_down(&agent, CACHE, "connect_isolated", "path").await;
+    worker.plug_in().await;
+    join!(comes_back(&agent, DB), comes_back(&agent, CACHE));
+}
+
 #[tokio::test]
 async fn a_dead_machine_beside_a_living_witness_is_to_blame() {
     let tailnet = Tailnet::start().await;
