@@ -131,7 +131,16 @@ impl Outcomes {
 }
 
 async fn play_out(others: &'static [&'static str], dead: fn(&str, u64) -> bool, length: Duration) -> Outcomes {
-    let (source, config) = configuration(&[("TELLTAIL_TARGETS", BOTH)]);
+    play_out_with(BOTH, others, dead, length).await
+}
+
+async fn play_out_with(
+    targets: &str,
+    others: &'static [&'static str],
+    dead: fn(&str, u64) -> bool,
+    length: Duration,
+) -> Outcomes {
+    let (source, config) = configuration(&[("TELLTAIL_TARGETS", targets)]);
     let (metrics, state) = books(&config);
     let (begun, asked) = (Instant::now(), Arc::default());
     let backend = Deaths { begun, pod: "worker".to_owned(), others, dead, asked: Arc::clone(&asked) };
@@ -199,10 +208,11 @@ async fn with_both_machines_dead_and_no_other_peer_both_possibilities_are_named_
 
 #[tokio::test(start_paused = true)]
 async fn what_was_reached_before_the_silence_is_no_witness() {
-    // Cut off between two probes of the cache, whose last one was good.
-    let dead = |name: &str, second| second >= CUT + if name == "db" { 0 } else { 4 };
-    let cut = play_out(&[], dead, 12 * MINUTES).await;
-    assert_eq!(cut.reasons(), [Reason::ConnectIsolated; 2], "{:?}", cut.failures());
+    // Cut off at second 75; the cache is probed again at about 120, and until then its last probe is a success.
+    let targets = "postgres://db:5432,postgres://cache:6379?interval=60s";
+    let cut = play_out_with(targets, &[], |_, second| second >= 75, Duration::from_secs(105)).await;
+    assert_eq!(cut.failures(), [(Reason::ConnectIsolated, "no reply from cache either")]);
+    assert!(cut.views[1].last.as_ref().is_some_and(|last| last.outcome.is_ok()));
 }
 
 /// The pings that 1,000 pods send to one peer: most in a second at onset, and a second later on.

@@ -8,7 +8,7 @@ mod tailscaled;
 use crate::harness::{Harness, Setup};
 use services::{login, postgres, shallow, valkey};
 use std::time::Duration;
-use tailnet::{dialling, names, proxy, tun};
+use tailnet::{dialling, names, proxy, silence, tun};
 use tailscaled::{localapi, node, socket};
 
 /// A fault, and what is expected of it.
@@ -69,10 +69,23 @@ const fn service(target: &'static str, reason: &'static str) -> Expected {
 
 /// Every row.
 pub fn rows() -> Vec<FaultCase> {
-    [socket(), localapi(), node(), names(), dialling(), proxy(), tun(), postgres(), login(), valkey(), shallow()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        socket(),
+        localapi(),
+        node(),
+        names(),
+        dialling(),
+        silence(),
+        proxy(),
+        tun(),
+        postgres(),
+        login(),
+        valkey(),
+        shallow(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 type ShortCase = (&'static [u8], &'static str, fn(&Harness), Expected);

@@ -89,43 +89,6 @@ pub(super) fn dialling() -> Vec<FaultCase> {
             (&[58], "the policy drops", |h| h.tailscaled.set_peer_silent("db", true), path("connect_dropped")),
             (&[53], "the machine is frozen", |h| h.tailscaled.set_peer_frozen("db", true), path("connect_tunnel_dead")),
             (
-                &[25, 53],
-                "no machine answers any more: the node was deleted, and nobody told it",
-                |h| {
-                    meets(h, &["metrics"]);
-                    freeze(h, &["db", "cache", "metrics"]);
-                },
-                path("connect_isolated"),
-            ),
-            (
-                &[53],
-                "both machines are frozen, and another peer answers",
-                |h| {
-                    meets(h, &["metrics"]);
-                    freeze(h, &["db", "cache"]);
-                },
-                path("connect_tunnel_dead"),
-            ),
-            (
-                &[53],
-                "both machines are frozen, and no peer was in touch with this node",
-                |h| {
-                    h.tailscaled.add_peer(Peer::new("online-only").ip("100.64.0.9"));
-                    freeze(h, &["db", "cache"]);
-                },
-                path("connect_tunnel_dead"),
-            ),
-            (
-                &[53],
-                "both machines are frozen, and tailscaled does not ping the only other peer",
-                |h| {
-                    meets(h, &["metrics"]);
-                    h.tailscaled.update_peer("metrics", |peer| peer.ready = false);
-                    freeze(h, &["db", "cache"]);
-                },
-                path("connect_tunnel_dead"),
-            ),
-            (
                 &[53],
                 "nothing answers, and the local tailscaled refuses pings",
                 |h| {
@@ -173,6 +136,52 @@ pub(super) fn dialling() -> Vec<FaultCase> {
             ),
             (&[71], "a stream that holds an HTTP error", |h| glued(h, banners::HTTP), service(DB, "protocol_garbage")),
             (&[12], "101 and the answer in one piece", |h| glued(h, b"N"), DB_UP),
+        ],
+    )
+}
+
+/// Nothing comes back from the target's machine: does another answer?
+pub(super) fn silence() -> Vec<FaultCase> {
+    of(
+        Setup::Userspace,
+        [
+            (
+                &[25, 53],
+                "no machine answers any more: the node was deleted, and nobody told it",
+                |h| {
+                    meets(h, &["metrics"]);
+                    freeze(h, &["db", "cache", "metrics"]);
+                },
+                path("connect_isolated"),
+            ),
+            (
+                &[53],
+                "both machines are frozen, and another peer answers",
+                |h| {
+                    meets(h, &["metrics"]);
+                    freeze(h, &["db", "cache"]);
+                },
+                path("connect_tunnel_dead"),
+            ),
+            (
+                &[53],
+                "both machines are frozen, and no peer was in touch with this node",
+                |h| {
+                    h.tailscaled.add_peer(Peer::new("online-only").ip("100.64.0.9"));
+                    freeze(h, &["db", "cache"]);
+                },
+                path("connect_tunnel_dead"),
+            ),
+            (
+                &[53],
+                "both machines are frozen, and tailscaled does not ping the only other peer",
+                |h| {
+                    meets(h, &["metrics"]);
+                    h.tailscaled.update_peer("metrics", |peer| peer.ready = false);
+                    freeze(h, &["db", "cache"]);
+                },
+                path("connect_tunnel_dead"),
+            ),
         ],
     )
 }
