@@ -47,7 +47,9 @@ func newNetwork(dir string) (*network, error) {
 		// A pod asks the cluster's DNS, never the machine's.
 		"mount --bind "+resolv+" /etc/resolv.conf",
 		"ip link set lo up",
-		"ip link add br0 type bridge",
+		// Of its own, a bridge takes the lowest address of its ports. A port more may change it, and who knows the old one
+		// reaches nothing here until ARP asks again, half a minute later.
+		"ip link add br0 address 02:00:00:00:00:01 type bridge",
 		"ip addr add "+hostIP+"/24 dev br0",
 		"ip link set br0 up",
 	)

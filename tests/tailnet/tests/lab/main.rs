@@ -293,6 +293,17 @@ async fn a_worker_reaches_its_services_through_the_proxy_of_userspace_mode() {
 }
 
 #[tokio::test]
+async fn a_node_keeps_its_way_out_while_others_are_plugged_in() {
+    let tailnet = Tailnet::start().await;
+    let [first, _second] = [tailnet.sandbox("first").await, tailnet.sandbox("second").await];
+    for number in 0..8 {
+        let _next = tailnet.sandbox(&format!("next-{number}")).await;
+        let connect = ["-c", "timeout 5 bash -c 'exec 3<>/dev/tcp/10.99.0.1/8080'"];
+        first.run(Command::new("sh").args(connect)).await.expect_success("the control server is reached");
+    }
+}
+
+#[tokio::test]
 async fn an_unplugged_node_loses_control_and_finds_it_again() {
     let tailnet = Tailnet::start().await;
     let (worker, database) = pair(&tailnet, Mode::Tun).await;

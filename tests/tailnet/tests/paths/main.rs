@@ -37,9 +37,11 @@ async fn node(tailnet: &Tailnet, name: &str, mode: Mode) -> Node {
 
 /// A worker of either mode, and what they watch.
 async fn two_workers_and_a_database(tailnet: &Tailnet) -> [Node; 3] {
-    // Alone: when four nodes started together, twice in four runs the first, in TUN mode, could not reach the control server.
-    let tun = node(tailnet, "worker-tun", Mode::Tun).await;
-    let (userspace, db) = join!(node(tailnet, "worker", Mode::Userspace), node(tailnet, DB, Mode::Userspace));
+    let (userspace, tun, db) = join!(
+        node(tailnet, "worker", Mode::Userspace),
+        node(tailnet, "worker-tun", Mode::Tun),
+        node(tailnet, DB, Mode::Userspace),
+    );
     [userspace, tun, db]
 }
 

@@ -59,8 +59,9 @@ async fn a_peer_that_is_seldom_asked_is_idle_and_never_woken_for_its_path() {
     let (worker, db) = join!(node(&tailnet, "worker", Mode::Userspace), node(&tailnet, DB, Mode::Userspace));
     let _postgres = db.postgres(&[]).await;
     let watch = Watch::start(&worker, &db, POSTGRES, &[("INTERVAL", "70s"), ("TIMEOUT", "2s")]).await;
-    // The first wait may be shorter than the interval, the second is not by much.
-    eventually("a second probe", Duration::from_secs(80), async || watch.probed().await >= 2.0).await;
+    // The first wait may be shorter than the interval, the second is not by much. A failure would be retried within seconds.
+    let successes = async || watch.page().await.total("telltail_probes_total", &[("result", "success")]);
+    eventually("a second success", Duration::from_secs(80), async || successes().await >= 2.0).await;
     watch.is_judged_idle().await;
     let page = watch.page().await;
     assert_eq!(page.path_seconds(DB, Some("derp")), 0.0);
