@@ -2,9 +2,10 @@
 //!
 //! **A better path takes one sample, a worse one several.** A trusted address in `status`, or a pong from one, proves a direct
 //! path. That there is none proves nothing: after idleness and after each change of networks tailscaled sends over DERP
-//! for a moment while it looks for something better. So DERP takes a pong through DERP, three samples that agree and
-//! seven seconds; missing replies take as long before the path is called unknown. Nothing is concluded from a peer's home
-//! region or from what the control plane reports of it.
+//! for a moment while it looks for something better. So DERP takes three pongs through DERP and seven seconds; missing replies take
+//! as many and as long before the path is called unknown. The one does not count for the other: a peer that restarts is
+//! silent, and its first pong afterwards comes through DERP whatever the path. Nothing is concluded from a peer's home region
+//! or from what the control plane reports of it.
 
 use crate::config::Expect;
 use crate::slug::slug_enum;
@@ -101,14 +102,31 @@ pub struct PathTracker {
     since: Instant,
     seconds: [Duration; Path::ALL.len()],
     changes: [u32; Path::ALL.len()],
-    pending: Option<PendingDowngrade>,
+    /// Pongs on a worse path. A missing reply in between leaves them: it says nothing about the path.
+    worse: Option<AgreeingSamples>,
+    /// Missing replies in a row.
+    silence: Option<AgreeingSamples>,
 }
 
-/// Samples that say that the path has become worse.
+/// Samples that agree that the path has changed.
 #[derive(Clone, Debug, PartialEq)]
-struct PendingDowngrade {
+struct AgreeingSamples {
     since: Instant,
-    samples: u32,
+    count: u32,
+}
+
+impl AgreeingSamples {
+    /// Counts one more; are they enough?
+    fn confirm(samples: &mut Option<Self>, now: Instant) -> bool {
+        let samples = samples.get_or_insert(Self { since: now, count: 0 });
+        samples.count += 1;
+        samples.count >= AGREEING && now.saturating_duration_since(samples.since) >= CONFIRM
+    }
+
+    fn next(&self, now: Instant) -> Instant {
+        let enough = self.since + CONFIRM;
+        if enough > now { enough.min(now + SAMPLE_EVERY) } else { now + SAMPLE_EVERY }
+    }
 }
 
 /// A change of path.
@@ -129,7 +147,8 @@ impl PathTracker {
             since: now,
             seconds: Default::default(),
             changes: Default::default(),
-            pending: None,
+            worse: None,
+            silence: None,
         }
     }
 
@@ -162,37 +181,31 @@ impl PathTracker {
 
     /// When the next sample is due, if sooner than the next round: while a change is pending.
     pub fn next_sample(&self, now: Instant) -> Option<Instant> {
-        let pending = self.pending.as_ref()?;
-        let enough = pending.since + CONFIRM;
-        Some(if enough > now { enough.min(now + SAMPLE_EVERY) } else { now + SAMPLE_EVERY })
+        [&self.worse, &self.silence].into_iter().flatten().map(|samples| samples.next(now)).min()
     }
 
     /// Takes a sample; answers the change that it caused.
     pub fn observe(&mut self, sample: Sample, now: Instant) -> Option<PathTransition> {
-        let gone = sample == Sample::NoPeer;
         let (to, region) = (sample.path(), sample.region().cloned());
         if to == self.path {
             self.region = region;
-            self.pending = None;
+            (self.worse, self.silence) = (None, None);
             return None;
         }
         // From idle or unknown nothing becomes worse, except that a first pong through DERP is mere discovery.
         let settled = !matches!(self.path, Path::Idle | Path::Unknown);
-        let worse = match to {
-            Path::Derp | Path::Unknown => true,
-            Path::PeerRelay => settled && to > self.path,
-            Path::Direct | Path::Idle => false,
+        let confirmed = match sample {
+            Sample::NoReply => AgreeingSamples::confirm(&mut self.silence, now),
+            Sample::Derp(_) => self.is_worse(now),
+            Sample::PeerRelay if settled && to > self.path => self.is_worse(now),
+            Sample::PeerRelay | Sample::Direct | Sample::Idle | Sample::NoPeer => true,
         };
-        if worse && !gone && !self.confirmed(now) {
-            return None;
-        }
-        Some(self.take(to, region, now))
+        confirmed.then(|| self.take(to, region, now))
     }
 
-    fn confirmed(&mut self, now: Instant) -> bool {
-        let pending = self.pending.get_or_insert(PendingDowngrade { since: now, samples: 0 });
-        pending.samples += 1;
-        pending.samples >= AGREEING && now.saturating_duration_since(pending.since) >= CONFIRM
+    fn is_worse(&mut self, now: Instant) -> bool {
+        self.silence = None;
+        AgreeingSamples::confirm(&mut self.worse, now)
     }
 
     fn take(&mut self, to: Path, region: Option<DerpRegion>, now: Instant) -> PathTransition {
@@ -201,7 +214,7 @@ impl PathTracker {
         self.since = now;
         self.path = to;
         self.region = region;
-        self.pending = None;
+        (self.worse, self.silence) = (None, None);
         self.changes[to as usize] += 1;
         PathTransition { from, to }
     }
@@ -236,10 +249,17 @@ mod tests {
     }
 
     #[test]
-    fn missing_replies_during_a_failover_count_against_the_direct_path() {
-        let failover =
-            [(0, Sample::Direct), (5, Sample::NoReply), (8, Sample::NoReply), (11, Sample::NoReply), (12, derp())];
-        assert_eq!(played(&failover).last(), Some(&Path::Derp));
+    fn missing_replies_are_no_sign_of_derp() {
+        use Sample::{Direct, NoReply};
+        // A machine that restarts: silence, then a pong that comes before tailscaled has found the direct path.
+        let restart = [(0, Direct), (5, NoReply), (8, NoReply), (12, derp()), (15, Direct)];
+        assert_eq!(played(&restart), [Path::Direct; 5]);
+        // They do not hold DERP up either.
+        let lossy = [(0, Direct), (5, derp()), (8, NoReply), (11, derp()), (14, NoReply), (17, derp())];
+        assert_eq!(played(&lossy)[4..], [Path::Direct, Path::Derp]);
+        // Nor does a pong leave the silence before it standing.
+        let silent = [(0, Direct), (5, NoReply), (8, NoReply), (11, derp()), (14, NoReply), (17, NoReply)];
+        assert_eq!(played(&silent).last(), Some(&Path::Direct));
     }
 
     #[test]
@@ -294,31 +314,35 @@ mod tests {
                 // A worse path is never believed before the time of confirmation.
                 let fell = before <= Path::Derp && after > before && !matches!(sample, Sample::Idle | Sample::NoPeer);
                 prop_assert!(!fell || now - settled_until >= CONFIRM);
-                if tracker.pending.is_none() {
+                let pending = tracker.worse.is_some() || tracker.silence.is_some();
+                if !pending {
                     settled_until = now;
                 }
                 // The next sample is due early exactly while a change is pending.
-                prop_assert_eq!(tracker.next_sample(now).is_some(), tracker.pending.is_some());
+                prop_assert_eq!(tracker.next_sample(now).is_some(), pending);
                 let seconds: Duration = tracker.seconds(now).iter().sum();
                 prop_assert_eq!(seconds, now - start);
             }
         }
 
         #[test]
-        fn sampled_when_due_derp_is_detected_within_eight_seconds(silent in 0u32..2) {
+        fn sampled_when_due_derp_is_detected_within_eight_seconds_of_its_first_pong(silent in 0u32..3) {
             let start = Instant::now();
             let mut tracker = PathTracker::new(start);
             tracker.observe(Sample::Direct, start);
-            let mut now = start;
+            let (mut now, mut first_pong) = (start, start);
             for sample in 0.. {
                 let answer = if sample < silent { Sample::NoReply } else { derp() };
+                if sample == silent {
+                    first_pong = now;
+                }
                 if tracker.observe(answer, now).is_some() {
                     break;
                 }
                 now = tracker.next_sample(now).unwrap();
             }
             prop_assert_eq!(tracker.path(), Path::Derp);
-            prop_assert!(now - start <= Duration::from_secs(8));
+            prop_assert!(now - first_pong <= Duration::from_secs(8));
         }
     }
 }

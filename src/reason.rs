@@ -188,6 +188,10 @@ reasons! {
         "No packet comes back from the target's machine: the tunnel to it is dead.",
         "Check whether the machine is up and its tailscaled runs, and whether UDP or TCP 443 passes between the two networks (`tailscale ping`).",
         Sidecar "tailscale ping --c=3 --timeout=2s {host}";
+    ConnectIsolated "connect_isolated" Path Any:
+        "No packet comes back from the target's machine, nor from the other peers that were asked. Either this node is cut off (it was removed from the tailnet without being told, or its network lets nothing through), or those machines are down.",
+        "Run `tailscale status` on another machine of the tailnet. If this node is not listed, it was removed: give the tailscale container a valid auth key and restart it. If it is listed, check whether those machines are up, and whether UDP or TCP 443 passes out of this pod.",
+        Machine "tailscale status";
     ConnectDropped "connect_dropped" Path Any:
         "The tunnel to the target's machine works, but its TCP port does not answer: the tailnet's policy or a firewall there drops the connection.",
         "Check whether the tailnet's policy lets this node reach this port, and whether a firewall on the machine drops the connection.",

@@ -21,7 +21,9 @@ impl Check {
             Reason::ResolveRefused | Reason::ResolveDnsFailed | Reason::ResolveDnsMismatch => Self::Name,
             Reason::ResolveNotInNetmap | Reason::ResolveServiceUnsupported => Self::Netmap,
             Reason::ResolvePeerExpired => Self::PeerKey,
-            Reason::ConnectUnreachable | Reason::ConnectNotRouted | Reason::ProtocolMtu => Self::Path,
+            Reason::ConnectIsolated | Reason::ConnectUnreachable | Reason::ConnectNotRouted | Reason::ProtocolMtu => {
+                Self::Path
+            }
             Reason::ConnectTunnelDead | Reason::ProtocolTunnelDead => Self::Tunnel,
             Reason::ConnectRefused
             | Reason::ConnectTimeout

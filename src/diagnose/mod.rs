@@ -6,7 +6,7 @@ mod failed_check;
 mod timeout;
 
 pub use check::Check;
-pub use timeout::{PingEvidence, PingOutcome, refine_timeout};
+pub use timeout::{PingEvidence, PingOutcome, Testimony, refine_timeout};
 
 use crate::node::Node;
 use crate::path::Sample;
@@ -34,7 +34,7 @@ pub struct Evidence<'a> {
     /// Round trip of a disco ping, where one was answered.
     pub round_trip: Option<Duration>,
     /// Pings of the layers below TCP, where they were sent.
-    pub pings: Option<PingEvidence>,
+    pub pings: Option<&'a PingEvidence>,
     /// Now.
     pub wall: SystemTime,
 }
@@ -93,7 +93,7 @@ pub fn diagnose(evidence: &Evidence<'_>) -> Diagnosis {
 }
 
 /// A dead tunnel is the path's fault if the disco ping got no reply either.
-fn failed_check(reason: Reason, pings: Option<PingEvidence>) -> Check {
+fn failed_check(reason: Reason, pings: Option<&PingEvidence>) -> Check {
     let silent = pings.is_some_and(|pings| pings.disco == PingOutcome::Timeout);
     let check = Check::failed_by(reason);
     if check == Check::Tunnel && silent { Check::Path } else { check }

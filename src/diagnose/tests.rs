@@ -8,10 +8,18 @@ const TIMINGS: Timings = Timings {
     connect: Some(Duration::from_millis(3)),
     protocol: Some(Duration::from_millis(1)),
 };
-const SILENT: PingEvidence =
-    PingEvidence { disco: PingOutcome::Timeout, tunnel: PingOutcome::Timeout, full_size: PingOutcome::Timeout };
-const ANSWERED: PingEvidence =
-    PingEvidence { disco: PingOutcome::Reply, tunnel: PingOutcome::Reply, full_size: PingOutcome::Reply };
+const SILENT: PingEvidence = PingEvidence {
+    disco: PingOutcome::Timeout,
+    tunnel: PingOutcome::Timeout,
+    full_size: PingOutcome::Timeout,
+    witnesses: Testimony::NotAsked,
+};
+const ANSWERED: PingEvidence = PingEvidence {
+    disco: PingOutcome::Reply,
+    tunnel: PingOutcome::Reply,
+    full_size: PingOutcome::Reply,
+    witnesses: Testimony::NotAsked,
+};
 
 fn running() -> Node {
     let facts = Facts { version: "1.102.5".to_owned(), ..Facts::default() };
@@ -39,7 +47,7 @@ fn fine<'a>(node: &'a Node, peer: &'a TargetPeer) -> Evidence<'a> {
         via: "localapi",
         path: Some(&Sample::Direct),
         round_trip: Some(Duration::from_micros(600)),
-        pings: Some(ANSWERED),
+        pings: Some(&ANSWERED),
         wall: SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000),
     }
 }
@@ -93,7 +101,7 @@ fn pings_refine_a_timeout_and_find_the_check_that_fails() {
     let failure = Failure::new(Reason::ConnectTimeout, "no connection within 3s");
     let silent = |pings, path| {
         let timings = Timings { connect: None, protocol: None, ..TIMINGS };
-        let evidence = Evidence { outcome: Err(&failure), timings, pings: Some(pings), path, ..fine(&node, &peer) };
+        let evidence = Evidence { outcome: Err(&failure), timings, pings: Some(&pings), path, ..fine(&node, &peer) };
         let diagnosis = diagnose(&evidence);
         (states(&diagnosis), diagnosis.verdict.expect_err("silence").reason)
     };
@@ -103,6 +111,8 @@ fn pings_refine_a_timeout_and_find_the_check_that_fails() {
     assert_eq!(frozen, ("oooooooX---".to_owned(), Reason::ConnectTunnelDead));
     let half = PingEvidence { disco: PingOutcome::Reply, ..SILENT };
     assert_eq!(silent(half, Some(&Sample::Direct)), ("ooooooooX--".to_owned(), Reason::ConnectTunnelDead));
+    let alone = PingEvidence { witnesses: Testimony::Silent(vec!["cache.tail1234.ts.net".to_owned()]), ..SILENT };
+    assert_eq!(silent(alone, Some(&Sample::NoReply)), ("oooooooX---".to_owned(), Reason::ConnectIsolated));
 }
 
 #[test]
@@ -111,7 +121,7 @@ fn a_lost_packet_size_is_the_paths_although_the_connection_stands() {
     let failure = Failure::new(Reason::ProtocolTimeout, "connected, but no answer");
     let pings = PingEvidence { full_size: PingOutcome::Timeout, ..ANSWERED };
     let timings = Timings { protocol: None, ..TIMINGS };
-    let diagnosis = diagnose(&Evidence { outcome: Err(&failure), timings, pings: Some(pings), ..fine(&node, &peer) });
+    let diagnosis = diagnose(&Evidence { outcome: Err(&failure), timings, pings: Some(&pings), ..fine(&node, &peer) });
     assert_eq!(states(&diagnosis), "oooooooXoo-");
 }
 

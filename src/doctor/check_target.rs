@@ -39,7 +39,7 @@ pub async fn check_target(target: Arc<Target>, socket: Option<PathBuf>, magic_dn
     let resolution = resolution(&target, &node, status.as_ref());
     let mode = status.as_ref().map(|status| status.mode).unwrap_or_default();
     let context = ProbeContext { mode, dialer: local.dialer(), dns: &magic_dns };
-    let (probe, _) = probe_target(&target, &resolution, context).await;
+    let (probe, _) = probe_target(&target, &resolution, status.as_ref(), context).await;
     CheckReport { target, status, probe }
 }
 

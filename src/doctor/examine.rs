@@ -50,7 +50,8 @@ pub async fn examine(config: &Config, env: &DoctorEnv, agent: Option<RunningAgen
     let resolutions: Vec<_> = config.targets.iter().map(resolve).collect();
     let context = ProbeContext { mode, dialer: &dialer, dns: &env.magic_dns };
     let probes = config.targets.iter().zip(&resolutions);
-    let probes = join_all(probes.map(|(target, resolution)| probe_target(target, resolution, context)));
+    let probes =
+        join_all(probes.map(|(target, resolution)| probe_target(target, resolution, status.as_ref(), context)));
     let names = config.targets.iter().zip(&resolutions);
     let names = names.map(|(target, resolution)| look_up_name(target, resolution, status.as_ref(), env));
     let names = join_all(names);
@@ -58,7 +59,7 @@ pub async fn examine(config: &Config, env: &DoctorEnv, agent: Option<RunningAgen
     // The probes have activated the paths, which the first status could not know.
     let fresh = if node.is_fine() { local.status(true, &keep).await.ok() } else { None };
     let paths = config.targets.iter().zip(&probes);
-    let paths = paths.map(|(target, (_, pings))| probe_path_and_ping(target, fresh.as_ref(), *pings, &dialer));
+    let paths = paths.map(|(target, (_, pings))| probe_path_and_ping(target, fresh.as_ref(), pings.clone(), &dialer));
     let paths = join_all(paths).await;
     let prefs = if status.is_some() { optional(local.prefs()).await } else { None };
 
@@ -120,7 +121,7 @@ fn target_report(
         via: &via,
         path: path.sample.as_ref(),
         round_trip,
-        pings,
+        pings: pings.as_ref(),
         wall: at,
     });
     TargetReport {

@@ -166,6 +166,8 @@ impl TargetReport {
     /// Two targets with the same root cause share a finding.
     fn root_cause(&self, reason: Reason) -> String {
         let shared = match Check::failed_by(reason) {
+            // The node's own fault, or that of several machines.
+            _ if reason == Reason::ConnectIsolated => String::new(),
             Check::Socket | Check::Permission | Check::Backend | Check::OwnKey => String::new(),
             Check::Name | Check::Netmap | Check::PeerKey | Check::Path | Check::Tunnel => self.target.host.to_string(),
             // A proxy that is at fault itself fails for every target behind it.

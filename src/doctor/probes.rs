@@ -1,12 +1,12 @@
 //! One-shot requests to tailscaled and probes of targets, and how long each may take.
 
 use crate::config::Target;
-use crate::diagnose::{PingEvidence, refine_timeout};
+use crate::diagnose::{PingEvidence, Testimony, refine_timeout};
 use crate::node::Node;
 use crate::peer::PathProbe;
 use crate::probe::path_probe::{PingPolicy, probe_path};
 use crate::probe::resolve::{Resolution, resolve};
-use crate::probe::{self, ProbeContext, ProbeMemory, ping_evidence};
+use crate::probe::{self, ProbeContext, ProbeMemory, ping_evidence, witness};
 use crate::probe_result::ProbeResult;
 use crate::reason::{Failure, Reason};
 use crate::tailscale::{Dialer, KeepPeer, LocalApi, MASK, Status, Warning};
@@ -49,15 +49,22 @@ pub(super) fn resolution(target: &Target, node: &Node, status: Option<&Status>) 
 }
 
 /// Probes a target, a second time if the first times out; if both do, pings of the layers below TCP refine the reason.
-pub(super) async fn probe_target(target: &Target, resolution: &Resolution, context: ProbeContext<'_>) -> RefinedProbe {
+pub(super) async fn probe_target(
+    target: &Target,
+    resolution: &Resolution,
+    status: Option<&Status>,
+    context: ProbeContext<'_>,
+) -> RefinedProbe {
     let mut result = probe::run(target, resolution, &mut ProbeMemory::default(), context).await;
     // A path that is changing drops packets for some seconds, which looks like a policy that drops them.
     if timeout_of(&result).is_some() {
         result = probe::run(target, resolution, &mut ProbeMemory::default(), context).await;
     }
     let (Some(failure), Ok(resolved)) = (timeout_of(&result), resolution.dialable()) else { return (result, None) };
-    let pings = ping_evidence::gather(&resolved.peer, context.dialer).await;
-    let outcome = Err(refine_timeout(failure.clone(), pings));
+    let witnesses = status.map(|status| witness::choose(status, &resolved.peer)).unwrap_or_default();
+    let testimony = ping_evidence::ask(&witnesses, context.dialer);
+    let pings = ping_evidence::gather(&resolved.peer, testimony, context.dialer).await;
+    let outcome = Err(refine_timeout(failure.clone(), &pings));
     (ProbeResult { outcome, ..result }, Some(pings))
 }
 
@@ -77,7 +84,7 @@ pub(super) async fn probe_path_and_ping(
     let pings = async {
         match sent {
             Some(pings) => pings,
-            None => ping_evidence::gather(&resolved.peer, dialer).await,
+            None => ping_evidence::gather(&resolved.peer, async { Testimony::NotAsked }, dialer).await,
         }
     };
     let (path, pings) = tokio::join!(probe_path(resolved, PingPolicy::Always, dialer), pings);

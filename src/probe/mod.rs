@@ -13,6 +13,7 @@ mod scripted_peer;
 pub mod socks5;
 mod tls_hello;
 pub mod valkey;
+pub mod witness;
 
 use crate::network_mode::NetworkMode;
 

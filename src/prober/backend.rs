@@ -1,13 +1,14 @@
 //! What the loop does I/O through.
 
 use crate::config::Target;
-use crate::diagnose::PingEvidence;
+use crate::diagnose::{PingEvidence, Testimony};
 use crate::network_mode::NetworkMode;
 use crate::peer::PathProbe;
 use crate::peer::TargetPeer;
 use crate::probe::ProbeMemory;
 use crate::probe::path_probe::PingPolicy;
 use crate::probe::resolve::{PeerFilter, Resolution, Resolved};
+use crate::probe::witness::Witness;
 use crate::probe_result::ProbeResult;
 use crate::reason::Failure;
 use crate::tailscale::Status;
@@ -34,5 +35,12 @@ pub trait Backend: Send + Sync + 'static {
     fn probe_path(&self, resolved: &Resolved, policy: PingPolicy) -> impl Future<Output = PathProbe> + Send;
 
     /// Pings of the layers below TCP; see [`crate::probe::ping_evidence::gather`].
-    fn ping_evidence(&self, peer: &TargetPeer) -> impl Future<Output = PingEvidence> + Send;
+    fn ping_evidence(
+        &self,
+        peer: &TargetPeer,
+        witnesses: impl Future<Output = Testimony> + Send,
+    ) -> impl Future<Output = PingEvidence> + Send;
+
+    /// Pings of other peers; see [`crate::probe::ping_evidence::ask`].
+    fn ask_witnesses(&self, witnesses: &[Witness]) -> impl Future<Output = Testimony> + Send;
 }

@@ -2,13 +2,14 @@
 
 use super::Backend;
 use crate::config::Target;
-use crate::diagnose::PingEvidence;
+use crate::diagnose::{PingEvidence, Testimony};
 use crate::network_mode::NetworkMode;
 use crate::peer::PathProbe;
 use crate::peer::TargetPeer;
 use crate::probe::dns::MagicDns;
 use crate::probe::path_probe::{PingPolicy, probe_path};
 use crate::probe::resolve::{PeerFilter, Resolution, Resolved};
+use crate::probe::witness::Witness;
 use crate::probe::{self, ProbeContext, ProbeMemory, ping_evidence};
 use crate::probe_result::ProbeResult;
 use crate::reason::Failure;
@@ -36,6 +37,7 @@ struct Netmap {
     peers: Vec<Peer>,
     /// The peers were chosen by these.
     records: Vec<ExtraRecord>,
+    others: Vec<Peer>,
     filter: PeerFilter,
     size: usize,
     read: Instant,
@@ -72,13 +74,20 @@ impl NetmapCache {
             let mut status = self.local.status(false, &keep).await?;
             if status.extra_records == netmap.records {
                 status.peers.clone_from(&netmap.peers);
+                status.others.clone_from(&netmap.others);
                 self.netmap = Some(netmap);
                 return Ok(status);
             }
         }
         let status = self.local.status(true, &keep).await?;
-        let (peers, records, size) = (status.peers.clone(), status.extra_records.clone(), status.size);
-        self.netmap = Some(Netmap { peers, records, filter: filter.clone(), size, read: Instant::now() });
+        self.netmap = Some(Netmap {
+            peers: status.peers.clone(),
+            others: status.others.clone(),
+            records: status.extra_records.clone(),
+            filter: filter.clone(),
+            size: status.size,
+            read: Instant::now(),
+        });
         Ok(status)
     }
 }
@@ -106,7 +115,15 @@ impl Backend for LocalApiBackend {
         probe_path(resolved, policy, &self.dialer).await
     }
 
-    async fn ping_evidence(&self, peer: &TargetPeer) -> PingEvidence {
-        ping_evidence::gather(peer, &self.dialer).await
+    async fn ping_evidence(
+        &self,
+        peer: &TargetPeer,
+        witnesses: impl Future<Output = Testimony> + Send,
+    ) -> PingEvidence {
+        ping_evidence::gather(peer, witnesses, &self.dialer).await
+    }
+
+    async fn ask_witnesses(&self, witnesses: &[Witness]) -> Testimony {
+        ping_evidence::ask(witnesses, &self.dialer).await
     }
 }

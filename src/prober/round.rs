@@ -7,6 +7,7 @@ use super::{Backend, Event, Prober, shortest_interval};
 use crate::duration::ms_f64;
 use crate::node::Node;
 use crate::probe::resolve::resolve;
+use crate::probe::witness;
 use crate::probe_result::{ProbeOutcome, ProbeResult};
 use crate::state::{Change, NodeReading, TurnRecord};
 use crate::tailscale::Status;
@@ -67,9 +68,14 @@ impl<B: Backend> Prober<B> {
         for ((entry, &probe_due), at_down_threshold) in self.entries.iter_mut().zip(due).zip(at_down_threshold) {
             let TurnState::Idle(memory) = &mut entry.turn else { continue };
             let (mut memory, backend) = (std::mem::take(memory), Arc::clone(&self.backend));
+            let resolution = resolve(status, &entry.target.host);
+            // Only a target that falls asks for witnesses.
+            let falls = resolution.peer().filter(|_| at_down_threshold);
             let turn = Turn {
                 target: Arc::clone(&entry.target),
-                resolution: resolve(status, &entry.target.host),
+                state: Arc::clone(&self.state),
+                witnesses: falls.map(|peer| witness::choose(status, peer)).unwrap_or_default(),
+                resolution,
                 mode: status.mode,
                 probe_due,
                 sample_due: entry.sample_due.is_some_and(|due| due <= round_began),

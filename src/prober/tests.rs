@@ -4,7 +4,7 @@ use super::turn::ABORT_MARGIN;
 use super::*;
 use crate::config::Environment;
 use crate::config::Target;
-use crate::diagnose::{PingEvidence, PingOutcome};
+use crate::diagnose::{PingEvidence, PingOutcome, Testimony};
 use crate::health::TrackState;
 use crate::metrics::Build;
 use crate::network_mode::NetworkMode;
@@ -13,6 +13,7 @@ use crate::peer::TargetPeer;
 use crate::probe::ProbeMemory;
 use crate::probe::path_probe::PingPolicy;
 use crate::probe::resolve::{Resolution, Resolved};
+use crate::probe::witness::Witness;
 use crate::probe_result::{Detail, ProbeResult};
 use crate::reason::{Failure, Reason};
 use crate::tailscale::{SelfNode, Status};
@@ -32,12 +33,17 @@ macro_rules! no_paths {
             PathProbe::default()
         }
 
-        async fn ping_evidence(&self, _: &TargetPeer) -> PingEvidence {
+        async fn ping_evidence(&self, _: &TargetPeer, _: impl Future<Output = Testimony> + Send) -> PingEvidence {
             PingEvidence {
                 disco: PingOutcome::Inconclusive,
                 tunnel: PingOutcome::Inconclusive,
                 full_size: PingOutcome::Inconclusive,
+                witnesses: Testimony::NotAsked,
             }
+        }
+
+        async fn ask_witnesses(&self, _: &[Witness]) -> Testimony {
+            Testimony::NotAsked
         }
     };
 }
@@ -46,6 +52,7 @@ mod overlap;
 mod paths;
 mod reload;
 mod soak;
+mod witnesses;
 
 /// What a probe comes to, and how long it takes.
 type Outcome = (Duration, Result<Detail, Reason>);

@@ -5,6 +5,7 @@ use super::target::TargetView;
 use crate::config::{Config, Gate, Mode};
 use crate::health::{NODE_CHECK, ReadinessInput, Thresholds, Track, TrackState, Verdict};
 use crate::node::Node;
+use crate::peer::TargetPeer;
 use crate::slug::slug_enum;
 use crate::tailscale::Warning;
 use std::sync::Arc;
@@ -89,6 +90,13 @@ impl Snapshot {
     pub fn worker_path_untested(&self) -> impl Iterator<Item = &TargetView> {
         let mode = self.node.facts.as_ref().map(|facts| facts.mode);
         self.targets.iter().filter(move |view| mode.is_some_and(|mode| !view.target.via.tests_worker_path(mode)))
+    }
+
+    /// A target's machine other than `peer` that was reached after `since`, and not found silent again.
+    pub fn reached_since(&self, peer: &TargetPeer, since: SystemTime) -> Option<&TargetPeer> {
+        let reached =
+            |view: &&TargetView| view.last.as_ref().is_some_and(|last| last.outcome.is_ok() && last.at > since);
+        self.targets.iter().filter(reached).filter_map(|view| view.peer.as_ref()).find(|other| other.id != peer.id)
     }
 
     fn required_up(&self) -> bool {

@@ -6,7 +6,7 @@ use super::version::is_at_least;
 use crate::network_mode::NetworkMode;
 use serde::{Deserialize, Deserializer};
 use std::net::IpAddr;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 /// The status of the node and its peers.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -27,6 +27,8 @@ pub struct Status {
     pub extra_records: Vec<ExtraRecord>,
     /// The peers that the caller keeps.
     pub peers: Vec<Peer>,
+    /// Of the others those with the newest handshakes, at most [`OTHERS`].
+    pub others: Vec<Peer>,
     /// Length of the response in bytes.
     pub size: usize,
 }
@@ -63,7 +65,7 @@ pub struct ExtraRecord {
     pub address: IpAddr,
 }
 
-/// Another node. Its home DERP region is left out: it does not tell which path packets take.
+/// Another node.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(default, rename_all = "PascalCase")]
 pub struct Peer {
@@ -97,9 +99,32 @@ pub struct Peer {
     pub peer_relay: String,
     /// Was something sent to it in the last 45 s?
     pub active: bool,
+    /// Code of its home DERP region. It does not tell which path packets take.
+    #[serde(rename = "Relay", deserialize_with = "or_default")]
+    pub home_region: String,
+    /// When it last completed a WireGuard handshake with this node, which takes an answer from both; a session under traffic makes a
+    /// new one every two minutes. None before the first, and where tailscaled has forgotten an idle peer. `LastSeen` and `Online` are
+    /// the control plane's, `Active` and `TxBytes` tell what this node sent, and `RxBytes` starts anew at times.
+    #[serde(deserialize_with = "time")]
+    pub last_handshake: Option<SystemTime>,
 }
 
+/// Enough to choose witnesses from, and little memory.
+pub const OTHERS: usize = 8;
+
 impl Status {
+    /// Keeps a peer that the caller did not want, if its handshake is among the newest.
+    pub(super) fn keep_other(&mut self, peer: Peer) {
+        if peer.last_handshake.is_none() {
+            return;
+        }
+        let at = self.others.partition_point(|other| other.last_handshake >= peer.last_handshake);
+        if at < OTHERS {
+            self.others.truncate(OTHERS - 1);
+            self.others.insert(at, peer);
+        }
+    }
+
     /// Does this release report the names of Tailscale Services (ExtraRecords, since 1.100)?
     pub fn tells_services(&self) -> bool {
         is_at_least(&self.version, (1, 100))
@@ -125,7 +150,20 @@ fn parsed<'de, D: Deserializer<'de>, T: std::str::FromStr>(deserializer: D) -> R
 
 fn time<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SystemTime>, D::Error> {
     let text: String = or_default(deserializer)?;
-    Ok(humantime::parse_rfc3339(&text).ok())
+    Ok(parse_time(&text))
+}
+
+/// RFC 3339 with `Z` or an offset: tailscaled writes the moment of a handshake in the time zone of its container.
+fn parse_time(text: &str) -> Option<SystemTime> {
+    if let Ok(time) = humantime::parse_rfc3339(text) {
+        return Some(time);
+    }
+    let (local, offset) = text.split_at_checked(text.len().checked_sub(6)?)?;
+    let local = humantime::parse_rfc3339(&format!("{local}Z")).ok()?;
+    let (hours, minutes) = offset.get(1..)?.split_once(':')?;
+    let offset_minutes = 60 * hours.parse::<u64>().ok()? + minutes.parse::<u64>().ok()?;
+    let distance = Duration::from_secs(60 * offset_minutes);
+    if offset.starts_with('-') { local.checked_add(distance) } else { local.checked_sub(distance) }
 }
 
 #[cfg(test)]
@@ -184,6 +222,50 @@ mod tests {
         }
         let deep = format!(r#"{{"Self":{}1{}}}"#, "[".repeat(100_000), "]".repeat(100_000));
         assert_eq!(read(&deep).unwrap_err().reason, Reason::NodeLocalapiInvalid);
+    }
+
+    #[test]
+    fn a_time_may_have_an_offset() {
+        let utc = humantime::parse_rfc3339("2026-11-23T14:36:44.926370774Z").ok();
+        for text in [
+            "2026-11-23T14:36:44.926370774Z",
+            "2026-11-23T15:36:44.926370774+01:00",
+            "2026-11-23T09:06:44.926370774-05:30",
+        ] {
+            assert_eq!(parse_time(text), utc, "{text}");
+        }
+        for text in [
+            "",
+            "Z",
+            "+01:00",
+            "0001-01-01T00:00:00Z",
+            "2026-11-23T15:36:44",
+            "2026-11-23T15:36:44+0100",
+            "\u{e9}\u{e9}\u{e9}\u{e9}",
+        ] {
+            assert_eq!(parse_time(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn of_the_peers_that_nobody_wants_a_few_with_the_newest_handshakes_are_kept() {
+        let peer = |n: usize| {
+            // In no order: 7 and 20 have no common divisor.
+            let minute = 7 * n % 20;
+            format!(
+                r#""k{n}":{{"DNSName":"p{minute}","Relay":"sfo","LastHandshake":"2026-11-23T14:{minute:02}:00+00:00"}}"#
+            )
+        };
+        let peers: Vec<_> = (0..20).map(peer).collect();
+        let silent = r#""x":{"DNSName":"silent","Online":true,"LastHandshake":"0001-01-01T00:00:00Z"}"#;
+        let text = format!(r#"{{"Peer":{{{silent},{}}}}}"#, peers.join(","));
+        let mut reader = StatusReader::new(&|_, peer| peer.dns_name == "p18");
+        reader.feed(text.as_bytes()).unwrap();
+        let status = reader.finish().unwrap();
+        assert_eq!(status.peers.len(), 1);
+        let names: Vec<_> = status.others.iter().map(|peer| peer.dns_name.as_str()).collect();
+        assert_eq!(names, ["p19", "p17", "p16", "p15", "p14", "p13", "p12", "p11"]);
+        assert_eq!(status.others[0].home_region, "sfo");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Reads the response to `status` chunk by chunk and keeps only the wanted peers, so that a tailnet of any size needs little
+//! Reads the response to `status` chunk by chunk and keeps only the wanted peers and a few more, so that a tailnet of any size needs little
 //! memory.
 
 use super::LocalApi;
@@ -76,8 +76,11 @@ impl<'a> StatusReader<'a> {
             JsonPart::Peer(value) => {
                 let peer: Option<Peer> =
                     serde_json::from_slice(value).map_err(|error| MalformedJson::value("a peer", &error))?;
-                let peer = peer.filter(|peer| keep(status, peer));
-                status.peers.extend(peer);
+                match peer {
+                    Some(peer) if keep(status, &peer) => status.peers.push(peer),
+                    Some(peer) => status.keep_other(peer),
+                    None => {}
+                }
                 Ok(())
             }
             JsonPart::Skipped(..) | JsonPart::End => Ok(()),

@@ -21,3 +21,4 @@ mod status;
 #[path = "../support/mod.rs"]
 mod support;
 mod via;
+mod witnesses;

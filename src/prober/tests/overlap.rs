@@ -88,9 +88,18 @@ impl Backend for Slow {
         PathProbe { sample: Some(Sample::Direct), round_trip: RoundTripSample::Measured(FAST) }
     }
 
-    async fn ping_evidence(&self, _: &TargetPeer) -> PingEvidence {
+    async fn ping_evidence(&self, _: &TargetPeer, _: impl Future<Output = Testimony> + Send) -> PingEvidence {
         sleep(self.random(2000)).await;
-        PingEvidence { disco: PingOutcome::Reply, tunnel: PingOutcome::Reply, full_size: PingOutcome::Reply }
+        PingEvidence {
+            disco: PingOutcome::Reply,
+            tunnel: PingOutcome::Reply,
+            full_size: PingOutcome::Reply,
+            witnesses: Testimony::NotAsked,
+        }
+    }
+
+    async fn ask_witnesses(&self, _: &[Witness]) -> Testimony {
+        Testimony::NotAsked
     }
 }
 

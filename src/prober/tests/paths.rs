@@ -112,13 +112,22 @@ impl Backend for Trail {
         PathProbe { sample: Some(pong), round_trip: RoundTripSample::Measured(PONG) }
     }
 
-    async fn ping_evidence(&self, _: &TargetPeer) -> PingEvidence {
+    async fn ping_evidence(&self, _: &TargetPeer, _: impl Future<Output = Testimony> + Send) -> PingEvidence {
         self.note(|notes| &mut notes.evidence);
         let tunnel = (self.tunnel)(self.moment());
         if tunnel == PingOutcome::Timeout {
             sleep(HUSH).await;
         }
-        PingEvidence { disco: PingOutcome::Reply, tunnel, full_size: PingOutcome::Reply }
+        PingEvidence {
+            disco: PingOutcome::Reply,
+            tunnel,
+            full_size: PingOutcome::Reply,
+            witnesses: Testimony::NotAsked,
+        }
+    }
+
+    async fn ask_witnesses(&self, _: &[Witness]) -> Testimony {
+        Testimony::NotAsked
     }
 }
 

@@ -8,7 +8,7 @@ mod tailscaled;
 use crate::harness::{Harness, Setup};
 use services::{login, postgres, shallow, valkey};
 use std::time::Duration;
-use tailnet::{dialling, names, proxy, records_and_routes, tun};
+use tailnet::{dialling, names, proxy, records_and_routes, silence, tun};
 use tailscaled::{localapi, logins, node, socket};
 
 /// A fault, and what is expected of it.
@@ -77,6 +77,7 @@ pub fn rows() -> Vec<FaultCase> {
         names(),
         records_and_routes(),
         dialling(),
+        silence(),
         proxy(),
         tun(),
         postgres(),

@@ -5,7 +5,7 @@ use crate::harness::{Harness, Setup};
 use bytes::Bytes;
 use std::net::IpAddr;
 use std::time::SystemTime;
-use tailscaled_sim::services::{DnsConduct, Postgres, Socks5Conduct, banners};
+use tailscaled_sim::services::{DnsConduct, Postgres, Socks5Conduct, Valkey, banners};
 use tailscaled_sim::{BackendState, Call, DnsRecord, Misbehaviour, Peer, PeerPort};
 pub(super) fn names() -> Vec<FaultCase> {
     of(
@@ -234,6 +234,66 @@ pub(super) fn dialling() -> Vec<FaultCase> {
             (&[12], "101 and the answer in one piece", |h| glued(h, b"N"), DB_UP),
         ],
     )
+}
+
+/// Nothing comes back from the target's machine: does another answer?
+pub(super) fn silence() -> Vec<FaultCase> {
+    of(
+        Setup::Userspace,
+        [
+            (
+                &[25, 53],
+                "no machine answers any more: the node was deleted, and nobody told it",
+                |h| {
+                    meets(h, &["metrics"]);
+                    freeze(h, &["db", "cache", "metrics"]);
+                },
+                path("connect_isolated"),
+            ),
+            (
+                &[53],
+                "both machines are frozen, and another peer answers",
+                |h| {
+                    meets(h, &["metrics"]);
+                    freeze(h, &["db", "cache"]);
+                },
+                path("connect_tunnel_dead"),
+            ),
+            (
+                &[53],
+                "both machines are frozen, and no peer was in touch with this node",
+                |h| {
+                    h.tailscaled.add_peer(Peer::new("online-only").ip("100.64.0.9"));
+                    freeze(h, &["db", "cache"]);
+                },
+                path("connect_tunnel_dead"),
+            ),
+            (
+                &[53],
+                "both machines are frozen, and tailscaled does not ping the only other peer",
+                |h| {
+                    meets(h, &["metrics"]);
+                    h.tailscaled.update_peer("metrics", |peer| peer.ready = false);
+                    freeze(h, &["db", "cache"]);
+                },
+                path("connect_tunnel_dead"),
+            ),
+        ],
+    )
+}
+
+/// More peers, which were in touch with this node.
+fn meets(h: &Harness, peers: &[&str]) {
+    for (name, last) in peers.iter().zip(20..) {
+        h.tailscaled.add_peer(Peer::new(name).ip(&format!("100.64.0.{last}")));
+        h.tailscaled.shake_hands(name);
+    }
+}
+
+fn freeze(h: &Harness, peers: &[&str]) {
+    peers.iter().for_each(|name| h.tailscaled.set_peer_frozen(name, true));
+    // A connection that stands passes the simulation's frozen peers.
+    h.cache.behave(Valkey::frozen());
 }
 
 fn fails(h: &Harness, text: &str) {

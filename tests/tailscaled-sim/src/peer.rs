@@ -33,6 +33,8 @@ pub struct Peer {
     pub peer_relay: String,
     /// Something was sent to it in the last 45 s.
     pub active: bool,
+    /// When it last answered a WireGuard handshake; without it, now while something is sent to it.
+    pub last_handshake: Option<SystemTime>,
     /// Nothing that is dialled answers: an ACL that drops, which pings pass.
     pub silent: bool,
     /// Nothing at all comes back: a frozen machine.
@@ -68,6 +70,7 @@ impl Peer {
             relay: "nyc".to_owned(),
             peer_relay: String::new(),
             active: false,
+            last_handshake: None,
             silent: false,
             frozen: false,
             ready: true,

@@ -77,7 +77,7 @@ pub(crate) fn peer_status(sim: &SimState, peer: &Peer, own: bool) -> Fields {
         .set("Created", if known { CREATED } else { ZERO_TIME })
         .set("LastWrite", moment(active))
         .set("LastSeen", last_seen)
-        .set("LastHandshake", moment(active))
+        .set("LastHandshake", peer.last_handshake.map_or_else(|| moment(active), rfc3339))
         .set("Online", peer.online)
         .set("ExitNode", false)
         .set("ExitNodeOption", false)

@@ -124,6 +124,11 @@ impl Tailscaled {
         self.update_peer(name, |peer| peer.frozen = frozen);
     }
 
+    /// It answered a WireGuard handshake a moment ago.
+    pub fn shake_hands(&self, name: &str) {
+        self.update_peer(name, |peer| peer.last_handshake = Some(SystemTime::now()));
+    }
+
     /// No dial to it is answered, as if an ACL dropped everything; it answers pings.
     pub fn set_peer_silent(&self, name: &str, silent: bool) {
         self.update_peer(name, |peer| peer.silent = silent);

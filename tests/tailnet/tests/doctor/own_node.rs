@@ -42,6 +42,40 @@ async fn every_check_of_the_own_node_is_named_once_and_its_command_works() {
     eventually("up again", SOON, async || stopped.status().await["BackendState"] == "Running").await;
 }
 
+/// A node that was removed, and not told: what the doctor prints, for a person and for programs.
+#[tokio::test]
+async fn a_forgotten_node_is_told_with_both_possibilities_and_the_command_shows_which() {
+    let tailnet = Tailnet::start().await;
+    let (worker, db, cache) = join!(
+        node(&tailnet, "worker", Mode::Userspace),
+        node(&tailnet, DB, Mode::Userspace),
+        node(&tailnet, CACHE, Mode::Userspace),
+    );
+    let _servers = join!(db.postgres(&[]), cache.valkey(&[]));
+    eventually("answers", SOON, async || ask(&worker, BOTH).await.code == 0).await;
+    worker.forget().await;
+    let forgotten = async || ask(&worker, BOTH).await.json["targets"][0]["reason"] == "connect_isolated";
+    eventually("isolated", SOON * 2, forgotten).await;
+    let text = show(&worker, "forgotten node", BOTH).await;
+    assert!(text.contains("run on stackeye-db-prd: tailscale status"), "{text}");
+    let report = ask(&worker, BOTH).await;
+    for target in [DB, CACHE] {
+        report.failed_at(target, "connect_isolated", "path");
+    }
+    assert_eq!(report.json["findings"].as_array().map(Vec::len), Some(1), "one root is said once");
+    next_works(&report, "findings", "connect_isolated", &[&db], DB).await;
+    let listed = db.tailscale(["status"]).await.stdout;
+    assert!(!listed.contains("worker") && listed.contains(CACHE), "{listed}");
+
+    worker.remember().await;
+    eventually("answers again", SOON * 2, async || ask(&worker, BOTH).await.code == 0).await;
+    db.freeze().await;
+    let report = ask(&worker, BOTH).await;
+    report.failed_at(DB, "connect_tunnel_dead", "path");
+    report.is_up(CACHE);
+    show(&worker, "dead machine, living witness", BOTH).await;
+}
+
 async fn is_named(worker: &Node, reason: &str, check: &str, prints: &str) {
     let report = ask(worker, BOTH).await;
     assert_eq!(report.code, 1, "{reason}");

@@ -11,6 +11,7 @@ mod path;
 mod peers;
 mod services;
 mod start_and_end;
+mod witnesses;
 
 use std::time::Duration;
 
