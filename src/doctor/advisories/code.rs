@@ -37,8 +37,8 @@ advisories! {
         "Give the worker the full MagicDNS name with a trailing dot, or rename the cluster's Service that has the same name.",
         Sidecar "getent hosts {host}";
     PeerRenamed "peer_renamed":
-        "The target's machine is offline, and a machine with nearly the same name is online. It may be the same machine, which joined the tailnet again while the old entry kept the name.",
-        "If it is the same machine, remove the old entry in the admin console and rename the new one. If it is another machine, such as a replica, ignore this.",
+        "No machine answers under the target's name, and one that calls itself so, or has the name with a number, is online. It may be the same machine, renamed, or joined again while the old entry kept the name.",
+        "If it is the same machine, give it the target's name in the admin console (remove the old entry first, if there is one), or name the target as the tailnet does. If it is another machine, such as a replica, ignore this.",
         Sidecar "tailscale status";
     UdpBlocked "udp_blocked":
         "Every machine is reached through DERP relays: UDP is blocked on the way out of this pod, or into the network that the machines share.",

@@ -93,3 +93,31 @@ async fn reports_what_the_cluster_answers(tailnet: &Tailnet, worker: &Node, targ
     show(worker, "cluster DNS shadows the name", POSTGRES).await;
     tailnet.set_cluster_name("stackeye-db-prd.default.svc.cluster.local", None).await;
 }
+
+/// By an admin, or because the name was taken: the machine still calls itself as the target does.
+#[tokio::test]
+async fn a_renamed_machine_is_found_and_another_tailnets_domain_is_told() {
+    let tailnet = Tailnet::start().await;
+    let (worker, db, alike) = join!(
+        node(&tailnet, "worker", Mode::Userspace),
+        node(&tailnet, DB, Mode::Userspace),
+        node(&tailnet, "stackeye-db-prdx", Mode::Userspace),
+    );
+    let _servers = join!(db.postgres(&[]), alike.postgres(&[]));
+    eventually("all is well", SOON, async || ask(&worker, POSTGRES).await.code == 0).await;
+    for name in ["primary", "stackeye-db-prd-x7f3q2"] {
+        db.rename(name).await;
+        let renamed = format!("{name}.lab.ts.net");
+        let seen = async || worker.peer(&db).await["DNSName"].as_str().is_some_and(|seen| seen.starts_with(name));
+        eventually("renamed", SOON, seen).await;
+        let report = ask(&worker, POSTGRES).await;
+        report.failed_at(DB, "resolve_not_in_netmap", "netmap");
+        let cause = report.item("advice", "code", "peer_renamed")["cause"].as_str().unwrap_or_default().to_owned();
+        assert!(cause.contains(&renamed) && !cause.contains("prdx"), "{cause}");
+        show(&worker, "renamed", POSTGRES).await;
+    }
+    let elsewhere = "postgres://stackeye-db-prd.tail2.ts.net:5432";
+    let report = ask(&worker, elsewhere).await;
+    let evidence = report.item("targets", "name", DB)["checks"].to_string();
+    assert!(evidence.contains("this tailnet's domain is lab.ts.net"), "{evidence}");
+}
