@@ -5,7 +5,7 @@ use super::probes::{probe_target, read_node, resolution};
 use crate::config::Target;
 use crate::probe::ProbeContext;
 use crate::probe::dns::MagicDns;
-use crate::probe::resolve::PeerFilter;
+use crate::probe::peer_filter::PeerFilter;
 use crate::probe_result::ProbeResult;
 use crate::reason::Scope;
 use crate::tailscale::{LocalApi, Status};

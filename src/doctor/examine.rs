@@ -13,7 +13,7 @@ use crate::peer::PathProbe;
 use crate::peer::TargetPeer;
 use crate::probe::ProbeContext;
 use crate::probe::dns::MagicDns;
-use crate::probe::resolve::PeerFilter;
+use crate::probe::peer_filter::PeerFilter;
 use crate::probe::resolver::Resolver;
 use crate::probe_result::ProbeResult;
 use crate::tailscale::{LocalApi, Peer, Status};

@@ -3,6 +3,7 @@
 pub mod connect;
 pub mod dns;
 pub mod path_probe;
+pub mod peer_filter;
 pub mod ping_evidence;
 pub mod postgres;
 mod reply_buffer;
@@ -11,6 +12,7 @@ pub mod resolver;
 #[cfg(test)]
 mod scripted_peer;
 pub mod socks5;
+mod target_name;
 mod tls_hello;
 pub mod valkey;
 pub mod witness;

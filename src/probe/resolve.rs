@@ -1,12 +1,12 @@
 //! Resolves a target in the netmap. No I/O.
 
 use super::path_probe::StatusPath;
-use crate::config::{Host, Target, first_label};
+use super::target_name::{full_names, no_such_name, via_site};
+use crate::config::Host;
 use crate::peer::TargetPeer;
 use crate::reason::{Failure, Reason};
-use crate::tailscale::{ExtraRecord, IpPrefix, Peer, Status, VIA_RANGE, is_tailnet_address};
-use std::collections::HashSet;
-use std::net::{IpAddr, Ipv4Addr};
+use crate::tailscale::{Peer, Status, VIA_RANGE};
+use std::net::IpAddr;
 
 /// A target that the netmap knows.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,40 +57,6 @@ impl Resolution {
     }
 }
 
-/// Which peers of a netmap the targets may need.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct PeerFilter {
-    labels: HashSet<String>,
-    addresses: Vec<IpAddr>,
-}
-
-impl PeerFilter {
-    /// What these targets may need.
-    pub fn of<'a>(targets: impl IntoIterator<Item = &'a Target>) -> Self {
-        let mut filter = Self::default();
-        for target in targets {
-            match &target.host {
-                Host::Name(name) => _ = filter.labels.insert(first_label(name).to_owned()),
-                Host::Ip(address) => filter.addresses.push(*address),
-            }
-        }
-        filter
-    }
-
-    /// Could one of the targets be this peer, lie behind it, or be a name or a Tailscale Service at its addresses? `status` has
-    /// the records.
-    pub fn matches(&self, status: &Status, peer: &Peer) -> bool {
-        let carries = |address: &IpAddr| {
-            peer.addresses.contains(address) || subnet_routes(peer).any(|route| route.contains(*address))
-        };
-        let is_wanted = |record: &ExtraRecord| self.labels.contains(first_label(&record.name));
-        self.labels.contains(first_label(&peer.dns_name))
-            || self.addresses.iter().any(carries)
-            || services(peer).next().is_some()
-            || status.extra_records.iter().any(|record| carries(&record.address) && is_wanted(record))
-    }
-}
-
 /// Looks a target up in the netmap. Only addresses that the netmap gives to a peer are returned.
 pub fn resolve(status: &Status, host: &Host) -> Resolution {
     let found = match host {
@@ -128,41 +94,11 @@ fn resolve_name<'a>(status: &'a Status, name: &str) -> Found<'a> {
         let cause = format_args!("{name} is a 4via6 name: its machine is behind the subnet router of site {site}");
         return Err(Failure::new(Reason::ResolveRefused, cause));
     }
-    if !status.tells_services() && status.peers.iter().any(|peer| services(peer).next().is_some()) {
+    if !status.tells_services() && status.peers.iter().any(|peer| peer.services().next().is_some()) {
         let cause = format_args!("no node is called {name}; tailscaled {} does not name services", status.version);
         return Err(Failure::new(Reason::ResolveServiceUnsupported, cause));
     }
     Err(Failure::new(Reason::ResolveNotInNetmap, no_such_name(status, name, &candidates)))
-}
-
-/// The name as it is written, then with the tailnet's domain, as tailscaled tries them.
-fn full_names(status: &Status, name: &str) -> Vec<String> {
-    let with_domain = status.suffix.iter().map(|suffix| format!("{name}.{suffix}"));
-    std::iter::once(name.to_owned()).chain(with_domain).collect()
-}
-
-/// Says how the name was understood: the domain may be another tailnet's.
-fn no_such_name(status: &Status, name: &str, candidates: &[String]) -> String {
-    // Without a domain tailscaled gives the own name as the suffix.
-    let domain = status.suffix.as_ref().filter(|suffix| **suffix != status.own.dns_name);
-    match (domain, name.split_once('.')) {
-        (None, _) => format!("no node or service is called {name}; this tailnet has no domain"),
-        (Some(domain), Some((_, other))) if other != domain && !other.ends_with(&format!(".{domain}")) => {
-            format!("no node or service is called {name}; this tailnet's domain is {domain}")
-        }
-        (Some(_), Some(_)) => format!("no node or service is called {name}"),
-        (Some(_), None) => format!("no node or service is called {}", candidates.last().map_or(name, String::as_str)),
-    }
-}
-
-/// The site of a 4via6 name, `192-168-1-2-via-7`, which needs no node (tailscaled's `resolveViaDomain`).
-fn via_site(name: &str) -> Option<u32> {
-    let (address, site) = first_label(name).split_once("-via-")?;
-    address.replace('-', ".").parse::<Ipv4Addr>().ok()?;
-    match site.strip_prefix("0x") {
-        Some(hex) => u32::from_str_radix(hex, 16).ok(),
-        None => site.parse().ok(),
-    }
 }
 
 /// The first of a name's addresses that a peer has, those of the family that this node prefers before the others.
@@ -191,13 +127,13 @@ fn resolve_address(status: &Status, address: IpAddr, fqdn: Option<String>) -> Fo
     if let Some(peer) = status.peers.iter().find(|peer| peer.addresses.contains(&address)) {
         return Ok(hosted_by(status, peer, address, peer.addresses.clone(), fqdn));
     }
-    if let Some(peer) = status.peers.iter().find(|peer| services(peer).any(|service| service == address)) {
+    if let Some(peer) = status.peers.iter().find(|peer| peer.services().any(|service| service == address)) {
         return Ok(hosted_by(status, peer, address, vec![address], fqdn));
     }
     let behind_router = if VIA_RANGE.contains(address) {
         Some("is a 4via6 address: its machine is behind a subnet router")
     } else {
-        let routed = status.peers.iter().flat_map(subnet_routes).any(|route| route.contains(address));
+        let routed = status.peers.iter().flat_map(Peer::subnet_routes).any(|route| route.contains(address));
         routed.then_some("belongs to a subnet router's net")
     };
     match behind_router {
@@ -244,24 +180,11 @@ fn has_ipv4(own_addresses: &[IpAddr]) -> bool {
     own_addresses.iter().any(IpAddr::is_ipv4)
 }
 
-/// Addresses of the Tailscale Services that a peer hosts: single tailnet addresses routed to it that are not its own.
-fn services(peer: &Peer) -> impl Iterator<Item = IpAddr> {
-    let single = peer.routes.iter().filter(|route| route.is_single()).map(|route| route.address);
-    single.filter(|address| {
-        is_tailnet_address(*address) && !VIA_RANGE.contains(*address) && !peer.addresses.contains(address)
-    })
-}
-
-/// The routes that say where an address is. An exit node's default route does not: every address is in it, so a machine that
-/// is gone would look like one behind a subnet router.
-fn subnet_routes(peer: &Peer) -> impl Iterator<Item = IpPrefix> {
-    peer.routes.iter().copied().filter(|route| !route.is_default_route())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tailscale::SelfNode;
+    use crate::probe::peer_filter::PeerFilter;
+    use crate::tailscale::{ExtraRecord, SelfNode};
 
     fn peer(name: &str, addresses: &[&str], routes: &[&str]) -> Peer {
         Peer {
@@ -384,7 +307,7 @@ mod tests {
             ("self", Err(Reason::ResolveRefused)),
             ("internet", Err(Reason::ResolveNotInNetmap)),
         ] {
-            let filter = PeerFilter { labels: [first_label(host).to_owned()].into(), addresses: vec![] };
+            let filter = PeerFilter::of_hosts([&name(host)]);
             let mut kept = status.clone();
             kept.peers.retain(|peer| filter.matches(&status, peer));
             let resolution = resolve(&kept, &name(host));
@@ -484,10 +407,7 @@ mod tests {
     fn what_resolves_is_what_the_reader_was_told_to_keep() {
         let hosts = [name("db-prd"), name("six.tail1.ts.net"), ip("100.64.0.9"), ip("10.1.2.3")];
         for host in hosts {
-            let filter = match &host {
-                Host::Name(name) => PeerFilter { labels: [first_label(name).to_owned()].into(), addresses: vec![] },
-                Host::Ip(address) => PeerFilter { labels: HashSet::new(), addresses: vec![*address] },
-            };
+            let filter = PeerFilter::of_hosts([&host]);
             let mut kept = status();
             let head = kept.clone();
             kept.peers.retain(|peer| filter.matches(&head, peer));

@@ -18,7 +18,7 @@ pub use localapi_backend::LocalApiBackend;
 
 use crate::config::{Config, Source, carry_over, needs_restart};
 use crate::metrics::Metrics;
-use crate::probe::resolve::PeerFilter;
+use crate::probe::peer_filter::PeerFilter;
 use crate::schedule::Schedule;
 use crate::state::{State, TurnRecord};
 use crate::transition_log::TransitionLog;

@@ -2,7 +2,7 @@
 
 use super::Backend;
 use crate::node::Node;
-use crate::probe::resolve::PeerFilter;
+use crate::probe::peer_filter::PeerFilter;
 use crate::reason::Failure;
 use crate::tailscale::Status;
 use std::time::{Duration, SystemTime};

@@ -6,6 +6,7 @@ mod derpmap;
 mod dial;
 mod json_splitter;
 mod malformed_json;
+mod peer_routes;
 mod ping;
 mod prefix;
 mod prefs;
