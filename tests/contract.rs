@@ -99,7 +99,11 @@ impl Testbed for SimulatedTestbed {
             State::PeerExpired => sim.expire_peer("db"),
             State::OwnKeyExpired => sim.expire_own_key(),
             State::Stopped => sim.set_backend_state(BackendState::Stopped),
-            State::WithoutControl => sim.set_backend_state(BackendState::NoState),
+            State::WithoutControl => {
+                let error = "fetch control key: Get \"http://hs.example/key?v=142\": connection refused";
+                sim.set_health(&[&format!("You are logged out. The last login error was: {error}")]);
+                sim.set_backend_state(BackendState::NoState);
+            }
             State::LoggedOut => sim.set_backend_state(BackendState::NeedsLogin),
         }
     }
@@ -109,6 +113,7 @@ impl Testbed for SimulatedTestbed {
             state.services.clear();
             state.peers.clear();
             state.warnings.clear();
+            state.health.clear();
             state.key_expiry = None;
             state.set_backend_state(BackendState::Running);
         });

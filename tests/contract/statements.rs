@@ -26,6 +26,7 @@ pub async fn check_state(testbed: &impl Testbed, state: State) -> Vec<String> {
                 testbed,
                 state,
                 status::reports_services,
+                status::puts_the_peers_last,
                 dial::goes_to_the_host_of_a_service,
                 ping::of_a_service_is_answered_by_its_host
             )
@@ -95,6 +96,7 @@ async fn check_healthy(testbed: &impl Testbed) -> Vec<String> {
         status::has_the_fields_of_its_release,
         status::describes_the_own_node,
         status::describes_the_peer,
+        status::puts_the_peers_last,
         status::omits_peers_on_request,
         status::serves_many_requests_on_a_connection,
         status::has_no_records_without_services,

@@ -1,7 +1,7 @@
 //! `status`, on the wire and as telltail reads it.
 
 use super::raw::{self, RawConnection};
-use super::{SERVICE, Testbed, client, since};
+use super::{SERVICE, SOON, Testbed, client, since};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -12,6 +12,7 @@ use telltail::node::Node;
 use telltail::probe::resolve::resolve;
 use telltail::reason::Reason;
 use telltail::tailscale::Status;
+use telltail_testkit::eventually;
 
 /// As telltail's client reads it, with every peer.
 async fn read(testbed: &impl Testbed) -> Status {
@@ -139,6 +140,17 @@ pub async fn describes_the_peer(testbed: &impl Testbed) {
     assert_eq!(resolved(testbed, "d").await, Err(Reason::ResolveNotInNetmap));
 }
 
+/// So that telltail, which reads the response piece by piece, knows the records when it decides which peers it keeps.
+pub async fn puts_the_peers_last(testbed: &impl Testbed) {
+    let answer = RawConnection::open(testbed.socket()).await.get("/localapi/v0/status").await;
+    let at = |name: &str| answer.body.find(&format!("\n\t\"{name}\":"));
+    let peers = at("Peer").unwrap();
+    for name in ["Version", "TUN", "BackendState", "Health", "Self", "CurrentTailnet"] {
+        assert!(at(name).is_some_and(|at| at < peers), "{name}");
+    }
+    assert!(at("ExtraRecords").is_none_or(|at| at < peers));
+}
+
 pub async fn omits_peers_on_request(testbed: &impl Testbed) {
     let mut connection = RawConnection::open(testbed.socket()).await;
     for (value, listed) in
@@ -251,7 +263,9 @@ pub async fn of_a_node_without_control(testbed: &impl Testbed) {
     let status = raw::status(testbed).await;
     assert_eq!((&status["BackendState"], &status["HaveNodeKey"]), (&json!("NoState"), &json!(true)));
     assert_has_no_netmap(&status);
-    assert_eq!(fault(testbed).await, Some(Reason::NodeStarting));
+    // tailscaled tells it with its first attempt, after it has told the state.
+    let told = async || fault(testbed).await == Some(Reason::NodeControlUnreachable);
+    eventually("Health tells why the login fails", SOON, told).await;
 }
 
 pub async fn of_a_node_logged_out(testbed: &impl Testbed) {
