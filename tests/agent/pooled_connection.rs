@@ -31,7 +31,7 @@ impl Prober {
     async fn probe(&mut self) -> Result<Detail, Reason> {
         let status = self.local.status(true, &|_, _| true).await.expect("tailscaled is fine");
         let resolution = resolve(&status, &self.target.host);
-        let context = ProbeContext { mode: status.mode, dialer: self.local.dialer(), dns: &MAGIC_DNS };
+        let context = ProbeContext { mode: status.mode, dialer: self.local.dialer(), dns: &MAGIC_DNS, decides: true };
         run(&self.target, &resolution, &mut self.memory, context).await.outcome.map_err(|failure| failure.reason)
     }
 }
