@@ -31,7 +31,9 @@ impl Detail {
     pub const fn depth(self, configured: Depth) -> Depth {
         match self {
             Self::Connected | Self::TlsOnly => Depth::Tcp,
-            Self::Answering | Self::Accepting | Self::AuthRequired | Self::AuthRejected | Self::NoDatabase => configured,
+            Self::Answering | Self::Accepting | Self::AuthRequired | Self::AuthRejected | Self::NoDatabase => {
+                configured
+            }
         }
     }
 }

@@ -126,6 +126,7 @@ fn target_report(
     });
     TargetReport {
         target: Arc::clone(target),
+        depth: probe.outcome.as_ref().map_or(target.depth, |detail| detail.depth(target.depth)),
         via,
         peer,
         path: path.sample,

@@ -114,8 +114,16 @@ mod tests {
         for reason in Reason::ALL {
             let expected = ["protocol_closed", "protocol_timeout", "protocol_rejected"].contains(&reason.slug());
             let failure = Failure::new(*reason, "");
-            assert_eq!(next_question(Question::GssEncryption, &failure), expected.then_some(Question::Tls), "{reason:?}");
-            assert_eq!(next_question(Question::Tls, &failure), expected.then_some(Question::GssEncryption), "{reason:?}");
+            assert_eq!(
+                next_question(Question::GssEncryption, &failure),
+                expected.then_some(Question::Tls),
+                "{reason:?}"
+            );
+            assert_eq!(
+                next_question(Question::Tls, &failure),
+                expected.then_some(Question::GssEncryption),
+                "{reason:?}"
+            );
         }
     }
 }

@@ -77,4 +77,3 @@ fn login_step(kind: u8, body: &[u8], trusted: bool) -> LoginStep {
         _ => LoginStep::Continue,
     }
 }
-

@@ -10,7 +10,11 @@ use crate::reason::{Failure, Reason};
 pub(super) const MAX_LENGTH: usize = 4096;
 
 /// Reads the whole first message, which must be of one of these kinds unless the list is empty; its length in bytes.
-pub(super) async fn read_message<S: Stream>(reply: &mut ReplyBuffer, stream: &mut S, kinds: &[u8]) -> Result<usize, Failure> {
+pub(super) async fn read_message<S: Stream>(
+    reply: &mut ReplyBuffer,
+    stream: &mut S,
+    kinds: &[u8],
+) -> Result<usize, Failure> {
     loop {
         let total = match *reply.bytes() {
             [kind, ..] if !kinds.is_empty() && !kinds.contains(&kind) => None,
@@ -49,7 +53,6 @@ pub(super) async fn unexpected<S: Stream>(reply: &mut ReplyBuffer, stream: &mut 
         _ => failure,
     }
 }
-
 
 /// The meaning of an ErrorResponse.
 pub(super) fn judge_error(body: &[u8]) -> Result<Detail, Failure> {

@@ -7,9 +7,9 @@ use super::login::{MAX_MESSAGES, TERMINATE, log_in};
 use super::message::MAX_LENGTH;
 use super::question::{Question, ask};
 use crate::probe::connect::Stream;
+use crate::probe::scripted_peer::{AfterScript, ScriptedPeer, run, slug, splits};
 use crate::probe_result::Detail;
 use crate::reason::Failure;
-use crate::probe::scripted_peer::{AfterScript, ScriptedPeer, run, slug, splits};
 
 fn message(kind: u8, body: &[u8]) -> Vec<u8> {
     let mut message = vec![kind];
@@ -97,23 +97,11 @@ fn every_reply_to_gssencrequest_has_its_outcome_in_any_chunks() {
         ("Supavisor with TLS", b"S".into(), AfterScript::Silence, "tls_only", ""),
         ("S, closed", b"S".into(), AfterScript::Close, "tls_only", ""),
         ("SSH", b"SSH-2.0-OpenSSH_9.2p1\r\n".into(), AfterScript::Silence, "protocol_garbage", "looks like SSH"),
-        (
-            "HTTP",
-            b"HTTP/1.1 400 Bad Request\r\n\r\n".into(),
-            AfterScript::Close,
-            "protocol_garbage",
-            "looks like HTTP",
-        ),
+        ("HTTP", b"HTTP/1.1 400 Bad Request\r\n\r\n".into(), AfterScript::Close, "protocol_garbage", "looks like HTTP"),
         ("TLS alert", vec![0x15, 3, 3, 0, 2, 2, 10], AfterScript::Close, "protocol_tls", "looks like TLS"),
         ("SMTP", b"220 mx ESMTP\r\n".into(), AfterScript::Silence, "protocol_garbage", "looks like SMTP"),
         ("MySQL", b"\x4a\0\0\0\x0a8.0.36\0".into(), AfterScript::Silence, "protocol_garbage", "looks like MySQL"),
-        (
-            "Valkey",
-            b"-ERR unknown command\r\n".into(),
-            AfterScript::Silence,
-            "protocol_garbage",
-            "looks like Valkey",
-        ),
+        ("Valkey", b"-ERR unknown command\r\n".into(), AfterScript::Silence, "protocol_garbage", "looks like Valkey"),
         ("forger", b"\n\x1b[31mlevel=ERROR".into(), AfterScript::Silence, "protocol_garbage", "\\n\\x1b[31mlevel"),
     ];
     for (name, answer, then, expected, cause) in rows {
@@ -155,13 +143,7 @@ fn every_reply_to_a_login_has_its_outcome_in_any_chunks() {
             "",
         ),
         ("notice first", both(notice.clone(), auth(3, b"")), AfterScript::Silence, "auth_required", ""),
-        (
-            "parameter first",
-            both(message(b'S', b"a\0b\0"), auth(3, b"")),
-            AfterScript::Silence,
-            "auth_required",
-            "",
-        ),
+        ("parameter first", both(message(b'S', b"a\0b\0"), auth(3, b"")), AfterScript::Silence, "auth_required", ""),
         (
             "starting",
             error("57P03", "the database system is starting up"),
@@ -177,13 +159,7 @@ fn every_reply_to_a_login_has_its_outcome_in_any_chunks() {
             "protocol_shutting_down",
             "57P03",
         ),
-        (
-            "shut down",
-            error("57P01", "terminating connection"),
-            AfterScript::Reset,
-            "protocol_shutting_down",
-            "57P01",
-        ),
+        ("shut down", error("57P01", "terminating connection"), AfterScript::Reset, "protocol_shutting_down", "57P01"),
         ("crashed", error("57P02", "terminating connection"), AfterScript::Close, "protocol_shutting_down", ""),
         (
             "full",
@@ -199,13 +175,7 @@ fn every_reply_to_a_login_has_its_outcome_in_any_chunks() {
             "protocol_full",
             "remaining",
         ),
-        (
-            "PgBouncer, user",
-            error("08P01", "\"trust\" authentication failed"),
-            AfterScript::Close,
-            "auth_rejected",
-            "",
-        ),
+        ("PgBouncer, user", error("08P01", "\"trust\" authentication failed"), AfterScript::Close, "auth_rejected", ""),
         ("PgBouncer, no user", error("08P01", "no such user: app"), AfterScript::Close, "auth_rejected", ""),
         ("PgBouncer, database", error("08P01", "no such database: app"), AfterScript::Close, "no_database", ""),
         (
@@ -253,13 +223,7 @@ fn every_reply_to_a_login_has_its_outcome_in_any_chunks() {
             "",
         ),
         ("no pg_hba line", error("28000", "no pg_hba.conf entry"), AfterScript::Close, "auth_rejected", ""),
-        (
-            "wrong password",
-            error("28P01", "password authentication failed"),
-            AfterScript::Close,
-            "auth_rejected",
-            "",
-        ),
+        ("wrong password", error("28P01", "password authentication failed"), AfterScript::Close, "auth_rejected", ""),
         (
             "no database",
             both(auth(0, b""), error("3D000", "database \"x\" does not exist")),
