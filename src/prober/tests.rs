@@ -48,6 +48,7 @@ macro_rules! no_paths {
     };
 }
 
+mod decisive;
 mod overlap;
 mod paths;
 mod reload;

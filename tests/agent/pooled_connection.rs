@@ -1,5 +1,4 @@
-//! What a probe of Valkey leaves to the next: the held connection, and what a ClientHello told. The clock is moved while nothing is under way, for a paused clock and a
-//! real socket do not mix.
+//! What a probe of Valkey leaves to the next: the held connection, and what a ClientHello told.
 
 use crate::harness::{Harness, Setup};
 use crate::prober::{Prober, later};
