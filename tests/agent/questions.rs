@@ -49,7 +49,7 @@ async fn what_poolers_answer_is_seen_as_they_are() {
         ("a proxy that is stuck", Postgres::frozen(), Err(Reason::ProtocolTimeout), [2, 1, 1]),
         ("broken", Postgres::always(&refuses("XX000", "x")), Err(Reason::ProtocolRejected), [2, 1, 1]),
         ("silent, then closing", asked(Script::silence(), closes()), Err(Reason::ProtocolTimeout), [2, 1, 1]),
-        ("closing, then silent", asked(closes(), Script::silence()), Err(Reason::ProtocolClosed), [2, 1, 1]),
+        ("closing, then silent", asked(closes(), Script::silence()), Err(Reason::ProtocolClosed), [2, 2, 1]),
     ];
     for (name, manner, outcome, connections) in rows {
         for setup in [Setup::Userspace, Setup::Proxy, Setup::Tun] {

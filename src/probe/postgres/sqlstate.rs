@@ -183,7 +183,7 @@ mod tests {
     fn no_special_code_is_hidden_by_one_before_it() {
         for (index, (code, ..)) in CODES.iter().enumerate() {
             let hides = |(other, text, ..): &Special| other == code && matches!(text, Text::Any);
-            assert!(!CODES[..index].iter().any(|before| hides(before)), "{code}, {index}");
+            assert!(!CODES[..index].iter().any(hides), "{code}, {index}");
         }
     }
 
