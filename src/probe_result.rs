@@ -1,5 +1,6 @@
 //! The result of a probe: one shape for the state, the metrics and the log.
 
+use crate::config::Depth;
 use crate::reason::{Failure, Stage};
 use crate::slug::slug_enum;
 use std::time::{Duration, SystemTime};
@@ -9,6 +10,8 @@ slug_enum! {
     pub enum Detail {
         /// Something accepts connections; nothing was spoken.
         Connected = "connected",
+        /// The service asks for TLS, which telltail does not speak: only its port is tested, for a question costs it a line in its log.
+        TlsOnly = "tls_only",
         /// Something that speaks the protocol answers; whether it would let a worker in is unknown.
         Answering = "answering",
         /// It takes work: Valkey replied PONG, or Postgres let the user in without a password. A pooler may answer without asking
@@ -20,6 +23,18 @@ slug_enum! {
         AuthRejected = "auth_rejected",
         /// Postgres has no such database.
         NoDatabase = "no_database",
+    }
+}
+
+impl Detail {
+    /// How far the probe got, where a target is to be probed to this depth.
+    pub const fn depth(self, configured: Depth) -> Depth {
+        match self {
+            Self::Connected | Self::TlsOnly => Depth::Tcp,
+            Self::Answering | Self::Accepting | Self::AuthRequired | Self::AuthRejected | Self::NoDatabase => {
+                configured
+            }
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use std::fmt::Write;
 use telltail::command_hint::CommandHint;
 use telltail::diagnose::Check;
 use telltail::doctor::AdvisoryCode;
+use telltail::probe::postgres::sqlstate::{CLASSES, CODES, Meaning, Text};
 use telltail::reason::{AppliesTo, Reason};
 
 #[test]
@@ -37,6 +38,33 @@ fn kind(family: &MetricFamily) -> &'static str {
 fn labels(family: &MetricFamily) -> String {
     let names: Vec<_> = family.get_metric()[0].get_label().iter().map(|pair| pair.name()).collect();
     if names.is_empty() { "–".to_owned() } else { names.join(", ") }
+}
+
+#[test]
+fn docs_compatibility_lists_every_class_of_sqlstate() {
+    let mut table = "| code | text | telltail says | sent by, or why |\n|---|---|---|---|\n".to_owned();
+    for (code, text, meaning, source) in CODES {
+        let text = match text {
+            Text::Any => "any other".to_owned(),
+            Text::Is(text) => format!("`{text}`"),
+            Text::Begins(text) => format!("`{text}…`"),
+            Text::Ends(text) => format!("`…{text}`"),
+            Text::Contains(text) => format!("`…{text}…`"),
+            Text::Routine(routine) => format!("from `{routine}`"),
+        };
+        writeln!(table, "| {code} | {text} | {} | {source} |", says(*meaning)).expect("a string grows");
+    }
+    for (class, name, meaning, source) in CLASSES {
+        writeln!(table, "| {class}… | {name} | {} | {source} |", says(*meaning)).expect("a string grows");
+    }
+    check("docs/compatibility.md", &table);
+}
+
+fn says(meaning: Meaning) -> String {
+    match meaning {
+        Ok(detail) => format!("up, `{}`", detail.slug()),
+        Err(reason) => format!("down, `{}`", reason.slug()),
+    }
 }
 
 /// A section per code of the two closed lists.

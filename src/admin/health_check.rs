@@ -52,7 +52,7 @@ impl<'a> HealthCheck<'a> {
             Err(failure) => Err(failure.reason),
         });
         let target = &view.target;
-        Self { name: &target.name, required: target.required, track: &view.track, depth: Some(target.depth), last }
+        Self { name: &target.name, required: target.required, track: &view.track, depth: Some(view.depth()), last }
     }
 
     /// Up, after rise and fall?

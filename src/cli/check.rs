@@ -10,6 +10,7 @@ use crate::config::{Config, Depth, TARGETS_VARIABLE, url};
 use crate::diagnose::StepStatus;
 use crate::doctor::{AdvisoryCode, CheckReport, check_target};
 use crate::duration::ms_text;
+use crate::probe_result::Detail;
 use crate::reason::Stage;
 use std::time::Duration;
 
@@ -70,7 +71,10 @@ fn render(report: &CheckReport, palette: Palette) -> String {
     text += &stage_table(report, palette);
     match &report.probe.outcome {
         Ok(detail) => {
-            text += &format!("up: {}, depth {}, via {}\n", detail.slug(), target.depth.slug(), report.via());
+            text += &format!("up: {}, depth {}, via {}\n", detail.slug(), report.depth().slug(), report.via());
+            if *detail == Detail::TlsOnly {
+                text += &Explanation::of_advisory(palette, "", AdvisoryCode::ProtocolUntested).render(palette);
+            }
             if report.status.as_ref().is_some_and(|status| !target.via.tests_worker_path(status.mode)) {
                 text += &Explanation::of_advisory(palette, "", AdvisoryCode::WorkerWayUntested).render(palette);
             }

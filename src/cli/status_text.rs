@@ -27,11 +27,14 @@ pub(super) fn render(document: &Document, palette: Palette) -> String {
         text.push('\n');
         text += &explanation(palette, target.unwrap_or(NODE_CHECK), failure).render(palette);
     }
-    let untested = document.worker_path_untested();
-    if !untested.is_empty() {
-        text.push('\n');
-        text +=
-            &Explanation::of_advisory(palette, &untested.join(", "), AdvisoryCode::WorkerWayUntested).render(palette);
+    for (targets, code) in [
+        (document.protocol_untested(), AdvisoryCode::ProtocolUntested),
+        (document.worker_path_untested(), AdvisoryCode::WorkerWayUntested),
+    ] {
+        if !targets.is_empty() {
+            text.push('\n');
+            text += &Explanation::of_advisory(palette, &targets.join(", "), code).render(palette);
+        }
     }
     text + &changes(document, palette)
 }

@@ -2,7 +2,7 @@
 
 use super::json::stages_json;
 use super::probes::{probe_target, read_node, resolution};
-use crate::config::Target;
+use crate::config::{Depth, Target};
 use crate::probe::ProbeContext;
 use crate::probe::dns::MagicDns;
 use crate::probe::peer_filter::PeerFilter;
@@ -38,7 +38,7 @@ pub async fn check_target(target: Arc<Target>, socket: Option<PathBuf>, magic_dn
     let (node, status) = read_node(&mut local, &|status, peer| filter.matches(status, peer), SystemTime::now()).await;
     let resolution = resolution(&target, &node, status.as_ref());
     let mode = status.as_ref().map(|status| status.mode).unwrap_or_default();
-    let context = ProbeContext { mode, dialer: local.dialer(), dns: &magic_dns };
+    let context = ProbeContext { mode, dialer: local.dialer(), dns: &magic_dns, decides: true };
     let (probe, _) = probe_target(&target, &resolution, status.as_ref(), context).await;
     CheckReport { target, status, probe }
 }
@@ -62,7 +62,7 @@ impl CheckReport {
             "target": self.target.name,
             "up": failure.is_none(),
             "detail": self.probe.outcome.as_ref().ok().map(|detail| detail.slug()),
-            "depth": self.target.depth.slug(),
+            "depth": self.depth().slug(),
             "via": self.via(),
             "stages": stages_json(self.probe.timings),
             "reason": failure.map(|failure| failure.reason.slug()),
@@ -71,6 +71,12 @@ impl CheckReport {
             "next_step": failure.map(|failure| failure.reason.next_step()),
             "tailscaled": self.status.as_ref().map(|status| &status.version),
         })
+    }
+
+    /// How far the probe got, if it succeeded; else how far it was to go.
+    pub fn depth(&self) -> Depth {
+        let configured = self.target.depth;
+        self.probe.outcome.as_ref().map_or(configured, |detail| detail.depth(configured))
     }
 
     /// How the connect stage reaches the target.

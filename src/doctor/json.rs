@@ -77,7 +77,7 @@ fn target(report: &TargetReport) -> Value {
         "scope": failure.map(|failure| failure.reason.scope().slug()),
         "cause": failure.map(|failure| &failure.cause),
         "failed_check": report.failed_check().map(|check| check.slug()),
-        "depth": target.depth.slug(),
+        "depth": report.depth.slug(),
         "via": report.via,
         "expect": target.expect.slug(),
         "peer": report.peer.as_ref().map(|peer| json!({

@@ -16,7 +16,7 @@ pub use examine::{DoctorEnv, examine};
 pub use names::NameAnswers;
 
 use crate::command_hint::{CommandSubject, PodContext};
-use crate::config::{Target, url};
+use crate::config::{Depth, Target, url};
 use crate::diagnose::{Check, Diagnosis, StepStatus};
 use crate::document::Document;
 use crate::node::Node;
@@ -59,6 +59,8 @@ pub struct DoctorReport {
 pub struct TargetReport {
     /// As configured.
     pub target: Arc<Target>,
+    /// How far the probe got, if it succeeded; else how far it was to go.
+    pub depth: Depth,
     /// How the connect stage reaches it.
     pub via: String,
     /// Its peer; none where the netmap has none.

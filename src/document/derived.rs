@@ -1,6 +1,7 @@
 //! What the status page and `telltail status` both derive from the document.
 
-use super::{Document, FailureJson, PathChangeJson, TransitionJson};
+use super::{Document, FailureJson, PathChangeJson, TargetJson, TransitionJson};
+use crate::probe_result::Detail;
 use crate::reason::Stage;
 
 /// A change of state or path.
@@ -35,6 +36,14 @@ impl Document {
     pub fn worker_path_untested(&self) -> Vec<&str> {
         let untested = self.targets.iter().filter(|target| target.worker_way_untested);
         untested.map(|target| target.name.as_str()).collect()
+    }
+
+    /// Names of the targets of which only the port is tested, because they ask for TLS.
+    pub fn protocol_untested(&self) -> Vec<&str> {
+        let tls_only = |target: &&TargetJson| {
+            target.last_probe.as_ref().is_some_and(|probe| probe.detail.as_deref() == Some(Detail::TlsOnly.slug()))
+        };
+        self.targets.iter().filter(tls_only).map(|target| target.name.as_str()).collect()
     }
 
     /// Every change with its target, none for the node; newest first.

@@ -113,7 +113,7 @@ fn target(view: &TargetView, snapshot: &Snapshot, clock: WallClock) -> TargetJso
         host: target.host.to_string(),
         port: target.port,
         required: target.required,
-        depth: target.depth.slug().into(),
+        depth: view.depth().slug().into(),
         via: via.to_string(),
         worker_way_untested: snapshot.worker_path_untested().any(|other| other.target.name == target.name),
         state: view.track.state().slug().into(),

@@ -25,6 +25,7 @@ use crate::reason::{Failure, Reason, Stage};
 use crate::tailscale::Dialer;
 use connect::Stream;
 use dns::MagicDns;
+use postgres::inquiry::Inquiry;
 use resolve::{Resolution, Resolved};
 use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
@@ -40,6 +41,8 @@ pub struct ProbeContext<'a> {
     pub dialer: &'a Dialer,
     /// For TUN mode.
     pub dns: &'a MagicDns,
+    /// Does a failure take the target down, or keep it down?
+    pub decides: bool,
 }
 
 /// A connection to Valkey that is kept from probe to probe, so that a healthy probe costs no handshake.
@@ -58,10 +61,12 @@ pub(crate) const POOLED_FOR: Duration = Duration::from_secs(60);
 pub struct ProbeMemory {
     pooled: Option<PooledConnection>,
     hello: Option<HelloAnswer>,
+    inquiry: Inquiry,
 }
 
 /// How far a probe got before its time was over.
 struct Progress {
+    deadline: Instant,
     timings: Timings,
     stage: Stage,
 }
@@ -75,28 +80,29 @@ pub async fn run(
 ) -> ProbeResult {
     let started = Instant::now();
     let deadline = started + target.timeout;
-    let mut progress = Progress { timings: Timings::default(), stage: Stage::Resolve };
-    let probe = stages(target, resolution, &mut memory.pooled, context, &mut progress);
-    let outcome = match timeout_at(deadline, probe).await {
-        Ok(Ok(detail)) => {
+    let mut progress = Progress { deadline, timings: Timings::default(), stage: Stage::Resolve };
+    let outcome = timeout_at(deadline, stages(target, resolution, memory, context, &mut progress)).await;
+    let outcome = match outcome.unwrap_or_else(|_| Err(timed_out(target, progress.stage))) {
+        Ok(detail) => Ok(detail),
+        Err(failure) => memory.inquiry.ask_other(failure, target, resolution, context, deadline).await,
+    };
+    let outcome = match outcome {
+        Ok(detail) => {
             memory.hello = None;
             Ok(detail)
         }
-        Ok(Err(failure)) => {
+        Err(failure) => {
+            memory.pooled = None;
             Err(tls_hello::explain_close(failure, &mut memory.hello, target, resolution, context, deadline).await)
         }
-        Err(_) => Err(timed_out(target, progress.stage)),
     };
-    if outcome.is_err() {
-        memory.pooled = None;
-    }
     ProbeResult { at: SystemTime::now(), outcome, timings: progress.timings, elapsed: started.elapsed() }
 }
 
 async fn stages(
     target: &Target,
     resolution: &Resolution,
-    pooled: &mut Option<PooledConnection>,
+    memory: &mut ProbeMemory,
     context: ProbeContext<'_>,
     progress: &mut Progress,
 ) -> Result<Detail, Failure> {
@@ -105,6 +111,7 @@ async fn stages(
     check_magic_dns(resolved, context).await?;
     let address = SocketAddr::new(resolved.peer.address, target.port);
     progress.timings.resolve = Some(started.elapsed());
+    let pooled = &mut memory.pooled;
 
     // A dead or silent pooled connection proves nothing about the service: it is replaced, and the new
     // one decides. It has half of the time, or a path that fails would look like a service that does not answer.
@@ -121,14 +128,17 @@ async fn stages(
     if target.depth == Depth::Tcp {
         return Ok(Detail::Connected);
     }
+    if memory.inquiry.is_over() {
+        return Ok(Detail::TlsOnly);
+    }
 
     progress.stage = Stage::Protocol;
     let started = Instant::now();
     let detail = match target.kind {
-        Kind::Postgres => {
-            let (user, database) = (target.user.as_deref(), target.database.as_deref());
-            postgres::speak(&mut stream, user, database).await?
-        }
+        Kind::Postgres => match target.user.as_deref() {
+            Some(user) => postgres::log_in(&mut stream, user, target.database.as_deref().unwrap_or(user)).await?,
+            None => memory.inquiry.ask_first(&mut stream, target, context.decides, progress.deadline).await?,
+        },
         Kind::Valkey => valkey::ping(&mut stream).await?,
         Kind::Tcp => Detail::Connected,
     };

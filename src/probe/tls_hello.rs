@@ -57,7 +57,8 @@ pub(super) async fn explain_close(
     context: ProbeContext<'_>,
     deadline: Instant,
 ) -> Failure {
-    if !closed_without_a_byte(&failure) {
+    // Where SSLRequest has taken the time that was left, the next probe asks.
+    if !closed_without_a_byte(&failure) || Instant::now() >= deadline {
         return failure;
     }
     if last.is_none_or(|answer| answer.at.elapsed() >= HELLO_AGAIN) {

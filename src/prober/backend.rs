@@ -23,13 +23,14 @@ pub trait Backend: Send + Sync + 'static {
     /// The number of the DERP region with this code, if it can be had.
     fn region_id(&self, code: &str) -> impl Future<Output = Option<u32>> + Send;
 
-    /// One probe of a target while the node is fine; see [`crate::probe::run`].
+    /// One probe of a target while the node is fine; see [`crate::probe::run`] and [`crate::probe::ProbeContext::decides`].
     fn probe(
         &self,
         target: &Target,
         resolution: &Resolution,
         memory: &mut ProbeMemory,
         mode: NetworkMode,
+        decides: bool,
     ) -> impl Future<Output = ProbeResult> + Send;
 
     /// One probe of the path to a target's peer; see [`crate::probe::path_probe::probe_path`].

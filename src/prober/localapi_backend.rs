@@ -108,8 +108,10 @@ impl Backend for LocalApiBackend {
         resolution: &Resolution,
         memory: &mut ProbeMemory,
         mode: NetworkMode,
+        decides: bool,
     ) -> ProbeResult {
-        probe::run(target, resolution, memory, ProbeContext { mode, dialer: &self.dialer, dns: &self.dns }).await
+        let context = ProbeContext { mode, dialer: &self.dialer, dns: &self.dns, decides };
+        probe::run(target, resolution, memory, context).await
     }
 
     async fn probe_path(&self, resolved: &Resolved, policy: PingPolicy) -> PathProbe {

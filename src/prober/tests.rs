@@ -48,6 +48,7 @@ macro_rules! no_paths {
     };
 }
 
+mod decisive;
 mod overlap;
 mod paths;
 mod reload;
@@ -80,7 +81,14 @@ impl<F: Fn(&str, usize, Duration) -> Outcome + Send + Sync + 'static> Backend fo
         (self.node)(self.begun.elapsed())
     }
 
-    async fn probe(&self, target: &Target, _: &Resolution, _: &mut ProbeMemory, _: NetworkMode) -> ProbeResult {
+    async fn probe(
+        &self,
+        target: &Target,
+        _: &Resolution,
+        _: &mut ProbeMemory,
+        _: NetworkMode,
+        _: bool,
+    ) -> ProbeResult {
         let started = self.begun.elapsed();
         let before = lock(&self.seen).get(&target.name).map_or(0, Vec::len);
         let (took, outcome) = (self.probe)(&target.name, before, started);

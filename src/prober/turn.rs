@@ -95,7 +95,7 @@ impl Turn {
         if !self.probe_due {
             return None;
         }
-        Some(backend.probe(&self.target, &self.resolution, memory, self.mode).await)
+        Some(backend.probe(&self.target, &self.resolution, memory, self.mode, self.at_down_threshold).await)
     }
 
     async fn observe_path(&self, policy: PingPolicy, backend: &impl Backend) -> Option<PathObservation> {

@@ -2,7 +2,7 @@
 
 use super::Change;
 use super::history::{History, PathChange, PeerChange, StateChange};
-use crate::config::Target;
+use crate::config::{Depth, Target};
 use crate::health::{TargetHealth, Thresholds, Track, TrackState};
 use crate::path::{PathTracker, PathTransition, Sample};
 use crate::peer::{PathObservation, RoundTripSample, TargetPeer};
@@ -124,6 +124,12 @@ impl TargetView {
     /// Why the last probe failed; none if it did not.
     pub fn failure(&self) -> Option<&Failure> {
         self.last.as_ref().and_then(|probe| probe.outcome.as_ref().err())
+    }
+
+    /// How far the last probe got, if it succeeded; else how far probes are to go.
+    pub fn depth(&self) -> Depth {
+        let proven = self.last.as_ref().and_then(|probe| probe.outcome.as_ref().ok());
+        proven.map_or(self.target.depth, |detail| detail.depth(self.target.depth))
     }
 
     /// How soon the next probe follows.

@@ -74,4 +74,10 @@ pub const ROWS: &[(&[u8], &str, &str)] = &[
     (&[150], "random methods and paths", "src/admin/routes.rs, tests/metrics/hostile.rs"),
     (&[154], "response splitting by names", "src/config/tests.rs refuses them; tests/metrics/hostile.rs"),
     (&[155], "headers that ask for another form", "src/admin/routes.rs"),
+    (
+        &[156],
+        "a pooler that does not know GSSENCRequest: it closes, refuses, is silent, or wants TLS",
+        "tests/agent/questions.rs, with the bytes that others have reported; real, of poolers that do: \
+         tests/servers/tests/pgbouncer.rs, pgpool.rs",
+    ),
 ];

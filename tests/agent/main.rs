@@ -15,6 +15,8 @@ mod lifecycle;
 mod log;
 mod paths;
 mod pooled_connection;
+mod prober;
+mod questions;
 mod reload;
 mod series;
 mod status;

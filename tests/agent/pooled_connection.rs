@@ -1,51 +1,16 @@
-//! What a probe of Valkey leaves to the next: the held connection, and what a ClientHello told. The clock is moved while nothing is under way, for a paused clock and a
-//! real socket do not mix.
+//! What a probe of Valkey leaves to the next: the held connection, and what a ClientHello told.
 
 use crate::harness::{Harness, Setup};
-use std::sync::Arc;
+use crate::prober::{Prober, later};
 use std::time::Duration;
 use tailscaled_sim::services::{Script, Valkey};
-use telltail::agent::MAGIC_DNS;
-use telltail::config::{Environment, Source, Target};
-use telltail::probe::resolve::resolve;
-use telltail::probe::{ProbeContext, ProbeMemory, run};
 use telltail::probe_result::Detail;
 use telltail::reason::Reason;
-use telltail::tailscale::LocalApi;
-use tokio::time::{advance, pause, resume};
-
-struct Prober {
-    target: Target,
-    local: LocalApi,
-    memory: ProbeMemory,
-}
-
-impl Prober {
-    fn of(harness: &Harness) -> Self {
-        let environment: Environment = [("TELLTAIL_TARGETS", "valkey://cache:6379")].into_iter().collect();
-        let config = Source::new(environment, None).load().expect("a configuration that holds").config;
-        let local = LocalApi::new(Some(harness.tailscaled.socket().to_owned()), Arc::new(|_, _| {}));
-        Self { target: Target::clone(&config.targets[0]), local, memory: ProbeMemory::default() }
-    }
-
-    async fn probe(&mut self) -> Result<Detail, Reason> {
-        let status = self.local.status(true, &|_, _| true).await.expect("tailscaled is fine");
-        let resolution = resolve(&status, &self.target.host);
-        let context = ProbeContext { mode: status.mode, dialer: self.local.dialer(), dns: &MAGIC_DNS };
-        run(&self.target, &resolution, &mut self.memory, context).await.outcome.map_err(|failure| failure.reason)
-    }
-}
-
-async fn later(seconds: u64) {
-    pause();
-    advance(Duration::from_secs(seconds)).await;
-    resume();
-}
 
 #[tokio::test]
 async fn a_held_connection_is_dialled_anew_once_a_minute() {
     let harness = Harness::new(Setup::Userspace);
-    let mut prober = Prober::of(&harness);
+    let mut prober = Prober::of(&harness, "valkey://cache:6379");
     for seconds in [0, 10, 10, 10, 10, 10] {
         later(seconds).await;
         assert_eq!(prober.probe().await, Ok(Detail::Accepting));
@@ -63,7 +28,7 @@ async fn a_held_connection_is_dialled_anew_once_a_minute() {
 #[tokio::test]
 async fn new_connections_that_are_refused_are_found_out_within_a_minute() {
     let harness = Harness::new(Setup::Userspace);
-    let mut prober = Prober::of(&harness);
+    let mut prober = Prober::of(&harness, "valkey://cache:6379");
     assert_eq!(prober.probe().await, Ok(Detail::Accepting));
     // Whoever is connected is served on.
     harness.tailscaled.refuse("cache", 6379);
@@ -77,7 +42,7 @@ async fn new_connections_that_are_refused_are_found_out_within_a_minute() {
 #[tokio::test]
 async fn a_connection_that_died_is_replaced_within_the_probe_and_one_that_complains_is_asked_again_on_a_new_one() {
     let harness = Harness::new(Setup::Userspace);
-    let mut prober = Prober::of(&harness);
+    let mut prober = Prober::of(&harness, "valkey://cache:6379");
     assert_eq!(prober.probe().await, Ok(Detail::Accepting));
     harness.cache.kill_connections();
     harness.cache.until(|tally| tally.open == 0).await;
@@ -99,7 +64,7 @@ async fn a_connection_that_died_is_replaced_within_the_probe_and_one_that_compla
 #[tokio::test]
 async fn a_frozen_server_is_no_success_because_a_connection_was_held() {
     let harness = Harness::new(Setup::Userspace);
-    let mut prober = Prober::of(&harness);
+    let mut prober = Prober::of(&harness, "valkey://cache:6379");
     prober.target.timeout = Duration::from_millis(400);
     assert_eq!(prober.probe().await, Ok(Detail::Accepting));
     harness.cache.behave(Valkey::frozen());
@@ -109,7 +74,7 @@ async fn a_frozen_server_is_no_success_because_a_connection_was_held() {
 #[tokio::test]
 async fn a_closing_port_is_sent_one_client_hello_per_outage_and_then_rarely() {
     let harness = Harness::new(Setup::Userspace);
-    let mut prober = Prober::of(&harness);
+    let mut prober = Prober::of(&harness, "valkey://cache:6379");
     let proxy_without_backend = || Valkey::answering(Script::new().close());
     assert_eq!(prober.probe().await, Ok(Detail::Accepting));
     let mut expected = harness.cache.tally().accepted;

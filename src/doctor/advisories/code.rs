@@ -72,6 +72,10 @@ advisories! {
         "No worker connects as these targets are probed: in userspace mode it needs a proxy, in TUN mode the kernel connects it. The worker's path is not tested.",
         "In userspace mode set TS_SOCKS5_SERVER in the tailscale container, configure the worker to use it, and name it for the target with via=socks5://HOST:PORT. In TUN mode remove `via`.",
         Sidecar "printenv TS_SOCKS5_SERVER";
+    ProtocolUntested "protocol_untested":
+        "The service asks for TLS, which telltail does not speak: only its port is tested, for each question costs it a line in its log.",
+        "Name a user in the target's URL, if the service takes logins without TLS, or set `depth=tcp`, which says what is tested.",
+        Agent "check '{url}?depth=tcp'";
     RouteOverlapsTailnet "route_overlaps_tailnet":
         "This node accepts a subnet route that covers tailnet addresses: packets to a machine that is gone reach the subnet router instead, and pings succeed.",
         "Withdraw the route from its router, or disable accept-routes on this node.",

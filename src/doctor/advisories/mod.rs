@@ -47,6 +47,7 @@ pub(super) fn advisories(node: &Node, targets: &[TargetReport], context: &Adviso
     for target in targets {
         found.extend(target_advisories::name(target, context));
         found.extend(target_advisories::renamed(target, context));
+        found.extend(target_advisories::protocol(target));
         found.extend(target_advisories::peer_key(target, context.at));
     }
     found.extend(worker_path(node, targets));

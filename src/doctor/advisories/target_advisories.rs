@@ -5,6 +5,7 @@ use super::{Advisory, AdvisoryCode, AdvisoryContext, about_target};
 use crate::config::{Via, first_label};
 use crate::duration::coarse;
 use crate::key_expiry_log::WARNED_BEFORE;
+use crate::probe_result::Detail;
 use crate::tailscale::Peer;
 use std::net::IpAddr;
 use std::time::SystemTime;
@@ -69,6 +70,12 @@ pub(in crate::doctor) fn is_renamed(peer: &Peer, label: &str) -> bool {
     let number = name.strip_prefix(label).and_then(|rest| rest.strip_prefix('-'));
     let numbered = number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()));
     name != label && (numbered || first_label(&peer.host_name).eq_ignore_ascii_case(label))
+}
+
+/// A service that asks for TLS is up as far as its port shows.
+pub(super) fn protocol(target: &TargetReport) -> Option<Advisory> {
+    let tls_only = target.diagnosis.verdict.as_deref() == Ok(Detail::TlsOnly.slug());
+    tls_only.then(|| about_target(AdvisoryCode::ProtocolUntested, target, "it answers \"S\": proven is depth tcp"))
 }
 
 pub(super) fn peer_key(target: &TargetReport, at: SystemTime) -> Option<Advisory> {

@@ -53,7 +53,14 @@ impl Backend for Slow {
         None
     }
 
-    async fn probe(&self, target: &Target, _: &Resolution, _: &mut ProbeMemory, _: NetworkMode) -> ProbeResult {
+    async fn probe(
+        &self,
+        target: &Target,
+        _: &Resolution,
+        _: &mut ProbeMemory,
+        _: NetworkMode,
+        _: bool,
+    ) -> ProbeResult {
         let started = Instant::now();
         let took = self.random(2900);
         let good = {

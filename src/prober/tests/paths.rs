@@ -89,7 +89,7 @@ impl Backend for Trail {
         (self.home)(self.moment()).1
     }
 
-    async fn probe(&self, _: &Target, _: &Resolution, _: &mut ProbeMemory, _: NetworkMode) -> ProbeResult {
+    async fn probe(&self, _: &Target, _: &Resolution, _: &mut ProbeMemory, _: NetworkMode, _: bool) -> ProbeResult {
         let (took, outcome) = (self.probe)(self.moment());
         self.note(|notes| &mut notes.probes);
         sleep(took).await;

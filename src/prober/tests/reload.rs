@@ -26,7 +26,14 @@ impl Backend for SlowStatus {
         Ok(Status { suffix: Some("tail1234.ts.net".to_owned()), peers, ..running()? })
     }
 
-    async fn probe(&self, _: &Target, resolution: &Resolution, _: &mut ProbeMemory, _: NetworkMode) -> ProbeResult {
+    async fn probe(
+        &self,
+        _: &Target,
+        resolution: &Resolution,
+        _: &mut ProbeMemory,
+        _: NetworkMode,
+        _: bool,
+    ) -> ProbeResult {
         result(resolution.dialable().map(|_| Detail::Answering).map_err(Failure::clone), FAST)
     }
 

@@ -140,7 +140,7 @@ impl Backend for Month {
         answer
     }
 
-    async fn probe(&self, _: &Target, _: &Resolution, _: &mut ProbeMemory, _: NetworkMode) -> ProbeResult {
+    async fn probe(&self, _: &Target, _: &Resolution, _: &mut ProbeMemory, _: NetworkMode, _: bool) -> ProbeResult {
         let (took, outcome) = {
             let mut books = lock(&self.books);
             let fails = if let Mood::Flaky(of_ten) = books.mood {
@@ -225,7 +225,7 @@ impl Backend for Shared {
         running()
     }
 
-    async fn probe(&self, _: &Target, _: &Resolution, _: &mut ProbeMemory, _: NetworkMode) -> ProbeResult {
+    async fn probe(&self, _: &Target, _: &Resolution, _: &mut ProbeMemory, _: NetworkMode, _: bool) -> ProbeResult {
         let second = self.begun.elapsed().as_secs();
         self.seconds[second as usize].fetch_add(1, Ordering::Relaxed);
         let (took, outcome) = if OUTAGE.contains(&second) { refused() } else { good() };

@@ -62,7 +62,14 @@ impl Backend for Deaths {
         None
     }
 
-    async fn probe(&self, target: &Target, _: &Resolution, _: &mut ProbeMemory, _: NetworkMode) -> ProbeResult {
+    async fn probe(
+        &self,
+        target: &Target,
+        _: &Resolution,
+        _: &mut ProbeMemory,
+        _: NetworkMode,
+        _: bool,
+    ) -> ProbeResult {
         let (took, outcome) = if self.is_dead(&target.name) { silent() } else { good() };
         sleep(took).await;
         result(outcome.map_err(|reason| Failure::new(reason, "as the script says")), took)

@@ -5,7 +5,7 @@ use telltail_testkit::{Process, Signal, debian_program};
 
 use crate::folder::Folder;
 use crate::port::free_port;
-use crate::unprivileged::spawn;
+use crate::unprivileged::{openssl_certificate, spawn};
 
 /// A PgBouncer in front of a PostgreSQL.
 #[derive(Debug)]
@@ -21,14 +21,19 @@ impl PgBouncer {
     /// `trusted` and `scram`, which it reaches as the role `trusted`, and has a user of each name.
     pub async fn start(backend: SocketAddr, settings: &[&str]) -> Self {
         let (folder, address) = (Folder::new(), free_port());
+        let (certificate, key) = (folder.path().join("server.crt"), folder.path().join("server.key"));
+        openssl_certificate(&certificate, &key);
         let users = folder.write("users.txt", "\"scram\" \"x\"\n\"trusted\" \"\"\n");
         let to = format!("host={} port={} user=trusted dbname=trusted", backend.ip(), backend.port());
         let configuration = format!(
             "[databases]\ntrusted = {to}\nscram = {to}\n\
-             [pgbouncer]\nlisten_addr={}\nlisten_port={}\nunix_socket_dir=\nauth_file={}\n{}\n",
+             [pgbouncer]\nlisten_addr={}\nlisten_port={}\nunix_socket_dir=\nauth_file={}\n\
+             client_tls_cert_file={}\nclient_tls_key_file={}\n{}\n",
             address.ip(),
             address.port(),
             users.display(),
+            certificate.display(),
+            key.display(),
             settings.join("\n"),
         );
         let configuration = folder.write("pgbouncer.ini", &configuration);

@@ -25,6 +25,15 @@ async fn a_pooler_is_alive() {
 }
 
 #[tokio::test]
+async fn a_pooler_that_insists_on_tls_is_alive() {
+    let postgres = Postgres::start(&[]).await;
+    let settings = ["auth_type=scram-sha-256", "client_tls_sslmode=require"];
+    let pooler = PgBouncer::start(postgres.address(), &settings).await;
+    let rows = [("postgres://HERE", "answering"), ("postgres://scram@HERE", "auth_rejected")];
+    Telltail::beside(pooler.address()).sees("TLS required", &rows).await;
+}
+
+#[tokio::test]
 async fn a_pooler_hides_that_its_backend_is_dead_unless_it_lets_the_user_in() {
     let unused_port = free_port();
     let pooler = PgBouncer::start(unused_port, &["auth_type=scram-sha-256"]).await;
