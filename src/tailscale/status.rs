@@ -27,7 +27,7 @@ pub struct Status {
     pub extra_records: Vec<ExtraRecord>,
     /// The peers that the caller keeps.
     pub peers: Vec<Peer>,
-    /// Of the others those with the newest handshakes, at most [`OTHERS`].
+    /// Of the others those with the newest handshakes, at most `OTHERS`.
     pub others: Vec<Peer>,
     /// Length of the response in bytes.
     pub size: usize,
