@@ -80,4 +80,10 @@ pub const ROWS: &[(&[u8], &str, &str)] = &[
         "tests/agent/questions.rs, with the bytes that others have reported; real, of poolers that do: \
          tests/servers/tests/pgbouncer.rs, pgpool.rs",
     ),
+    (
+        &[157],
+        "a resolv.conf without a usable server, or with a zone",
+        "src/probe/resolver.rs; real: tests/tailnet/tests/doctor/resolver.rs",
+    ),
+    (&[158], "a pod's IPv6 address without brackets where telltail listens", "src/config/syntax/address.rs"),
 ];

@@ -123,13 +123,19 @@ async fn a_tailscale_service_is_reached_by_its_name() {
     let served = async || userspace.dial(ADDRESS, 5432, Duration::from_secs(1)).await == Dial::Connected;
     eventually("served", SOON, served).await;
 
-    let agents = join!(watch(&userspace, "postgres://pg:5432"), watch(&tun, "postgres://pg:5432"));
-    for agent in [&agents.0, &agents.1] {
+    // The proxy knows a Service by its whole name alone.
+    let proxied = "postgres://pg.lab.ts.net:5432?name=pg&via=socks5://127.0.0.1:1055";
+    let agents = [
+        watch(&userspace, "postgres://pg:5432").await,
+        watch(&tun, "postgres://pg:5432").await,
+        watch(&userspace, proxied).await,
+    ];
+    for agent in &agents {
         becomes_ready(agent).await;
         stays_up(agent, "pg", 2.0).await;
     }
     tailnet.offer_service("svc:pg", ADDRESS, &[]).await;
-    for agent in [&agents.0, &agents.1] {
+    for agent in &agents {
         goes_down(agent, "pg", "resolve_not_in_netmap", "path").await;
     }
 }
