@@ -2,6 +2,7 @@
 
 pub mod connect;
 pub mod dns;
+mod dns_socket;
 pub mod path_probe;
 pub mod peer_filter;
 pub mod ping_evidence;
@@ -137,12 +138,17 @@ async fn stages(
     let detail = match target.kind {
         Kind::Postgres => match target.user.as_deref() {
             Some(user) => postgres::log_in(&mut stream, user, target.database.as_deref().unwrap_or(user)).await?,
-            None => memory.inquiry.ask_first(&mut stream, target, context.decides, progress.deadline).await?,
+            None => {
+                let asked = memory.inquiry.ask_first(&mut stream, target, context.decides, progress.deadline);
+                let (detail, answered) = asked.await?;
+                progress.timings.protocol = Some(answered.saturating_duration_since(started));
+                detail
+            }
         },
         Kind::Valkey => valkey::ping(&mut stream).await?,
         Kind::Tcp => Detail::Connected,
     };
-    progress.timings.protocol = Some(started.elapsed());
+    progress.timings.protocol.get_or_insert_with(|| started.elapsed());
     if target.kind.pools_connection() {
         // The new connection is proven before the old one is closed.
         *pooled = Some(PooledConnection { stream, address, since: started });

@@ -4,7 +4,7 @@
 //! target is called down for that, SSLRequest is asked on a new connection. What was answered is asked first from then on. A
 //! server that answers `S` logs a line for each question, so that only its port is tested from then on.
 
-use super::question::{Question, ask};
+use super::question::{Answer, Question, ask};
 use crate::config::{Depth, Kind, Target};
 use crate::probe::connect::{Stream, connect};
 use crate::probe::resolve::Resolution;
@@ -51,20 +51,24 @@ impl Inquiry {
         (decides || !self.answered) && self.other_asked.is_none_or(|at| at.elapsed() >= OTHER_AGAIN)
     }
 
-    /// Asks the first question. It has half of the time that is left if the other one may follow.
+    /// Asks the first question. It has half of the time that is left if the other one may follow. Also the time of the answer.
     pub async fn ask_first<S: Stream>(
         &mut self,
         stream: &mut S,
         target: &Target,
         decides: bool,
         deadline: Instant,
-    ) -> Result<Detail, Failure> {
+    ) -> Result<(Detail, Instant), Failure> {
         let left = deadline.saturating_duration_since(Instant::now());
         let limit = if self.other_is_due(decides) { deadline - left / 2 } else { deadline };
         let outcome = timeout_at(limit, ask(stream, self.first)).await;
-        let detail = outcome.unwrap_or_else(|_| Err(timed_out(target, Stage::Protocol)))?;
+        let answer = outcome.unwrap_or_else(|_| Err(timed_out(target, Stage::Protocol)))?;
+        let Answer { detail, at, .. } = answer;
+        if !self.answered {
+            answer.confirm(stream, limit).await?;
+        }
         self.learn(self.first, detail);
-        Ok(detail)
+        Ok((detail, at))
     }
 
     /// Asks the other question after a failure, on a new connection the same way. Where that is not due or does not help, the
@@ -89,7 +93,7 @@ impl Inquiry {
         self.other_asked = Some(Instant::now());
         let answer = async {
             let mut stream = connect(target, resolved, context.mode, context.dialer).await?;
-            ask(&mut stream, other).await
+            ask(&mut stream, other).await?.confirm(&mut stream, deadline).await
         };
         let Ok(Ok(detail)) = timeout_at(deadline, answer).await else { return Err(failure) };
         if failure.reason == Reason::ProtocolTimeout && !self.silent_before {

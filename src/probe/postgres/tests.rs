@@ -1,7 +1,9 @@
 //! Every reply that a server can give, in any chunks.
 
 use proptest::prelude::*;
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+use tokio::time::Instant;
 
 use super::login::{MAX_MESSAGES, TERMINATE, log_in};
 use super::message::MAX_LENGTH;
@@ -40,7 +42,9 @@ fn welcome() -> Vec<u8> {
 /// A login where there is a user, else GSSENCRequest.
 async fn speak<S: Stream>(stream: &mut S, user: Option<&str>, database: Option<&str>) -> Result<Detail, Failure> {
     match user {
-        None => ask(stream, Question::GssEncryption).await,
+        None => {
+            ask(stream, Question::GssEncryption).await?.confirm(stream, Instant::now() + Duration::from_secs(1)).await
+        }
         Some(user) => log_in(stream, user, database.unwrap_or(user)).await,
     }
 }
@@ -93,6 +97,23 @@ fn every_reply_to_gssencrequest_has_its_outcome_in_any_chunks() {
             "protocol_rejected",
             "could not fork",
         ),
+        // Its length is that letter.
+        (
+            "MySQL 5.7",
+            [&b"N\0\0\0\x0a5.7.44-log\0"[..], &[7; 62]].concat(),
+            AfterScript::Silence,
+            "protocol_garbage",
+            "looks like MySQL",
+        ),
+        (
+            "MySQL 8.0",
+            [&b"G\0\0\0\x0a8.0\0"[..], &[7; 62]].concat(),
+            AfterScript::Silence,
+            "protocol_garbage",
+            "looks like MySQL",
+        ),
+        ("N and more", b"No\r\n".into(), AfterScript::Silence, "protocol_garbage", "\"No"),
+        ("SSH", b"SSH-2.0-x\r\n".into(), AfterScript::Reset, "protocol_garbage", "looks like SSH"),
         ("memcached", b"ERROR\r\n".into(), AfterScript::Silence, "protocol_garbage", "looks like memcached"),
         ("Supavisor with TLS", b"S".into(), AfterScript::Silence, "tls_only", ""),
         ("S, closed", b"S".into(), AfterScript::Close, "tls_only", ""),
@@ -115,10 +136,12 @@ fn every_reply_to_gssencrequest_has_its_outcome_in_any_chunks() {
 }
 
 #[test]
-fn more_than_one_byte_is_unexpected() {
+fn more_than_one_byte_is_unexpected_in_any_chunks() {
     for answer in [b"NN".as_slice(), b"No\r\n", b"G\0", b"N\x16\x03\x03"] {
-        let outcome = request_gss_with(vec![answer.to_vec()], AfterScript::Silence);
-        assert_eq!(slug(&outcome), "protocol_garbage", "{answer:?}");
+        for chunks in splits(answer) {
+            let outcome = request_gss_with(chunks.clone(), AfterScript::Silence);
+            assert_eq!(slug(&outcome), "protocol_garbage", "{chunks:?}");
+        }
     }
 }
 
