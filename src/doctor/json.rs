@@ -2,6 +2,7 @@
 
 use super::{DoctorReport, TargetReport};
 use crate::command_hint::ShellCommand;
+use crate::document::time::writable;
 use crate::path::Sample;
 use crate::probe_result::Timings;
 use humantime::format_rfc3339_seconds;
@@ -124,7 +125,7 @@ fn command(command: &ShellCommand) -> Value {
 }
 
 fn time(time: Option<SystemTime>) -> Option<String> {
-    time.map(|time| format_rfc3339_seconds(time).to_string())
+    time.map(|time| format_rfc3339_seconds(writable(time)).to_string())
 }
 
 fn ms(took: Option<Duration>) -> Option<f64> {

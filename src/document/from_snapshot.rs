@@ -1,5 +1,6 @@
 //! The document of a snapshot.
 
+use super::time::writable;
 use super::{
     ConfigJson, Document, FailureJson, GateJson, NodeJson, PathChangeJson, PathJson, PeerJson, ProbeJson,
     ReadinessJson, RegionJson, SafeText, StagesJson, TargetJson, TransitionJson, VERSION, WarningJson, sentence,
@@ -68,7 +69,7 @@ impl WallClock {
 }
 
 fn time(at: SystemTime) -> String {
-    format_rfc3339_millis(at).to_string()
+    format_rfc3339_millis(writable(at)).to_string()
 }
 
 /// In seconds, to the millisecond.

@@ -7,7 +7,7 @@
 mod derived;
 mod from_snapshot;
 mod sentence;
-mod time;
+pub(crate) mod time;
 
 pub use derived::HistoryEntry;
 pub use time::elapsed;

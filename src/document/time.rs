@@ -1,6 +1,16 @@
-//! Time between two moments of the document.
+//! Moments of the document, and the time between two of them.
 
 use std::time::{Duration, SystemTime};
+
+/// The last second that RFC 3339 can write, 9999-12-31T23:59:59Z, in seconds since 1970.
+const LAST_SECOND: u64 = 253_402_300_799;
+
+/// The nearest moment that RFC 3339 can write: humantime panics for any other. A clock that was never set stands in 1970, and
+/// what happened before it was set back is earlier still.
+pub fn writable(at: SystemTime) -> SystemTime {
+    let last = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(LAST_SECOND));
+    at.clamp(SystemTime::UNIX_EPOCH, last.unwrap_or(SystemTime::UNIX_EPOCH))
+}
 
 /// Time between two RFC 3339 times of the document. It does not use the reader's clock, which may be wrong; zero where a time
 /// is invalid or `to` is before `from`.
@@ -12,6 +22,20 @@ pub fn elapsed(from: &str, to: &str) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_moment_can_be_written() {
+        let written = |at| humantime::format_rfc3339_seconds(writable(at)).to_string();
+        let (epoch, day) = (SystemTime::UNIX_EPOCH, Duration::from_secs(24 * 60 * 60));
+        for (at, text) in [
+            (epoch - day, "1970-01-01T00:00:00Z"),
+            (epoch + day, "1970-01-02T00:00:00Z"),
+            (epoch + Duration::from_secs(LAST_SECOND), "9999-12-31T23:59:59Z"),
+            (epoch + Duration::from_secs(LAST_SECOND) + day, "9999-12-31T23:59:59Z"),
+        ] {
+            assert_eq!(written(at), text);
+        }
+    }
 
     #[test]
     fn an_invalid_or_later_time_gives_zero() {
