@@ -230,6 +230,40 @@ async fn a_thousand_hangups_and_signals_that_mean_nothing_leave_it_running() {
 }
 
 #[tokio::test]
+async fn a_process_that_was_suspended_calls_nothing_down() {
+    let tailnet = TestTailnet::new();
+    let agents: Vec<_> = (0..8).map(|_| tailnet.run(|_| {})).collect();
+    for agent in &agents {
+        agent.until("/healthz", 200).await;
+    }
+    // Longer than any time limit; some are caught in the middle of a probe, or of reading the status.
+    for round in 0..2 {
+        for (at, agent) in agents.iter().enumerate() {
+            sleep(Duration::from_millis(31 * at as u64 + 7 * round)).await;
+            agent.signal("STOP", 1);
+        }
+        sleep(Duration::from_secs(4)).await;
+        for agent in &agents {
+            agent.signal("CONT", 1);
+        }
+        for agent in &agents {
+            let first = support::get(agent.address().await, "/healthz").await;
+            assert_eq!(first.map(|(status, _)| status), Some(200), "the first answer after it");
+        }
+    }
+    for agent in &agents {
+        // The round after it has been judged as well.
+        let asked = tailnet.tailscaled.tally().requests;
+        tailnet.tailscaled.until(|tally| tally.requests > asked + 20).await;
+        let page = support::get(agent.address().await, "/metrics").await.expect("metrics").1;
+        let page = telltail_testkit::MetricsPage::parse(page);
+        assert_eq!(page.sum("telltail_probes_total", &[("result", "failure")]), 0.0, "{}", page.text());
+        assert!(page.value("telltail_probe_lag_seconds", &[]) > 1.0, "how long it was not scheduled is told");
+        assert!(agent.log().iter().all(|line| line.get("reason").is_none()), "{:?}", agent.log());
+    }
+}
+
+#[tokio::test]
 async fn a_log_that_nobody_reads_does_not_end_it() {
     let tailnet = TestTailnet::new();
     let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port");
