@@ -36,6 +36,7 @@ pub use reload::{carry_over, needs_restart};
 pub use settings::{Config, MAX_TARGETS, TARGETS_VARIABLE, Target};
 pub use show::{show, url};
 pub use source::Source;
+pub use warnings::LONG_INTERVAL;
 pub use yaml::MAX_FILE_BYTES;
 
 use crate::network_mode::NetworkMode;

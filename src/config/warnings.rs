@@ -6,8 +6,9 @@ use std::time::Duration;
 
 /// An interval below this is warned of.
 const SHORT_INTERVAL: Duration = Duration::from_secs(1);
-/// An interval above this is warned of: magicsock forgets a path after 45 s without traffic, so each probe finds it idle.
-const LONG_INTERVAL: Duration = Duration::from_secs(60);
+/// An interval above this is warned of: the peer sleeps between probes. tailscaled calls a peer active for 45 s after the last
+/// packet to it, WireGuard may send a keepalive 10 s after the last answer, and two probes may be a tenth nearer than the interval.
+pub const LONG_INTERVAL: Duration = Duration::from_secs(60);
 /// A timeout below this is warned of: a direct → DERP failover makes one connect take 1 s or more.
 const SHORT_TIMEOUT: Duration = Duration::from_secs(2);
 

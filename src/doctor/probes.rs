@@ -87,6 +87,7 @@ pub(super) async fn probe_path_and_ping(
             None => ping_evidence::gather(&resolved.peer, async { Testimony::NotAsked }, dialer).await,
         }
     };
-    let (path, pings) = tokio::join!(probe_path(resolved, PingPolicy::Always, dialer), pings);
+    let policy = PingPolicy { round_trip: true, wake: false };
+    let (path, pings) = tokio::join!(probe_path(resolved, policy, dialer), pings);
     (path, Some(pings))
 }

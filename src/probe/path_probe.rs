@@ -18,15 +18,13 @@ const PING: PingKind = PingKind::Disco { size: 0 };
 /// direct one comes a moment later (seen on 1.80.3 and 1.102.5). So a second ping, when those are in, decides.
 const SECOND_PING: Duration = Duration::from_millis(300);
 
-/// When a disco ping may be sent. Never to an idle peer: it would wake it.
+/// Where a disco ping is sent, beside where something was sent and `status` cannot tell the path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PingPolicy {
-    /// Never: `status` is enough.
-    Never,
-    /// Where `status` cannot tell the path.
-    IfUndecided,
-    /// In any case, for the round trip.
-    Always,
+pub struct PingPolicy {
+    /// Where `status` tells the path, for the round trip.
+    pub round_trip: bool,
+    /// To an idle peer, because a probe wakes it anyway.
+    pub wake: bool,
 }
 
 /// A peer's path, as `status` shows it.
@@ -67,25 +65,26 @@ impl StatusPath {
     }
 
     /// Is a ping to be sent?
-    pub fn needs_ping(self, policy: PingPolicy) -> bool {
+    pub const fn needs_ping(self, policy: PingPolicy) -> bool {
         match self {
-            Self::Direct | Self::PeerRelay => policy == PingPolicy::Always,
-            Self::Undecided => policy != PingPolicy::Never,
-            Self::Idle => false,
+            Self::Direct | Self::PeerRelay => policy.round_trip,
+            Self::Undecided => true,
+            Self::Idle => policy.wake,
         }
     }
 }
 
 /// Finds out the path to the target's node.
 pub async fn probe_path(resolved: &Resolved, policy: PingPolicy, dialer: &Dialer) -> PathProbe {
-    let sample = resolved.path.sample();
     if !resolved.path.needs_ping(policy) {
-        return PathProbe { sample, round_trip: RoundTripSample::NotMeasured };
+        return PathProbe { sample: resolved.path.sample(), round_trip: RoundTripSample::NotMeasured };
     }
+    // A peer that is woken is idle no more.
+    let sample = resolved.path.sample().filter(|sample| *sample != Sample::Idle);
     let peer = &resolved.peer;
     let ping = || timeout(PING_TIMEOUT, dialer.ping(peer.address, &peer.node_addresses, PING));
     let mut answer = ping().await;
-    if resolved.path == StatusPath::Undecided
+    if sample.is_none()
         && let Ok(Ok(PingReply::Pong(Pong { via: PongVia::Derp { .. }, .. }))) = answer
     {
         sleep(SECOND_PING).await;

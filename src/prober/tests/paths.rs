@@ -6,6 +6,7 @@ use crate::peer::RoundTripSample;
 use crate::probe::path_probe::StatusPath;
 use crate::state::TargetView;
 use crate::tailscale::Peer;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// What the loop did, each with its second.
 #[derive(Clone, Debug, Default)]
@@ -204,17 +205,65 @@ async fn while_the_path_is_direct_it_is_pinged_once_a_minute() {
     assert_eq!(walked.view.path.changes().iter().sum::<u32>(), 1);
 }
 
+/// An hour with a notification every seven seconds, and a probe that fails in the middle. The peer is active for `trace` after
+/// each probe, or always.
+async fn an_hour(interval: &str, trace: Duration) -> Walked {
+    let hour = Duration::from_secs(3600);
+    let awake = move |(_, last): Moment| last.is_some_and(|last| last < trace);
+    let told = move |moment: Moment| if awake(moment) { StatusPath::Direct } else { StatusPath::Idle };
+    let fails = |(now, _): Moment| (1800..1800 + 120).contains(&now.as_secs());
+    let once = AtomicBool::new(true);
+    let probe =
+        move |moment: Moment| if fails(moment) && once.swap(false, Ordering::Relaxed) { refused() } else { good() };
+    let trail = Trail { told: Box::new(told), probe: Box::new(probe), ..Trail::new() };
+    let news = async |wake: &Notify, _: &Notify| {
+        for _ in 0..hour.as_secs() / 7 {
+            sleep(Duration::from_secs(7)).await;
+            wake.notify_one();
+        }
+    };
+    walk(&[("TELLTAIL_INTERVAL", interval)], trail, hour, news).await
+}
+
+/// Seconds that a peer is active after a probe: tailscaled's 45, and WireGuard's keepalive, which does not always follow.
+const TRACES: [Duration; 2] = [Duration::from_secs(45), Duration::from_millis(54_900)];
+
+#[tokio::test(start_paused = true)]
+async fn what_a_probe_wakes_changes_no_path_whatever_the_interval_and_the_notifications() {
+    let kept_awake = ["10s", "44s", "46s", "47s", "48s", "50s", "55s", "58s", "60s"];
+    let left_asleep = ["61s", "62s", "65s", "70s", "90s", "120s"];
+    let expected = kept_awake.map(|interval| (interval, Path::Direct));
+    for (interval, path) in expected.into_iter().chain(left_asleep.map(|interval| (interval, Path::Idle))) {
+        for trace in TRACES {
+            let walked = an_hour(interval, trace).await;
+            assert!(walked.notes.rounds.len() > 500, "the notifications make rounds");
+            assert_eq!(walked.view.path.path(), path, "{interval}, {trace:?}");
+            assert_eq!(walked.view.path.changes().iter().sum::<u32>(), 1, "{interval}, {trace:?}");
+        }
+        // Where a worker's packets keep the peer awake, that is seen.
+        let walked = an_hour(interval, Duration::MAX).await;
+        assert_eq!(walked.view.path.path(), Path::Direct, "{interval}");
+        assert!(walked.view.path.changes().iter().sum::<u32>() <= 2, "{interval}: idle until the first probe");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_interval_above_a_minute_lets_the_peer_sleep() {
-    // As tailscaled has it: active for 45 s after the last packet.
-    let awake = |(_, last): Moment| last.is_some_and(|last| last < Duration::from_secs(45));
-    let told = move |moment: Moment| if awake(moment) { StatusPath::Undecided } else { StatusPath::Idle };
-    let trail = Trail { told: Box::new(told), ..Trail::new() };
-    let walked = walk(&[("TELLTAIL_INTERVAL", "70s")], trail, 4 * MINUTES, nothing).await;
-    assert!(walked.notes.probes.len() > 15);
-    assert_eq!(walked.notes.pings, [0.0; 0]);
-    assert_eq!(walked.view.path.path(), Path::Idle);
-    assert_eq!(walked.view.path.changes().iter().sum::<u32>(), 1);
+    for interval in ["70s", "120s"] {
+        for trace in TRACES {
+            let walked = an_hour(interval, trace).await;
+            assert_eq!(walked.notes.pings, [0.0; 0], "{interval}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_a_stall_left_asleep_is_not_called_idle() {
+    // Nothing is probed for two minutes: the process was stopped.
+    let asleep = |(now, last): Moment| last.is_none() || (100..200).contains(&now.as_secs());
+    let told = move |moment: Moment| if asleep(moment) { StatusPath::Idle } else { StatusPath::Direct };
+    let walked = walk(&[], Trail { told: Box::new(told), ..Trail::new() }, MINUTES, nothing).await;
+    assert_eq!((walked.view.path.path(), walked.view.path.changes()[Path::Idle as usize]), (Path::Direct, 0));
 }
 
 #[tokio::test(start_paused = true)]

@@ -11,6 +11,7 @@ use super::*;
 async fn lost_packets_change_no_verdict_and_sleeping_peers_are_left_alone() {
     join!(
         packets_lost_now_and_then_change_no_verdict(),
+        notifications_between_seldom_probes_change_no_path(),
         a_peer_that_is_seldom_asked_is_idle_and_never_woken_for_its_path()
     );
 }
@@ -67,4 +68,38 @@ async fn a_peer_that_is_seldom_asked_is_idle_and_never_woken_for_its_path() {
     assert_eq!(page.path_seconds(DB, Some("derp")), 0.0);
     assert!(!watch.unexpected().await);
     watch.never_flapped().await;
+}
+
+/// tailscaled has news every few seconds, which a round follows; what that sees is the trace of the last probe.
+async fn notifications_between_seldom_probes_change_no_path() {
+    let tailnet = Tailnet::start().await;
+    let (each_minute, seldom, db) = join!(
+        node(&tailnet, "worker", Mode::Userspace),
+        node(&tailnet, "worker-seldom", Mode::Userspace),
+        node(&tailnet, DB, Mode::Userspace)
+    );
+    let _postgres = db.postgres(&[]).await;
+    let timeout = ("TIMEOUT", "2s");
+    let (minute, longer) = join!(
+        Watch::start(&each_minute, &db, POSTGRES, &[("INTERVAL", "60s"), timeout]),
+        Watch::start(&seldom, &db, POSTGRES, &[("INTERVAL", "70s"), timeout]),
+    );
+    for days in 100..130 {
+        let expiry = Some(Duration::from_secs(days * 24 * 60 * 60));
+        join!(each_minute.set_own_key_expiry(expiry), seldom.set_own_key_expiry(expiry));
+        sleep(Duration::from_secs(5)).await;
+    }
+    for (watch, path) in [(&minute, "direct"), (&longer, "idle")] {
+        let page = watch.page().await;
+        let rounds = page.total("telltail_localapi_requests_total", &[("call", "status")]);
+        let changes = page.total("telltail_path_changes_total", &[]);
+        println!(
+            "{}: {rounds} rounds, {} probes, {changes} changes of the path",
+            watch.worker.name(),
+            watch.probed().await
+        );
+        assert!(rounds >= 25.0 && watch.probed().await >= 2.0, "{rounds} rounds");
+        assert_eq!((page.path(DB).as_str(), changes), (path, 1.0), "{}", watch.agent.log());
+        watch.never_flapped().await;
+    }
 }
