@@ -79,11 +79,9 @@ async fn notifications_between_seldom_probes_change_no_path() {
         node(&tailnet, DB, Mode::Userspace)
     );
     let _postgres = db.postgres(&[]).await;
-    let timeout = ("TIMEOUT", "2s");
-    let (minute, longer) = join!(
-        Watch::start(&each_minute, &db, POSTGRES, &[("INTERVAL", "60s"), timeout]),
-        Watch::start(&seldom, &db, POSTGRES, &[("INTERVAL", "70s"), timeout]),
-    );
+    let [each_60_s, each_70_s] = ["60s", "70s"].map(|interval| [("INTERVAL", interval), ("TIMEOUT", "2s")]);
+    let (minute, longer) =
+        join!(Watch::start(&each_minute, &db, POSTGRES, &each_60_s), Watch::start(&seldom, &db, POSTGRES, &each_70_s),);
     for days in 100..130 {
         let expiry = Some(Duration::from_secs(days * 24 * 60 * 60));
         join!(each_minute.set_own_key_expiry(expiry), seldom.set_own_key_expiry(expiry));
