@@ -30,6 +30,8 @@ const SILENCED: &str = "hickory_net=off,hickory_proto=off,hickory_resolver=off";
 impl RunArgs {
     /// Runs the agent until a signal ends it.
     pub async fn run(self, context: &mut CommandContext) -> Result<u8, Exit> {
+        // First of all: a signal that is not caught ends the process, and is lost where that is process 1.
+        let signals = Signals::register().map_err(|error| Exit::new(EXIT_START, format!("signals: {error}")))?;
         let mut source = Source::new(context.environment(), self.file.path);
         let loaded = source.load().map_err(|problems| Exit::new(EXIT_CONFIG, problems))?;
         let config = loaded.config;
@@ -37,7 +39,6 @@ impl RunArgs {
         for warning in &loaded.warnings {
             warn!("{warning}");
         }
-        let signals = Signals::register().map_err(|error| Exit::new(EXIT_START, format!("signals: {error}")))?;
         let listener = admin::bind(config.listen).map_err(|error| {
             error!(problem = %error, "Cannot start");
             Exit::new(EXIT_START, format!("cannot listen: {error}; name another address with TELLTAIL_LISTEN"))
