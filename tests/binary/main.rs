@@ -1,5 +1,6 @@
 //! The built binary: exit codes, help, signals, and what it may not need.
 
+mod resources;
 mod run;
 mod signals;
 #[path = "../support/mod.rs"]
