@@ -1,6 +1,7 @@
 //! When telltail itself runs out of something. Such an error says nothing of the far side.
 
 use crate::reason::{Failure, Reason};
+use nix::errno::Errno;
 use std::io;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -9,8 +10,8 @@ use tracing::warn;
 /// Has telltail, or the machine it runs on, no file descriptor (EMFILE, ENFILE), memory (ENOMEM, ENOBUFS) or place in epoll
 /// (ENOSPC, `fs.epoll.max_user_watches`) left? For local ports see `probe::connect`.
 pub fn is_own_shortage(error: &io::Error) -> bool {
-    let codes = [libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::ENOBUFS, libc::ENOSPC];
-    error.raw_os_error().is_some_and(|code| codes.contains(&code))
+    let codes = [Errno::EMFILE, Errno::ENFILE, Errno::ENOMEM, Errno::ENOBUFS, Errno::ENOSPC];
+    error.raw_os_error().is_some_and(|code| codes.contains(&Errno::from_raw(code)))
 }
 
 /// The reason for an error of the operating system: `otherwise`, unless it is an own shortage.

@@ -196,7 +196,7 @@ mod tests {
 
     impl AsyncWrite for NoBuffers {
         fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
-            Poll::Ready(Err(io::Error::from_raw_os_error(libc::ENOBUFS)))
+            Poll::Ready(Err(nix::errno::Errno::ENOBUFS.into()))
         }
 
         fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {

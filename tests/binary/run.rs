@@ -167,11 +167,11 @@ impl Agent {
         self.status(name).expect("a figure").trim_end_matches(" kB").parse().expect("a number")
     }
 
-    /// Does it catch SIGTERM yet?
+    /// Does it catch SIGTERM yet, or hold it back?
     pub fn catches_signals(&self) -> bool {
         const SIGTERM: u64 = 1 << (15 - 1);
-        let caught = self.status("SigCgt").and_then(|mask| u64::from_str_radix(&mask, 16).ok());
-        caught.is_some_and(|mask| mask & SIGTERM != 0)
+        let has = |mask: &str| self.status(mask).and_then(|mask| u64::from_str_radix(&mask, 16).ok());
+        ["SigCgt", "SigBlk"].into_iter().filter_map(has).any(|mask| mask & SIGTERM != 0)
     }
 
     pub fn has_ended(&self) -> bool {
