@@ -3,7 +3,8 @@
 use crate::admin::{self, App, ConnectionEvent, Limits, Route};
 use crate::bus_watch;
 use crate::config::{Config, Source};
-use crate::metrics::{Build, Metrics};
+use crate::descriptor_budget::DescriptorBudget;
+use crate::metrics::{Build, Metrics, descriptor_limit, open_descriptors};
 use crate::probe::dns::MagicDns;
 use crate::prober::{LocalApiBackend, Prober};
 use crate::state::State;
@@ -16,7 +17,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
-use tracing::info;
+use tracing::{info, warn};
 
 /// Signals to a running agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +76,7 @@ pub async fn run(
         "Started"
     );
 
+    let budget = descriptor_budget(config.targets.len());
     let reload = Arc::new(Notify::new());
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let mut tasks = JoinSet::new();
@@ -82,16 +84,19 @@ pub async fn run(
     let connection_metrics = Arc::clone(&metrics);
     let observe = Arc::new(move |event| match event {
         ConnectionEvent::Refused(code) => connection_metrics.http(Route::Other.slug(), code.as_u16()),
+        ConnectionEvent::OutOfResources => connection_metrics.out_of_resources(),
         ConnectionEvent::Evicted => tracing::debug!("Evicted a connection"),
     });
-    tasks.spawn(part("the HTTP server", admin::serve(listener, router, Limits::DEFAULT, observe)));
+    let limits = Limits { connections: budget.connections, ..Limits::DEFAULT };
+    tasks.spawn(part("the HTTP server", admin::serve(listener, router, limits, observe)));
     let localapi_metrics = Arc::clone(&metrics);
     let observe = Arc::new(move |call, answer| localapi_metrics.localapi(call, answer));
-    let backend = LocalApiBackend::new(config.socket.clone(), env.magic_dns, observe);
+    let backend = LocalApiBackend::new(config.socket.clone(), env.magic_dns, budget.keeps_connections, observe);
     let wake = Arc::new(Notify::new());
     let bus_watch = bus_watch::run(backend.dialer(), Arc::clone(&state), Arc::clone(&wake), env.pod_uid.clone());
     tasks.spawn(part("the IPN bus watch", bus_watch));
-    let prober = Prober::new(Arc::clone(&state), metrics, config, source, backend, &env.pod_uid);
+    let prober = Prober::new(Arc::clone(&state), metrics, config, source, backend, &env.pod_uid)
+        .with_turn_sockets(budget.turn_sockets);
     let prober = tasks.spawn(part("the prober", prober.run(Arc::clone(&reload), wake, stopped)));
 
     loop {
@@ -109,6 +114,20 @@ pub async fn run(
     drain_until_done(drain, &mut tasks, prober.id(), &mut signals).await?;
     info!("Stopped");
     Ok(())
+}
+
+/// The file descriptors of this process, shared out. Where `/proc` cannot be read there is no limit to keep to.
+fn descriptor_budget(targets: usize) -> DescriptorBudget {
+    let limit = descriptor_limit().unwrap_or(usize::MAX);
+    let budget = DescriptorBudget::new(limit, open_descriptors().unwrap_or_default(), Limits::DEFAULT.connections);
+    if !budget.is_ample(targets) {
+        warn!(
+            limit,
+            connections = budget.connections,
+            "The limit of open files is low: probes may wait for each other"
+        );
+    }
+    budget
 }
 
 /// A part of the agent, which gives its name when it ends. Boxed, for each type of future that is spawned adds some 4 kB to the

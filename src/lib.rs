@@ -14,6 +14,7 @@
 //! * [`node`], [`peer`], [`path`], [`health`], [`diagnose`]: decisions, without I/O and clock
 //! * [`reason`], [`command_hint`]: the closed list of failures, and the command to run next
 //! * [`network_mode`], [`probe_result`]: words that several of these share
+//! * [`shortage`], [`descriptor_budget`]: telltail's own lack of descriptors, ports and memory, and how it is kept from
 //! * [`doctor`]: every check for every target, once, and advisories
 //! * [`state`]: shared state and its snapshot
 //! * [`transition_log`], [`key_expiry_log`], [`metrics`], [`admin`]: what the log, Prometheus and the kubelet get
@@ -26,6 +27,7 @@ pub mod bus_watch;
 pub mod cli;
 pub mod command_hint;
 pub mod config;
+pub mod descriptor_budget;
 pub mod diagnose;
 pub mod doctor;
 pub mod document;
@@ -44,6 +46,7 @@ pub mod probe_result;
 pub mod prober;
 pub mod reason;
 pub mod schedule;
+pub mod shortage;
 mod slug;
 mod stable_hash;
 pub mod state;

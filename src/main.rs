@@ -3,9 +3,10 @@
 use clap::Parser;
 use clap::error::ErrorKind;
 use std::process::ExitCode;
-use telltail::cli::{Cli, CommandContext, EXIT_INTERNAL, EXIT_USAGE, Exit};
+use telltail::cli::{Cli, Command, CommandContext, EXIT_INTERNAL, EXIT_USAGE, Exit, hold_signals, release_signals};
 
 fn main() -> ExitCode {
+    hold_signals();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -15,6 +16,9 @@ fn main() -> ExitCode {
             return if requested { ExitCode::SUCCESS } else { EXIT_USAGE.into() };
         }
     };
+    if !matches!(cli.command, Command::Run(_)) {
+        release_signals();
+    }
     let mut context = CommandContext::from_process();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let result = runtime

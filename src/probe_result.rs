@@ -63,8 +63,8 @@ impl ProbeResult {
 pub enum ProbeOutcome {
     /// None was due.
     NotDue,
-    /// It was cut short by shutdown, reload or our own stall: it proves nothing.
-    Aborted,
+    /// It was cut short by shutdown, reload, our own stall, or the own shortage that is given: it proves nothing.
+    Aborted(Option<Failure>),
     /// It succeeded or failed.
     Done(ProbeResult),
 }

@@ -36,6 +36,8 @@ slug_enum! {
 /// Which targets can fail for a reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AppliesTo {
+    /// None: the probe is aborted instead.
+    NoTarget,
     /// Every target.
     Any,
     /// Targets that are probed with their own protocol.
@@ -120,6 +122,10 @@ reasons! {
         "The answer on tailscaled's socket is not a LocalAPI response, or not one that this version of telltail understands.",
         "Read the cause. Check that the socket belongs to tailscaled and that telltail is tested with its version.",
         Sidecar "tailscale version";
+    NodeOutOfResources "node_out_of_resources" Pod NoTarget:
+        "telltail itself has no file descriptor, local port or memory left, so it cannot tell anything of the target.",
+        "Read the cause. `Too many open files`: compare process_open_fds with process_max_fds in /metrics, and raise the container's limit of open files. `Too many open files in system`, `No buffer space available` or `Cannot allocate memory`: the machine is short of them, or the pod of memory. `Cannot assign requested address` or `Address in use`: a container of this pod has used the local ports up; find which, or widen net.ipv4.ip_local_port_range.",
+        Sidecar "cat /proc/net/sockstat /proc/sys/net/ipv4/ip_local_port_range";
     NodeStarting "node_starting" Pod Any:
         "tailscaled is starting and has not reached the control plane yet.",
         "Wait a minute. If this persists, check whether the pod can reach the control plane on TCP 443, and read the log of the tailscale container.",
@@ -276,6 +282,11 @@ impl Reason {
     /// Is it the node's fault, so that nothing was dialled?
     pub const fn is_node_fault(self) -> bool {
         matches!(self.stage(), Stage::Node)
+    }
+
+    /// Is it telltail's own shortage, which says nothing of node and target, so that the probe is aborted?
+    pub const fn is_own_shortage(self) -> bool {
+        matches!(self, Self::NodeOutOfResources)
     }
 
     /// Did the far side not answer at all, so that pings can tell more?

@@ -112,7 +112,7 @@ fn local_check(applies_to: AppliesTo) -> &'static str {
     match applies_to {
         AppliesTo::Postgres => "`pg_isready -h localhost -p PORT`",
         AppliesTo::Valkey => "`valkey-cli -p PORT ping`",
-        AppliesTo::Any | AppliesTo::Protocol | AppliesTo::Socks => {
+        AppliesTo::NoTarget | AppliesTo::Any | AppliesTo::Protocol | AppliesTo::Socks => {
             "`pg_isready -h localhost -p PORT` or `valkey-cli -p PORT ping`"
         }
     }
@@ -176,6 +176,7 @@ fn form(of: &Value) -> String {
 
 fn applies_to(applies_to: AppliesTo) -> &'static str {
     match applies_to {
+        AppliesTo::NoTarget => "no target: its probe is aborted",
         AppliesTo::Any => "every target",
         AppliesTo::Protocol => "Postgres, Valkey",
         AppliesTo::Postgres => "Postgres with a user in the URL",

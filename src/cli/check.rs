@@ -80,7 +80,8 @@ fn render(report: &CheckReport, palette: Palette) -> String {
             }
         }
         Err(failure) => {
-            let mut explanation = Explanation::of_failure(palette, "down", failure);
+            let verdict = if failure.reason.is_own_shortage() { "unknown" } else { "down" };
+            let mut explanation = Explanation::of_failure(palette, verdict, failure);
             // Of other failures the table of stages shows it.
             explanation.cause = explanation.cause.filter(|_| failure.reason.is_node_fault());
             text += &explanation.render(palette);

@@ -18,6 +18,7 @@ mod wait;
 pub use agent_client::AgentClient;
 pub use context::CommandContext;
 pub use exit::{EXIT_CONFIG, EXIT_INTERNAL, EXIT_START, EXIT_USAGE, Exit, write_error};
+pub use run::{hold_signals, release_signals};
 
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;

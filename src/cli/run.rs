@@ -5,6 +5,8 @@ use super::{CommandContext, EXIT_CONFIG, EXIT_INTERNAL, EXIT_START, Exit, FileAr
 use crate::admin;
 use crate::agent::{self, MAGIC_DNS, RuntimeEnv, Signal};
 use crate::config::{Config, LogFormat, Source};
+use nix::sys::signal::SigSet;
+use nix::sys::signal::Signal::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
 use std::io;
 use tokio::signal::unix::{Signal as SignalStream, SignalKind, signal};
 use tokio::sync::mpsc;
@@ -30,6 +32,8 @@ const SILENCED: &str = "hickory_net=off,hickory_proto=off,hickory_resolver=off";
 impl RunArgs {
     /// Runs the agent until a signal ends it.
     pub async fn run(self, context: &mut CommandContext) -> Result<u8, Exit> {
+        let signals = Signals::register().map_err(|error| Exit::new(EXIT_START, format!("signals: {error}")))?;
+        release_signals();
         let mut source = Source::new(context.environment(), self.file.path);
         let loaded = source.load().map_err(|problems| Exit::new(EXIT_CONFIG, problems))?;
         let config = loaded.config;
@@ -37,7 +41,6 @@ impl RunArgs {
         for warning in &loaded.warnings {
             warn!("{warning}");
         }
-        let signals = Signals::register().map_err(|error| Exit::new(EXIT_START, format!("signals: {error}")))?;
         let listener = admin::bind(config.listen).map_err(|error| {
             error!(problem = %error, "Cannot start");
             Exit::new(EXIT_START, format!("cannot listen: {error}; name another address with TELLTAIL_LISTEN"))
@@ -70,6 +73,22 @@ fn start_log(config: &Config) -> Result<(), String> {
         LogFormat::Text => lines.boxed(),
     };
     tracing_subscriber::registry().with(lines.with_filter(levels)).try_init().map_err(|error| error.to_string())
+}
+
+/// Holds back what [`RunArgs::run`] catches, until it does. Before, a signal would end the process, or be lost: on process 1, for
+/// which the kernel discards what is not caught, and in the moment in which tokio begins to catch it.
+pub fn hold_signals() {
+    // It cannot fail with a set that is valid.
+    let _ = caught().thread_block();
+}
+
+/// Ends [`hold_signals`]: what came meanwhile comes now.
+pub fn release_signals() {
+    let _ = caught().thread_unblock();
+}
+
+fn caught() -> SigSet {
+    [SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2].into_iter().collect()
 }
 
 struct Signals {

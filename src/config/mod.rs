@@ -35,7 +35,7 @@ pub use problem::{Problem, Problems, SourceLocation};
 pub use reload::{carry_over, needs_restart};
 pub use settings::{Config, MAX_TARGETS, TARGETS_VARIABLE, Target};
 pub use show::{show, url};
-pub use source::Source;
+pub use source::{ReloadError, Source};
 pub use warnings::LONG_INTERVAL;
 pub use yaml::MAX_FILE_BYTES;
 

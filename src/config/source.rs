@@ -1,9 +1,12 @@
 //! Where the configuration comes from, and noticing that it has changed.
 
 use super::{Config, Environment, Loaded, load};
+use crate::reason::{Failure, Reason};
+use crate::shortage::is_own_shortage;
 use crate::stable_hash::fnv1a;
+use std::fmt;
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 /// The environment, which stays as it was at the start, and a file, which may change.
@@ -13,6 +16,24 @@ pub struct Source {
     file: Option<PathBuf>,
     /// Hash of the file's content as last read; none if it could not be read.
     seen: Option<u64>,
+}
+
+/// Why there is no new configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReloadError {
+    /// It is wrong; for people, every problem.
+    Rejected(String),
+    /// telltail itself lacked a file descriptor or memory for it. It is read again with the next round.
+    NotRead(Failure),
+}
+
+impl fmt::Display for ReloadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rejected(problems) => f.write_str(problems),
+            Self::NotRead(shortage) => f.write_str(&shortage.cause),
+        }
+    }
 }
 
 /// One byte more than a file may have, so that a longer one is noticed and not read to its end.
@@ -29,19 +50,24 @@ impl Source {
     pub fn load(&mut self) -> Result<Loaded, String> {
         let content = self.read();
         self.seen = content.as_ref().ok().map(|content| fnv1a(content));
-        self.parse(&content?)
+        self.parse(&content.map_err(|error| error.to_string())?)
     }
 
     /// The configuration, if the content changed, or `force`. The file's time does not count: Kubernetes swaps a link.
-    pub fn changed(&mut self, force: bool) -> Option<Result<Config, String>> {
+    pub fn changed(&mut self, force: bool) -> Option<Result<Config, ReloadError>> {
         self.file.as_ref()?;
         let content = self.read();
+        if let Err(shortage @ ReloadError::NotRead(_)) = content {
+            return Some(Err(shortage));
+        }
         let seen = content.as_ref().ok().map(|content| fnv1a(content));
         if seen == self.seen && !force {
             return None;
         }
         self.seen = seen;
-        Some(content.and_then(|content| self.parse(&content)).map(|loaded| loaded.config))
+        Some(
+            content.and_then(|content| self.parse(&content).map_err(ReloadError::Rejected)).map(|loaded| loaded.config),
+        )
     }
 
     fn parse(&self, content: &[u8]) -> Result<Loaded, String> {
@@ -49,13 +75,20 @@ impl Source {
         load(&self.environment, file).map_err(|problems| problems.to_string())
     }
 
-    fn read(&self) -> Result<Vec<u8>, String> {
-        self.file.as_deref().map_or(Ok(Vec::new()), read)
+    fn read(&self) -> Result<Vec<u8>, ReloadError> {
+        let Some(path) = &self.file else { return Ok(Vec::new()) };
+        read(path).map_err(|error| {
+            let cause = format!("{}: {error}", path.display());
+            match is_own_shortage(&error) {
+                true => ReloadError::NotRead(Failure::new(Reason::NodeOutOfResources, cause)),
+                false => ReloadError::Rejected(cause),
+            }
+        })
     }
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, String> {
+fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut content = Vec::new();
     let read = File::open(path).and_then(|file| file.take(READ_LIMIT).read_to_end(&mut content));
-    read.map(|_| content).map_err(|error| format!("{}: {error}", path.display()))
+    read.map(|_| content)
 }

@@ -7,7 +7,7 @@ impl Check {
     /// The check that a failure for this reason fails.
     pub const fn failed_by(reason: Reason) -> Self {
         match reason {
-            Reason::NodeSocketMissing | Reason::NodeSocketRefused => Self::Socket,
+            Reason::NodeSocketMissing | Reason::NodeSocketRefused | Reason::NodeOutOfResources => Self::Socket,
             Reason::NodeSocketForbidden => Self::Permission,
             Reason::NodeLocalapiTimeout
             | Reason::NodeLocalapiInvalid

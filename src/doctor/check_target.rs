@@ -38,7 +38,8 @@ pub async fn check_target(target: Arc<Target>, socket: Option<PathBuf>, magic_dn
     let (node, status) = read_node(&mut local, &|status, peer| filter.matches(status, peer), SystemTime::now()).await;
     let resolution = resolution(&target, &node, status.as_ref());
     let mode = status.as_ref().map(|status| status.mode).unwrap_or_default();
-    let context = ProbeContext { mode, dialer: local.dialer(), dns: &magic_dns, decides: true };
+    let context =
+        ProbeContext { mode, dialer: local.dialer(), dns: &magic_dns, decides: true, keeps_connections: true };
     let (probe, _) = probe_target(&target, &resolution, status.as_ref(), context).await;
     CheckReport { target, status, probe }
 }

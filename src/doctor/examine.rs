@@ -48,7 +48,7 @@ pub async fn examine(config: &Config, env: &DoctorEnv, agent: Option<RunningAgen
     let mode = status.as_ref().map(|status| status.mode).unwrap_or_default();
     let resolve = |target: &Arc<Target>| resolution(target, &node, status.as_ref());
     let resolutions: Vec<_> = config.targets.iter().map(resolve).collect();
-    let context = ProbeContext { mode, dialer: &dialer, dns: &env.magic_dns, decides: true };
+    let context = ProbeContext { mode, dialer: &dialer, dns: &env.magic_dns, decides: true, keeps_connections: true };
     let probes = config.targets.iter().zip(&resolutions);
     let probes =
         join_all(probes.map(|(target, resolution)| probe_target(target, resolution, status.as_ref(), context)));

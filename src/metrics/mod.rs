@@ -9,6 +9,7 @@ mod process;
 mod snapshot;
 mod target_metrics;
 
+pub use process::{descriptor_limit, open_descriptors};
 pub use target_metrics::TargetMetrics;
 
 use crate::config::Target;
@@ -17,7 +18,7 @@ use crate::tailscale::{Call, CallResult};
 use family::{gauge, labelled, sanitize_label};
 use process::ProcessMetrics;
 use prometheus::proto::MetricFamily;
-use prometheus::{IntCounterVec, Opts, Registry, Result, TextEncoder};
+use prometheus::{IntCounter, IntCounterVec, Opts, Registry, Result, TextEncoder};
 use target_metrics::ProbeFamilies;
 
 /// Every metric. One for the process; it is shared by reference.
@@ -29,6 +30,7 @@ pub struct Metrics {
     probes: ProbeFamilies,
     localapi: IntCounterVec,
     http: IntCounterVec,
+    out_of_resources: IntCounter,
 }
 
 /// Build information.
@@ -73,12 +75,18 @@ impl Metrics {
             "HTTP requests that telltail answered, by route and status code; absent until the first.",
             &["route", "code"],
         )?;
+        let out_of_resources = IntCounter::new(
+            "telltail_out_of_resources_total",
+            "Times that telltail itself lacked a file descriptor, a local port or memory, for a probe, a status, a file or a client.",
+        )?;
+        registry.register(Box::new(out_of_resources.clone()))?;
         Ok(Self {
             build,
             process: ProcessMetrics::new(),
             probes: ProbeFamilies::new(&registry)?,
             localapi,
             http,
+            out_of_resources,
             registry,
         })
     }
@@ -101,6 +109,11 @@ impl Metrics {
     /// Counts one HTTP answer. `route` is the route that matched, never the path of the request.
     pub fn http(&self, route: &'static str, code: u16) {
         self.http.with_label_values(&[route, &code.to_string()]).inc();
+    }
+
+    /// Counts an own shortage.
+    pub fn out_of_resources(&self) {
+        self.out_of_resources.inc();
     }
 
     /// Every family that has series, by name.

@@ -45,12 +45,12 @@ impl ProcessMetrics {
             gauge(
                 "process_open_fds",
                 "Open file descriptors of this process.",
-                unlabelled(open_fds(Path::new("/proc/self/fd"))),
+                unlabelled(open_descriptors().map(|open| open as f64)),
             ),
             gauge(
                 "process_max_fds",
                 "Limit of open file descriptors of this process.",
-                unlabelled(read("/proc/self/limits").as_deref().and_then(max_fds)),
+                unlabelled(descriptor_limit().map(|limit| limit as f64)),
             ),
             gauge(
                 "process_start_time_seconds",
@@ -59,6 +59,16 @@ impl ProcessMetrics {
             ),
         ]
     }
+}
+
+/// The limit of open file descriptors; none where there is no limit.
+pub fn descriptor_limit() -> Option<usize> {
+    read("/proc/self/limits").as_deref().and_then(max_fds)
+}
+
+/// The file descriptors that are open.
+pub fn open_descriptors() -> Option<usize> {
+    open_fds(Path::new("/proc/self/fd"))
 }
 
 fn read(path: &str) -> Option<String> {
@@ -105,9 +115,9 @@ fn memory(status: &str) -> Memory {
 }
 
 /// Reads the soft limit in `/proc/PID/limits`; none where there is no limit.
-fn max_fds(limits: &str) -> Option<f64> {
+fn max_fds(limits: &str) -> Option<usize> {
     let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
-    line.split_ascii_whitespace().next()?.parse::<u64>().ok().map(|limit| limit as f64)
+    line.split_ascii_whitespace().next()?.parse().ok()
 }
 
 /// Reads the Unix time of the boot in `/proc/stat`.
@@ -117,9 +127,9 @@ fn boot_time(stat: &str) -> Option<f64> {
 }
 
 /// Counts the open descriptors, without the one that counting opens.
-fn open_fds(folder: &Path) -> Option<f64> {
+fn open_fds(folder: &Path) -> Option<usize> {
     let listed = fs::read_dir(folder).ok()?.count();
-    Some(listed.saturating_sub(1) as f64)
+    Some(listed.saturating_sub(1))
 }
 
 #[cfg(test)]
@@ -155,7 +165,7 @@ mod tests {
         let limits = "Limit                     Soft Limit           Hard Limit           Units     \n\
                       Max processes             unlimited            unlimited            processes \n\
                       Max open files            1024                 1048576              files     \n";
-        assert_eq!(max_fds(limits), Some(1024.0));
+        assert_eq!(max_fds(limits), Some(1024));
         assert_eq!(boot_time("cpu 1 2 3\nintr 5\nbtime 1700000000\nprocesses 9\n"), Some(1_700_000_000.0));
     }
 
@@ -165,7 +175,7 @@ mod tests {
         for name in ["0", "1", "2", "3"] {
             fs::write(folder.path().join(name), "").expect("a file");
         }
-        assert_eq!(open_fds(folder.path()), Some(3.0));
+        assert_eq!(open_fds(folder.path()), Some(3));
         assert_eq!(open_fds(&folder.path().join("absent")), None);
     }
 }

@@ -52,7 +52,7 @@ impl ProbeFamilies {
             probes: counters(
                 r,
                 "telltail_probes_total",
-                "Probes, by result; aborted ones were cut short by shutdown, reload or a stall of telltail itself.",
+                "Probes, by result; aborted ones were cut short by shutdown, reload, a stall or a shortage of telltail itself.",
                 &["target", "result"],
             )?,
             failures: counters(
@@ -130,7 +130,7 @@ impl TargetMetrics {
         }
     }
 
-    /// Counts a probe that shutdown, reload or our own stall cut short: it says nothing of the target.
+    /// Counts a probe that shutdown, reload, our own stall or our own shortage cut short: it says nothing of the target.
     pub fn aborted(&self) {
         self.result(ResultLabel::Aborted);
     }
@@ -171,6 +171,7 @@ fn can_fail(target: &Target, reason: Reason) -> bool {
     let speaks = |kind| target.depth == Depth::Protocol && target.kind == kind;
     let has_name = matches!(target.host, Host::Name(_));
     match reason.applies_to() {
+        AppliesTo::NoTarget => false,
         // MagicDNS is asked for names only. That it is asked in TUN mode only is not known yet when series are made.
         AppliesTo::Any => has_name || !matches!(reason, Reason::ResolveDnsFailed | Reason::ResolveDnsMismatch),
         AppliesTo::Protocol => speaks(Kind::Postgres) || speaks(Kind::Valkey),

@@ -5,9 +5,10 @@ use super::socks5::{self, Bound};
 use crate::config::{Target, Via};
 use crate::network_mode::NetworkMode;
 use crate::reason::{Failure, Reason};
+use crate::shortage::is_own_shortage;
 use crate::tailscale::Dialer;
-use std::io::ErrorKind;
-use std::net::{IpAddr, SocketAddr};
+use std::io::{self, ErrorKind};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -70,9 +71,24 @@ async fn with_cause(failure: Failure, dialer: &Dialer, target: SocketAddr) -> Fa
     }
 }
 
-fn failure(target: SocketAddr, error: &std::io::Error) -> Failure {
+/// Could a connection not even be tried, because telltail or the pod has run out of something?
+pub(super) fn is_not_tried(target: SocketAddr, error: &io::Error) -> bool {
+    is_own_shortage(error) || error.kind() == ErrorKind::AddrNotAvailable && has_source_address(target)
+}
+
+/// The kernel words two things alike: the local ports are used up, and the pod has no address of this family, which is a
+/// fault of its network. A UDP socket tells them apart; it sends nothing.
+fn has_source_address(target: SocketAddr) -> bool {
+    let any: IpAddr = if target.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let connected = UdpSocket::bind((any, 0)).and_then(|socket| socket.connect(target));
+    connected.map_or_else(|error| error.kind() != ErrorKind::AddrNotAvailable, |()| true)
+}
+
+fn failure(target: SocketAddr, error: &io::Error) -> Failure {
     let kind = error.kind();
-    let reason = if matches!(kind, ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset) {
+    let reason = if is_not_tried(target, error) {
+        Reason::NodeOutOfResources
+    } else if matches!(kind, ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset) {
         Reason::ConnectRefused
     } else if kind == ErrorKind::TimedOut {
         Reason::ConnectTimeout

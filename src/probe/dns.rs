@@ -5,6 +5,7 @@
 //! after 333 ms, and a CNAME leads to seven more queries. It would also bring a cache that is never used. Here each lookup
 //! is one packet from a port of its own: no cache, no hosts file, no search list, no TCP.
 
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use hickory_resolver::proto::rr::{DNSClass, Name, Record, RecordType};
 
 use super::dns_socket::DnsRuntime;
 use crate::reason::{Failure, Reason};
+use crate::shortage::is_own_shortage;
 use crate::tailscale::{MAGIC_DNS_IPV4, MAGIC_DNS_IPV6};
 
 /// MagicDNS answers from memory within a millisecond. This allows for a pod that is short of CPU, and leaves most of the
@@ -56,13 +58,13 @@ impl MagicDns {
     /// Looks up the IPv4 (or IPv6) addresses of a fully qualified name; never an empty list. A node without an IPv4
     /// address of its own has no route to the server's.
     pub async fn addresses(&self, fqdn: &str, v6: bool, own_ipv4: bool) -> Result<Vec<IpAddr>, Failure> {
-        let name = absolute(fqdn).map_err(failure)?;
+        let name = absolute(fqdn).map_err(|cause| failure(Reason::ResolveDnsFailed, cause))?;
         let server = if own_ipv4 { self.ipv4 } else { self.ipv6 };
-        let response = query(server, &name, v6).await.map_err(failure)?;
+        let response = query(server, &name, v6).await.map_err(|(reason, cause)| failure(reason, cause))?;
         let same_name = |record: &&Record| record.name == name;
         let addresses: Vec<IpAddr> = addresses(response.answers.iter().filter(same_name)).collect();
         if addresses.is_empty() {
-            return Err(failure("the answer holds no address of this name"));
+            return Err(failure(Reason::ResolveDnsFailed, "the answer holds no address of this name"));
         }
         Ok(addresses)
     }
@@ -70,7 +72,7 @@ impl MagicDns {
 
 /// Looks a name up at any server and follows aliases in its response, as other programs of the pod do.
 pub(super) async fn look_up(server: SocketAddr, name: &str, v6: bool) -> Result<Vec<IpAddr>, String> {
-    let response = query(server, &absolute(name)?, v6).await?;
+    let response = query(server, &absolute(name)?, v6).await.map_err(|(_, cause)| cause)?;
     let addresses: Vec<IpAddr> = addresses(response.answers.iter()).collect();
     if addresses.is_empty() { Err(EMPTY.to_owned()) } else { Ok(addresses) }
 }
@@ -91,8 +93,9 @@ fn absolute(name: &str) -> Result<Name, String> {
     Ok(name)
 }
 
-/// Sends one query; an error describes what was received instead of a valid response.
-async fn query(server: SocketAddr, name: &Name, v6: bool) -> Result<DnsResponse, String> {
+/// Sends one query; the error describes what was received instead of a valid response, with the reason for the failure of a
+/// probe.
+async fn query(server: SocketAddr, name: &Name, v6: bool) -> Result<DnsResponse, (Reason, String)> {
     let kind = if v6 { RecordType::AAAA } else { RecordType::A };
     let mut options = DnsRequestOptions::default();
     // It protects against off-path forgery, which a server in the same pod does not face.
@@ -107,7 +110,18 @@ async fn query(server: SocketAddr, name: &Name, v6: bool) -> Result<DnsResponse,
         .with_os_port_selection(true)
         .exchange();
     let response = exchange.lookup(Query::query(name.clone(), kind), options).first_answer().await;
-    check(response.and_then(|response| Ok(DnsError::from_response(response)?)))
+    let response = response.and_then(|response| Ok(DnsError::from_response(response)?));
+    let reason = match &response {
+        Err(NetError::Io(error)) if is_not_sent(error) => Reason::NodeOutOfResources,
+        Ok(_) | Err(_) => Reason::ResolveDnsFailed,
+    };
+    check(response).map_err(|cause| (reason, cause))
+}
+
+/// Could a query not be sent, because telltail or the pod has run out of something? A port that the system chooses is only in use
+/// (bind), or not to be had now (connect), if all are.
+fn is_not_sent(error: &io::Error) -> bool {
+    is_own_shortage(error) || matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::WouldBlock)
 }
 
 /// A complete response without an error.
@@ -150,8 +164,8 @@ fn describe_code(code: ResponseCode) -> String {
     format!("the answer is {}", format!("{code:?}").to_ascii_uppercase())
 }
 
-fn failure(cause: impl std::fmt::Display) -> Failure {
-    Failure::new(Reason::ResolveDnsFailed, format_args!("MagicDNS: {cause}"))
+fn failure(reason: Reason, cause: impl std::fmt::Display) -> Failure {
+    Failure::new(reason, format_args!("MagicDNS: {cause}"))
 }
 
 #[cfg(test)]
@@ -396,7 +410,7 @@ mod tests {
                 match answer {
                     Ok(answer) => prop_assert!(addresses(answer.answers.iter()).count() <= MAX_ADDRESSES),
                     Err(cause) => {
-                        let failure = failure(cause);
+                        let failure = failure(Reason::ResolveDnsFailed, cause);
                         prop_assert!(failure.cause.is_ascii() && failure.cause.len() <= 200);
                     }
                 }

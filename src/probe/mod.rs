@@ -44,6 +44,8 @@ pub struct ProbeContext<'a> {
     pub dns: &'a MagicDns,
     /// Does a failure take the target down, or keep it down?
     pub decides: bool,
+    /// Is there a file descriptor for a connection that is kept until the next probe?
+    pub keeps_connections: bool,
 }
 
 /// A connection to Valkey that is kept from probe to probe, so that a healthy probe costs no handshake.
@@ -149,7 +151,7 @@ async fn stages(
         Kind::Tcp => Detail::Connected,
     };
     progress.timings.protocol.get_or_insert_with(|| started.elapsed());
-    if target.kind.pools_connection() {
+    if target.kind.pools_connection() && context.keeps_connections {
         // The new connection is proven before the old one is closed.
         *pooled = Some(PooledConnection { stream, address, since: started });
     }

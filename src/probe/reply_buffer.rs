@@ -10,6 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::timeout;
 
 use crate::reason::{Failure, Reason};
+use crate::shortage::is_own_shortage;
 
 /// How long a reply of another protocol is read, so that the protocol can be named. Only a failing probe waits for it.
 const GRACE: Duration = Duration::from_millis(250);
@@ -58,6 +59,8 @@ impl ReplyBuffer {
             stream.flush().await
         };
         self.error = sent.await.err();
+        // Nothing was asked, so nothing will be answered.
+        self.ended = self.error.as_ref().is_some_and(is_own_shortage);
     }
 
     /// Waits for more bytes or the end.
@@ -103,6 +106,9 @@ impl ReplyBuffer {
 
     /// The failure of a server whose reply stays incomplete.
     pub fn incomplete(&self) -> Failure {
+        if let Some(error) = self.error.as_ref().filter(|error| is_own_shortage(error)) {
+            return Failure::new(Reason::NodeOutOfResources, format_args!("the connection: {error}"));
+        }
         let how = self.error.as_ref().map_or_else(|| "connection closed".to_owned(), ToString::to_string);
         let seen = quote(self.bytes());
         match self.filled {
@@ -172,5 +178,41 @@ fn protocol_of(bytes: &[u8]) -> Option<&'static str> {
         // A greeting: length in three bytes, packet number 0, protocol version 10.
         [_, _, 0, 0, 10, ..] => Some("MySQL"),
         _ => BEGINNINGS.iter().find(|(beginning, _)| bytes.starts_with(beginning)).map(|(_, name)| *name),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A connection without room for what is sent, that is silent.
+    struct NoBuffers;
+
+    impl AsyncRead for NoBuffers {
+        fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    impl AsyncWrite for NoBuffers {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
+            Poll::Ready(Err(nix::errno::Errno::ENOBUFS.into()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn a_request_that_could_not_be_sent_is_not_waited_for_and_no_servers_fault() {
+        let outcome = crate::probe::valkey::ping(&mut NoBuffers).await;
+        assert_eq!(outcome.expect_err("nothing was sent").reason, Reason::NodeOutOfResources);
+        let outcome = crate::probe::postgres::log_in(&mut NoBuffers, "user", "database").await;
+        assert_eq!(outcome.expect_err("nothing was sent").reason, Reason::NodeOutOfResources);
     }
 }

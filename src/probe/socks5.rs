@@ -11,7 +11,9 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::config::Host;
+use crate::probe::connect::is_not_tried;
 use crate::reason::{Failure, Reason};
+use crate::shortage::reason_of;
 
 /// Longest time for connecting to the proxy and negotiating the method, but at most half of the probe's timeout. Otherwise
 /// a silent proxy in this pod would be reported as a silent target.
@@ -54,9 +56,7 @@ pub async fn connect(
     limit: Duration,
 ) -> Result<(TcpStream, Bound), Failure> {
     let mut stream = timeout(NEGOTIATION.min(limit / 2), async {
-        let mut stream = TcpStream::connect(proxy)
-            .await
-            .map_err(|error| Failure::new(Reason::ConnectSocksUnreachable, format_args!("{proxy}: {error}")))?;
+        let mut stream = TcpStream::connect(proxy).await.map_err(|error| unconnected(proxy, &error))?;
         negotiate(&mut stream).await?;
         Ok(stream)
     })
@@ -68,13 +68,19 @@ pub async fn connect(
     Ok((stream, bound))
 }
 
+fn unconnected(proxy: SocketAddr, error: &io::Error) -> Failure {
+    let not_tried = is_not_tried(proxy, error);
+    let reason = if not_tried { Reason::NodeOutOfResources } else { Reason::ConnectSocksUnreachable };
+    Failure::new(reason, format_args!("{proxy}: {error}"))
+}
+
 /// Negotiates the method without authentication.
 async fn negotiate<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S) -> Result<(), Failure> {
     let invalid = |cause: &str| Failure::new(Reason::ConnectSocksInvalid, cause);
     let mut answer = [0; 2];
-    exchange(stream, &[VERSION, 1, NO_PASSWORD], &mut answer)
-        .await
-        .map_err(|error| invalid(&format!("greeting: {error}")))?;
+    exchange(stream, &[VERSION, 1, NO_PASSWORD], &mut answer).await.map_err(|error| {
+        Failure::new(reason_of(&error, Reason::ConnectSocksInvalid), format_args!("greeting: {error}"))
+    })?;
     match answer {
         [VERSION, NO_PASSWORD] => Ok(()),
         [VERSION, 2 | 0xff] => Err(invalid("the proxy wants a password")),
@@ -103,7 +109,9 @@ async fn request<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, host: &Host,
     }
     request.extend_from_slice(&port.to_be_bytes());
 
-    let cut = |error: io::Error| Failure::new(Reason::ConnectSocksFailed, format_args!("reply to CONNECT: {error}"));
+    let cut = |error: io::Error| {
+        Failure::new(reason_of(&error, Reason::ConnectSocksFailed), format_args!("reply to CONNECT: {error}"))
+    };
     let mut reply = [0; 2];
     exchange(stream, &request, &mut reply).await.map_err(cut)?;
     judge(reply)?;

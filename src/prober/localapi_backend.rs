@@ -26,6 +26,7 @@ pub struct LocalApiBackend {
     reader: Mutex<NetmapCache>,
     dialer: Dialer,
     dns: MagicDns,
+    keeps_connections: bool,
 }
 
 struct NetmapCache {
@@ -53,10 +54,11 @@ const REGION_TIMEOUT: Duration = Duration::from_secs(1);
 
 impl LocalApiBackend {
     /// Through the tailscaled at `socket`, or in one of the two usual places. `observe` is called for each call.
-    pub fn new(socket: Option<PathBuf>, magic_dns: MagicDns, observe: CallObserver) -> Self {
+    /// `keeps_connections` is that of [`ProbeContext`].
+    pub fn new(socket: Option<PathBuf>, magic_dns: MagicDns, keeps_connections: bool, observe: CallObserver) -> Self {
         let local = LocalApi::new(socket, observe);
         let dialer = local.dialer().clone();
-        Self { reader: Mutex::new(NetmapCache { local, netmap: None }), dialer, dns: magic_dns }
+        Self { reader: Mutex::new(NetmapCache { local, netmap: None }), dialer, dns: magic_dns, keeps_connections }
     }
 
     /// For other callers of tailscaled.
@@ -110,7 +112,13 @@ impl Backend for LocalApiBackend {
         mode: NetworkMode,
         decides: bool,
     ) -> ProbeResult {
-        let context = ProbeContext { mode, dialer: &self.dialer, dns: &self.dns, decides };
+        let context = ProbeContext {
+            mode,
+            dialer: &self.dialer,
+            dns: &self.dns,
+            decides,
+            keeps_connections: self.keeps_connections,
+        };
         probe::run(target, resolution, memory, context).await
     }
 

@@ -16,10 +16,11 @@ mod turn;
 pub use backend::Backend;
 pub use localapi_backend::LocalApiBackend;
 
-use crate::config::{Config, Source, carry_over, needs_restart};
+use crate::config::{Config, ReloadError, Source, carry_over, needs_restart};
 use crate::metrics::Metrics;
 use crate::probe::peer_filter::PeerFilter;
 use crate::schedule::Schedule;
+use crate::shortage::ShortageLog;
 use crate::state::{State, TurnRecord};
 use crate::transition_log::TransitionLog;
 use entry::{Entry, TurnState};
@@ -27,7 +28,7 @@ use lag_window::LagWindow;
 use node_reader::{HomeRegion, StatusReading};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 use turn::TurnMemory;
@@ -55,6 +56,9 @@ pub struct Prober<B> {
     next_round: Instant,
     lags: LagWindow,
     log: TransitionLog,
+    shortages: ShortageLog,
+    /// One for each socket that turns may have open. A turn that waits for its own is late, and its target not at fault.
+    sockets: Arc<Semaphore>,
 }
 
 /// What a task of the loop brings.
@@ -95,11 +99,19 @@ impl<B: Backend> Prober<B> {
             next_round: first,
             lags: LagWindow::default(),
             log: TransitionLog::new(now),
+            shortages: ShortageLog::default(),
+            sockets: Arc::new(Semaphore::new(Semaphore::MAX_PERMITS)),
             config,
         };
         let none_kept = vec![None; prober.config.targets.len()];
         prober.fill_entries(&none_kept, first);
         prober
+    }
+
+    /// With at most so many sockets of turns: see [`crate::descriptor_budget`].
+    #[must_use]
+    pub fn with_turn_sockets(self, count: usize) -> Self {
+        Self { sockets: Arc::new(Semaphore::new(count.min(Semaphore::MAX_PERMITS))), ..self }
     }
 
     /// Runs until `shutdown` is true. `reload` asks for the configuration to be read again, `wake` for a round in
@@ -149,7 +161,8 @@ impl<B: Backend> Prober<B> {
     fn reload(&mut self, force: bool) {
         match self.source.changed(force) {
             None => {}
-            Some(Err(problems)) => {
+            Some(Err(ReloadError::NotRead(shortage))) => self.note_shortage(&shortage, Instant::now()),
+            Some(Err(ReloadError::Rejected(problems))) => {
                 self.log.reload_refused(&problems);
                 self.state.refuse_reload(problems, SystemTime::now());
             }

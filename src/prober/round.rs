@@ -9,6 +9,8 @@ use crate::node::Node;
 use crate::probe::resolve::resolve;
 use crate::probe::witness;
 use crate::probe_result::{ProbeOutcome, ProbeResult};
+use crate::reason::Failure;
+use crate::schedule::{Pace, RETRY_INTERVAL};
 use crate::state::{Change, NodeReading, TurnRecord};
 use crate::tailscale::Status;
 use futures_util::FutureExt;
@@ -36,6 +38,9 @@ impl<B: Backend> Prober<B> {
         let now = Instant::now();
         self.home = home;
         self.status_read = now;
+        if let Some(shortage) = node.fault.as_ref().filter(|fault| fault.reason.is_own_shortage()) {
+            return self.abort_round(shortage, now);
+        }
         self.next_round = now + shortest_interval(&self.config);
         let (was_running, was_fine) = self.state.read(|state| (state.was_running, state.node.is_fine()));
         let fine = node.is_fine();
@@ -62,6 +67,30 @@ impl<B: Backend> Prober<B> {
         }
     }
 
+    /// Nothing was learnt of the node, so that its state and those of the targets stay. What was due is aborted.
+    fn abort_round(&mut self, shortage: &Failure, now: Instant) {
+        self.note_shortage(shortage, now);
+        let (was_running, schedule) = (self.state.read(|state| state.was_running), self.schedule);
+        self.next_round = now + shortest_interval(&self.config);
+        for entry in self.entries.iter_mut().filter(|entry| entry.next_turn().is_some_and(|turn| turn <= now)) {
+            if entry.due <= now {
+                let interval = entry.target.interval;
+                if was_running {
+                    entry.metrics.aborted();
+                }
+                entry.due = schedule.next(Pace::Retry(RETRY_INTERVAL.min(interval)), now);
+            }
+            // The next turn plans it again.
+            entry.sample_due = None;
+        }
+    }
+
+    /// Counts and logs what telltail itself lacked.
+    pub(super) fn note_shortage(&mut self, shortage: &Failure, now: Instant) {
+        self.metrics.out_of_resources();
+        self.shortages.note(shortage, now);
+    }
+
     fn begin_turns(&mut self, status: &Status, due: &[bool]) {
         let round_began = self.round_began;
         let at_down_threshold = self.state.read(|state| state.at_down_threshold());
@@ -81,7 +110,10 @@ impl<B: Backend> Prober<B> {
                 sample_due: entry.sample_due.is_some_and(|due| due <= round_began),
                 at_down_threshold,
             };
+            let sockets = Arc::clone(&self.sockets);
             let run = async move {
+                // Never closed; no turn needs more than there are.
+                let _held = sockets.acquire_many(turn.sockets()).await.ok();
                 let record = turn.run(&mut memory, &*backend).await;
                 Event::Turn(memory, record)
             };
@@ -113,11 +145,14 @@ impl<B: Backend> Prober<B> {
 
     /// Records a turn and plans the next one.
     fn record(&mut self, index: usize, turn: TurnRecord, now: Instant) {
+        if let ProbeOutcome::Aborted(Some(shortage)) = &turn.probe {
+            self.note_shortage(shortage, now);
+        }
         let Some(entry) = self.entries.get_mut(index) else { return };
         let probed = turn.probe != ProbeOutcome::NotDue;
         match &turn.probe {
             ProbeOutcome::NotDue => {}
-            ProbeOutcome::Aborted => entry.metrics.aborted(),
+            ProbeOutcome::Aborted(_) => entry.metrics.aborted(),
             ProbeOutcome::Done(result) => {
                 log_probe(&entry.target.name, result);
                 entry.metrics.probe(result);

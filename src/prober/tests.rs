@@ -52,6 +52,7 @@ mod decisive;
 mod overlap;
 mod paths;
 mod reload;
+mod shortage;
 mod soak;
 mod witnesses;
 

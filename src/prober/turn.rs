@@ -2,6 +2,7 @@
 
 use super::Backend;
 use crate::config::{LONG_INTERVAL, Target};
+use crate::descriptor_budget::{REFINING_TURN_SOCKETS, TURN_SOCKETS};
 use crate::diagnose::{PingEvidence, Testimony, refine_timeout};
 use crate::network_mode::NetworkMode;
 use crate::peer::{PathObservation, PathProbe, RoundTripSample};
@@ -83,10 +84,18 @@ impl Turn {
         }
         let probe = match probe {
             None => ProbeOutcome::NotDue,
-            Some(result) if result.elapsed > self.target.timeout + ABORT_MARGIN => ProbeOutcome::Aborted,
+            Some(result) if result.elapsed > self.target.timeout + ABORT_MARGIN => ProbeOutcome::Aborted(None),
+            Some(ProbeResult { outcome: Err(failure), .. }) if failure.reason.is_own_shortage() => {
+                ProbeOutcome::Aborted(Some(failure))
+            }
             Some(result) => ProbeOutcome::Done(self.refine(result, evidence, memory, backend).await),
         };
         TurnRecord { at: SystemTime::now(), probe, path }
+    }
+
+    /// The sockets that it may open side by side.
+    pub fn sockets(&self) -> u32 {
+        if self.probe_due && self.at_down_threshold { REFINING_TURN_SOCKETS } else { TURN_SOCKETS }
     }
 
     /// How the path is sampled; none where it is not. A probe gives one sample, and a pending change asks for more; what `status`

@@ -137,7 +137,7 @@ impl State {
         let path_changes = view.observe(turn.path.as_ref(), turn.at, now);
         let change = match turn.probe {
             ProbeOutcome::Done(result) => view.record(result, thresholds, now),
-            ProbeOutcome::NotDue | ProbeOutcome::Aborted => None,
+            ProbeOutcome::NotDue | ProbeOutcome::Aborted(_) => None,
         };
         let changes = change.into_iter().chain(path_changes).collect();
         let reached = inner.required().all(|view| view.reached);

@@ -3,6 +3,7 @@
 use super::{Dialer, LocalApi};
 use crate::http::{Connection, UpgradedStream};
 use crate::reason::{Failure, Reason};
+use crate::shortage::shortage_behind;
 use crate::slug::slug_enum;
 use bytes::Bytes;
 use http_body_util::Empty;
@@ -42,26 +43,28 @@ slug_enum! {
 /// Called after each counted call.
 pub type CallObserver = Arc<dyn Fn(Call, CallResult) + Send + Sync>;
 
-/// A call under way. It is reported when dropped, so that a call whose future is dropped is counted as well.
+/// A call under way. It is reported when dropped, so that a call whose future is dropped is counted as well. One that could not
+/// be made for an own shortage is none.
 ///
 /// Not a function that takes the call's future, which would double the size of every future that makes a call.
 pub struct CallGuard<'a> {
     observer: &'a CallObserver,
     call: Call,
-    result: CallResult,
+    result: Option<CallResult>,
 }
 
 impl<'a> CallGuard<'a> {
     /// A call that begins.
     pub fn new(observer: &'a CallObserver, call: Call) -> Self {
-        Self { observer, call, result: CallResult::NoAnswer }
+        Self { observer, call, result: Some(CallResult::NoAnswer) }
     }
 
     /// Reports the call with its outcome.
     pub fn finish<T>(mut self, outcome: Result<T, Failure>) -> Result<T, Failure> {
         self.result = match &outcome {
-            Err(failure) if failure.reason.is_node_fault() => CallResult::NoAnswer,
-            Ok(_) | Err(_) => CallResult::Ok,
+            Err(failure) if failure.reason.is_own_shortage() => None,
+            Err(failure) if failure.reason.is_node_fault() => Some(CallResult::NoAnswer),
+            Ok(_) | Err(_) => Some(CallResult::Ok),
         };
         outcome
     }
@@ -69,7 +72,9 @@ impl<'a> CallGuard<'a> {
 
 impl Drop for CallGuard<'_> {
     fn drop(&mut self) {
-        (self.observer)(self.call, self.result);
+        if let Some(result) = self.result {
+            (self.observer)(self.call, result);
+        }
     }
 }
 
@@ -185,8 +190,11 @@ pub fn invalid(cause: impl std::fmt::Display) -> Failure {
     Failure::new(Reason::NodeLocalapiInvalid, cause)
 }
 
-/// A response that is not valid HTTP, or a connection that broke.
+/// A response that is not valid HTTP, a connection that broke, or an own shortage.
 pub fn invalid_http(error: &hyper::Error) -> Failure {
+    if let Some(shortage) = shortage_behind(error) {
+        return Failure::new(Reason::NodeOutOfResources, format_args!("tailscaled's socket: {shortage}"));
+    }
     let mut cause = error.to_string();
     if let Some(source) = std::error::Error::source(error) {
         cause = format!("{cause}: {source}");

@@ -1,6 +1,7 @@
 //! Connects to tailscaled's socket; each kind of error has its own reason.
 
 use crate::reason::{Failure, Reason};
+use crate::shortage::is_own_shortage;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use tokio::net::UnixStream;
@@ -15,6 +16,7 @@ pub async fn connect(sockets: &[PathBuf]) -> Result<UnixStream, Failure> {
     for socket in sockets {
         match UnixStream::connect(socket).await {
             Ok(stream) => return Ok(stream),
+            Err(error) if is_own_shortage(&error) => return Err(failure(socket, &error)),
             Err(error) => {
                 let failure = failure(socket, &error);
                 reported = match reported {
@@ -37,7 +39,9 @@ fn merged(earlier: Failure, later: &Failure) -> Failure {
 
 fn failure(socket: &Path, error: &std::io::Error) -> Failure {
     let kind = error.kind();
-    let reason = if kind == ErrorKind::ConnectionRefused {
+    let reason = if is_own_shortage(error) {
+        Reason::NodeOutOfResources
+    } else if kind == ErrorKind::ConnectionRefused {
         Reason::NodeSocketRefused
     } else if kind == ErrorKind::PermissionDenied {
         Reason::NodeSocketForbidden

@@ -40,8 +40,13 @@ impl Prober {
     pub async fn probe(&mut self) -> Result<Detail, Reason> {
         let status = self.local.status(true, &|_, _| true).await.expect("tailscaled is fine");
         let resolution = resolve(&status, &self.target.host);
-        let context =
-            ProbeContext { mode: status.mode, dialer: self.local.dialer(), dns: &self.dns, decides: self.decides };
+        let context = ProbeContext {
+            mode: status.mode,
+            dialer: self.local.dialer(),
+            dns: &self.dns,
+            decides: self.decides,
+            keeps_connections: true,
+        };
         run(&self.target, &resolution, &mut self.memory, context).await.outcome.map_err(|failure| failure.reason)
     }
 }

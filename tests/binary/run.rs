@@ -4,7 +4,7 @@ use crate::support::{get, line};
 use serde_json::{Map, Value};
 use std::fs;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Output, Stdio};
 use tailscaled_sim::services::{Postgres, Server, Valkey};
 use tailscaled_sim::{Peer, Tailscaled};
@@ -62,11 +62,17 @@ impl TestTailnet {
 
     /// An agent in this tailnet, quick and on a free port, otherwise as `change` makes it.
     pub fn run(&self, change: impl FnOnce(&mut Command)) -> Agent {
-        let mut command = self.telltail(&["run"]);
-        command.env("TELLTAIL_INTERVAL", "200ms").env("TELLTAIL_TIMEOUT", "90ms");
-        command.env("TELLTAIL_LISTEN", "127.0.0.1:0").env("TELLTAIL_DRAIN", "0s");
+        let mut command = self.quick(&["run"]);
         change(&mut command);
         Agent::start(command)
+    }
+
+    /// Its command.
+    pub fn quick(&self, arguments: &[&str]) -> Command {
+        let mut command = self.telltail(arguments);
+        command.env("TELLTAIL_INTERVAL", "200ms").env("TELLTAIL_TIMEOUT", "90ms");
+        command.env("TELLTAIL_LISTEN", "127.0.0.1:0").env("TELLTAIL_DRAIN", "0s");
+        command
     }
 }
 
@@ -77,7 +83,7 @@ pub struct Agent {
 }
 
 impl Agent {
-    fn start(mut command: Command) -> Self {
+    pub fn start(mut command: Command) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let [stdout, stderr] = ["stdout", "stderr"].map(|name| folder.path().join(name));
         Self { process: Process::spawn_with_stderr(&mut command, stdout, &stderr), folder }
@@ -120,6 +126,11 @@ impl Agent {
         self.process.until(&format!("{path} answers {status}"), answers).await;
     }
 
+    /// Waits until this holds.
+    pub async fn until_page(&self, holds: impl AsyncFnMut() -> bool) {
+        self.process.until("a page", holds).await;
+    }
+
     /// Sends a signal, by the name that `kill` knows, so many times.
     pub fn signal(&self, name: &str, times: u32) {
         let script = format!("i=0; while [ $i -lt {times} ]; do kill -{name} {}; i=$((i+1)); done", self.process.id());
@@ -127,15 +138,43 @@ impl Agent {
         let _ = Command::new("/bin/sh").args(["-c", &script]).stderr(Stdio::null()).status();
     }
 
+    /// Sends a signal to the process that it has started.
+    pub fn signal_child(&self, name: &str) {
+        let task = self.proc().join("task").join(self.process.id().to_string()).join("children");
+        let child = fs::read_to_string(task).expect("alive");
+        let sent = Command::new("/bin/sh").args(["-c", &format!("kill -{name} {child}")]).status();
+        assert!(sent.expect("a shell").success(), "{child}");
+    }
+
     pub async fn ended(&self) -> ExitStatus {
         self.process.wait().await
     }
 
+    /// Its folder in `/proc`.
+    pub fn proc(&self) -> PathBuf {
+        Path::new("/proc").join(self.process.id().to_string())
+    }
+
+    /// A line of `/proc/PID/status`; none once it has ended.
+    fn status(&self, name: &str) -> Option<String> {
+        let status = fs::read_to_string(self.proc().join("status")).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+        Some(line.trim().to_owned())
+    }
+
     /// A figure of `/proc/PID/status`.
     pub fn figure(&self, name: &str) -> u64 {
-        let status =
-            fs::read_to_string(Path::new("/proc").join(self.process.id().to_string()).join("status")).expect("alive");
-        let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).expect("a figure");
-        line.trim().trim_end_matches(" kB").parse().expect("a number")
+        self.status(name).expect("a figure").trim_end_matches(" kB").parse().expect("a number")
+    }
+
+    /// Does it catch SIGTERM yet, or hold it back?
+    pub fn catches_signals(&self) -> bool {
+        const SIGTERM: u64 = 1 << (15 - 1);
+        let has = |mask: &str| self.status(mask).and_then(|mask| u64::from_str_radix(&mask, 16).ok());
+        ["SigCgt", "SigBlk"].into_iter().filter_map(has).any(|mask| mask & SIGTERM != 0)
+    }
+
+    pub fn has_ended(&self) -> bool {
+        self.process.exited().is_some()
     }
 }

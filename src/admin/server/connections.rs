@@ -1,6 +1,7 @@
 //! The open connections, and which of them makes room for a new one.
 
 use super::connection;
+use super::limits::ACCEPT_PAUSE;
 use super::{ConnectionEvent, ConnectionObserver, Limits};
 use axum::Router;
 use std::collections::VecDeque;
@@ -8,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::net::TcpStream;
 use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::Instant;
 
 pub(super) struct OpenConnections {
     tasks: JoinSet<()>,
@@ -21,7 +23,15 @@ pub(super) struct OpenConnections {
 struct OpenConnection {
     /// Has the request arrived, and is its response on the way?
     answering: Arc<AtomicBool>,
+    since: Instant,
     task: AbortHandle,
+}
+
+impl OpenConnection {
+    /// Has its request not arrived yet?
+    fn stalls(&self) -> bool {
+        !self.answering.load(Ordering::Relaxed)
+    }
 }
 
 impl OpenConnections {
@@ -46,14 +56,28 @@ impl OpenConnections {
         while self.tasks.try_join_next().is_some() {}
         self.forget_closed();
         while self.tasks.len() >= self.limits.connections {
-            let stalling = self.open.iter().position(|connection| !connection.answering.load(Ordering::Relaxed));
-            if let Some(connection) = self.open.remove(stalling.unwrap_or(0)) {
-                connection.task.abort();
-                (self.observer)(ConnectionEvent::Evicted);
-            }
+            let stalling = self.open.iter().position(OpenConnection::stalls);
+            self.evict(stalling.unwrap_or(0));
             if self.next_closed().await.is_none() {
                 break;
             }
+        }
+    }
+
+    /// Evicts the oldest connection that stalls after accept failed for lack of resources; is there one? Without a descriptor
+    /// accept fails also where nobody waits, so that a new connection, whose request is about to be read, is not meant.
+    pub(super) async fn give_way(&mut self) -> bool {
+        (self.observer)(ConnectionEvent::OutOfResources);
+        let stalls = |connection: &OpenConnection| connection.stalls() && connection.since.elapsed() >= ACCEPT_PAUSE;
+        let Some(stalling) = self.open.iter().position(stalls) else { return false };
+        self.evict(stalling);
+        self.next_closed().await.is_some()
+    }
+
+    fn evict(&mut self, index: usize) {
+        if let Some(connection) = self.open.remove(index) {
+            connection.task.abort();
+            (self.observer)(ConnectionEvent::Evicted);
         }
     }
 
@@ -66,6 +90,6 @@ impl OpenConnections {
             // Out of time or not, the connection is closed.
             let _ = tokio::time::timeout(lifetime, served).await;
         });
-        self.open.push_back(OpenConnection { answering, task });
+        self.open.push_back(OpenConnection { answering, since: Instant::now(), task });
     }
 }

@@ -17,7 +17,7 @@
 //! | sends a body | refused by the router before it is read: 413 |
 //! | smuggles a second request behind an ambiguous length, or pipelines thousands | one request per connection; hyper refuses ambiguous lengths: 400 |
 //! | sends without end after the response | `limits::MAX_DISCARDED` and [`Limits::lifetime`] |
-//! | makes file descriptors run out, here or on the host | `limits::ACCEPT_PAUSE`: accept would fail in a busy loop |
+//! | makes file descriptors run out, here or on the host | a connection that stalls gives its own to the next; where none does, `limits::ACCEPT_PAUSE`: accept would fail in a busy loop |
 //!
 //! Discarding what a client sends after its response is no defence: closing a socket with unread bytes resets the
 //! connection, and the client could lose the 413 or 431 that tells it why.
@@ -32,6 +32,7 @@ mod tests;
 pub use bind::{PORT, bind};
 pub use limits::Limits;
 
+use crate::shortage::{ShortageLog, is_own_shortage};
 use axum::Router;
 use connections::OpenConnections;
 use hyper::StatusCode;
@@ -40,12 +41,15 @@ use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
 use tokio::net::TcpListener;
+use tokio::time::Instant;
 
 /// What happened to a connection before its request reached the router.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConnectionEvent {
     /// Closed to make room for a new one.
     Evicted,
+    /// Not accepted yet: telltail itself has no file descriptor or memory for it.
+    OutOfResources,
     /// The head was not HTTP/1 (400) or too large (431).
     Refused(StatusCode),
 }
@@ -56,7 +60,7 @@ pub type ConnectionObserver = Arc<dyn Fn(ConnectionEvent) + Send + Sync>;
 /// Answers requests from `listener` by `router`, one per connection, until it is dropped, which closes every connection.
 pub async fn serve(listener: TcpListener, router: Router, limits: Limits, observer: ConnectionObserver) -> Infallible {
     let mut connections = OpenConnections::new(router, limits, observer);
-    let mut failing = false;
+    let (mut failing, mut failures) = (false, ShortageLog::default());
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -74,10 +78,13 @@ pub async fn serve(listener: TcpListener, router: Router, limits: Limits, observ
                 tracing::debug!(%error, "Connection lost before accept")
             }
             Err(error) => {
-                if !std::mem::replace(&mut failing, true) {
+                if failures.is_due(Instant::now()) {
+                    failing = true;
                     tracing::warn!(%error, "Accept failed; retrying");
                 }
-                tokio::time::sleep(ACCEPT_PAUSE).await;
+                if !is_own_shortage(&error) || !connections.give_way().await {
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
             }
         }
     }

@@ -95,7 +95,15 @@ impl Inquiry {
             let mut stream = connect(target, resolved, context.mode, context.dialer).await?;
             ask(&mut stream, other).await?.confirm(&mut stream, deadline).await
         };
-        let Ok(Ok(detail)) = timeout_at(deadline, answer).await else { return Err(failure) };
+        let detail = match timeout_at(deadline, answer).await {
+            Ok(Ok(detail)) => detail,
+            // Without the other question the target is not to be called down.
+            Ok(Err(shortage)) if shortage.reason.is_own_shortage() => {
+                self.other_asked = None;
+                return Err(shortage);
+            }
+            Ok(Err(_)) | Err(_) => return Err(failure),
+        };
         if failure.reason == Reason::ProtocolTimeout && !self.silent_before {
             *self = Self { silent_before: true, other_asked: None, ..*self };
         } else {

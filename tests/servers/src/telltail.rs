@@ -97,7 +97,13 @@ impl Probing {
             .await
             .expect("the simulation answers");
         let resolution = resolve(&status, &self.target.host);
-        let context = ProbeContext { mode: status.mode, dialer: self.local.dialer(), dns: &MAGIC_DNS, decides: true };
+        let context = ProbeContext {
+            mode: status.mode,
+            dialer: self.local.dialer(),
+            dns: &MAGIC_DNS,
+            decides: true,
+            keeps_connections: true,
+        };
         probe::run(&self.target, &resolution, &mut self.memory, context).await
     }
 }
