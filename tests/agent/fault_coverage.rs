@@ -86,4 +86,5 @@ pub const ROWS: &[(&[u8], &str, &str)] = &[
         "src/probe/resolver.rs; real: tests/tailnet/tests/doctor/resolver.rs",
     ),
     (&[158], "a pod's IPv6 address without brackets where telltail listens", "src/config/syntax/address.rs"),
+    (&[159], "a link, hard link, pipe, folder or device in the place of the doctor's bundle", "tests/binary"),
 ];
