@@ -8,6 +8,7 @@ use crate::config::Config;
 use crate::doctor::{DoctorEnv, RunningAgent, bundle, examine};
 use crate::probe::resolver::Resolver;
 use crate::tailscale::SOCKETS;
+use crate::untrusted::make_visible;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -45,7 +46,7 @@ impl DoctorArgs {
         let agent = running_agent(AgentClient::new(config.listen)).await;
         let report = examine(&config, &environment(&config, context), agent).await;
         match (file, &self.bundle) {
-            (Some(file), _) => file.write(&format!("{:#}\n", bundle(&report, &config)))?,
+            (Some(file), _) => file.write(&make_visible(&format!("{:#}\n", bundle(&report, &config))))?,
             (None, Some(_)) => context.out.print_json(&bundle(&report, &config))?,
             (None, None) if self.json => context.out.print_json(&report.json())?,
             (None, None) => {
