@@ -36,6 +36,8 @@ fn assert_problem(outcome: Result<Loaded, Problems>, words: &str) {
 const FULL: &str = r#"# Everything that can be written.
 socket: /run/tailscale/tailscaled.sock
 listen: "0.0.0.0:9000"
+allowed_hosts: telltail.prd.svc, TellTail.example.
+pages: loopback
 interval: 20s
 timeout: 4s
 rise: 3
@@ -80,6 +82,8 @@ fn a_file_says_everything_and_targets_take_the_defaults_over() {
     let config = from_file(FULL).unwrap().config;
     assert_eq!(config.socket.as_deref(), Some(Path::new("/run/tailscale/tailscaled.sock")));
     assert_eq!(config.listen, Listen::At("0.0.0.0:9000".parse().unwrap()));
+    assert_eq!(config.allowed_hosts, ["telltail.prd.svc", "telltail.example"]);
+    assert_eq!(config.pages, PageAccess::Loopback);
     assert_eq!((config.rise, config.fall, config.readiness), (3, 5, Mode::Local));
     assert_eq!((config.startup_gate, config.log_format), (Gate::Targets, LogFormat::Text));
     let [db, cache, api] = config.targets.as_slice() else { panic!("three targets") };
@@ -294,6 +298,10 @@ fn settings_have_bounds() {
         ("TELLTAIL_FALL", "-1", "from 1 to 100"),
         ("TELLTAIL_SOCKET", "run/x.sock", "not an absolute path"),
         ("TELLTAIL_LISTEN", "8245", "not an address with a port"),
+        ("TELLTAIL_ALLOWED_HOSTS", "a.example,10.1.2.3", "an address is served in any case"),
+        ("TELLTAIL_ALLOWED_HOSTS", "*.example", "has the character `*`"),
+        ("TELLTAIL_ALLOWED_HOSTS", "telltail.example:8245", "has the character `:`"),
+        ("TELLTAIL_PAGES", "loopbck", "did you mean `loopback`?"),
         ("TELLTAIL_LOG_FORMAT", "jsn", "did you mean `json`?"),
         ("TELLTAIL_STARTUP_GATE", "tailent", "did you mean `tailnet`?"),
         ("TELLTAIL_LOG", "telltail=verbose", "a level is none of"),
@@ -382,6 +390,8 @@ fn only_what_cannot_change_in_flight_needs_a_restart() {
     assert_eq!(with("interval: 20s", "interval: 25s"), Vec::<&str>::new());
     assert_eq!(with("readiness: local", "readiness: observe"), Vec::<&str>::new());
     assert_eq!(with("name: cache", "name: kv"), Vec::<&str>::new());
+    assert_eq!(with("pages: loopback", "pages: all"), Vec::<&str>::new());
+    assert_eq!(with("telltail.prd.svc, ", ""), Vec::<&str>::new());
     assert_eq!(with("/run/", "/var/run/"), ["socket"]);
     assert_eq!(with("9000", "9001"), ["listen"]);
     assert_eq!(with("startup_gate: targets", "startup_gate: none"), ["startup_gate"]);

@@ -97,4 +97,9 @@ pub const ROWS: &[(&[u8], &str, &str)] = &[
         "control characters and marks of the direction of writing for a terminal: from the agent's port, tailscaled, the command line",
         "tests/binary/outside.rs, src/cli/terminal.rs, src/untrusted.rs",
     ),
+    (
+        &[162],
+        "a website's name resolves to the pod (DNS rebinding); a kubelet or Prometheus with any Host, or none",
+        "tests/binary/outside.rs, src/admin/access.rs",
+    ),
 ];

@@ -1,12 +1,15 @@
-//! Text from outside: no secret of it is repeated, and none of it controls a terminal.
+//! What comes from outside: no secret of a text is repeated, no text controls a terminal, and no website reads the pages.
 
 use crate::run::{Agent, TestTailnet, output, telltail, text};
 use crate::support::get;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::process::Command;
+use std::time::Duration;
 use tailscaled_sim::services::Postgres;
 use tailscaled_sim::{Call, Misbehaviour};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpSocket;
 
 /// Short enough that all of each is quoted.
 const SECRETS: [&str; 3] = [
@@ -248,4 +251,114 @@ async fn tailscaled_does_not_control_a_terminal() {
         let command = tailnet.telltail(&arguments.split(' ').collect::<Vec<_>>());
         assert_harmless(arguments, &stdout_and_stderr(command).await);
     }
+}
+
+/// Status and body of the answer to these bytes, within the second that a kubelet waits.
+async fn answer(address: SocketAddr, from: Option<IpAddr>, request: &str) -> (u16, String) {
+    let ask = async {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        if let Some(from) = from {
+            socket.bind((from, 0).into()).expect("our address");
+        }
+        let mut stream = socket.connect(address).await.expect("the agent");
+        stream.write_all(request.as_bytes()).await.expect("the agent reads");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.expect("the agent answers");
+        let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+        (head.get(9..12).and_then(|code| code.parse().ok()).expect("a status"), body.to_owned())
+    };
+    tokio::time::timeout(Duration::from_secs(1), ask).await.expect("within a second")
+}
+
+const PAGES: [&str; 2] = ["/", "/api/v1/status"];
+const FOR_EVERYONE: [&str; 5] = ["/healthz", "/healthz/db", "/livez", "/startupz", "/metrics"];
+
+#[tokio::test]
+async fn a_website_whose_name_leads_here_gets_no_page_and_probes_are_answered_as_before() {
+    let tailnet = TestTailnet::new();
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("telltail.yaml");
+    std::fs::write(&file, "allowed_hosts: telltail.prd.svc\n").expect("a file");
+    let agent = tailnet.run(|command| {
+        command.env("HOSTNAME", "worker-7d9f").env("TELLTAIL_CONFIG", &file);
+    });
+    let address = agent.address().await;
+    agent.until("/healthz", 200).await;
+    let port = address.port();
+    for page in PAGES {
+        let get = async |head: &str| answer(address, None, &format!("GET {page} HTTP/1.1\r\n{head}\r\n")).await;
+        for host in ["127.0.0.1", "10.1.2.3", "[fd00::5]", "localhost", "worker-7d9f", "Telltail.PRD.svc."] {
+            assert_eq!(get(&format!("Host: {host}:{port}\r\n")).await.0, 200, "{host}");
+        }
+        for head in [
+            "Host: evil.example\r\n",
+            "Host: worker-7d9f.evil.example\r\n",
+            "Host: 127.0.0.1.evil.example:8245\r\n",
+            "Host: user@localhost\r\n",
+            "Host: localhost\r\nHost: evil.example\r\n",
+            "Host:\r\n",
+            "X: y\r\n",
+        ] {
+            let (status, body) = get(head).await;
+            assert_eq!(status, 421, "{head}");
+            assert!(
+                body.contains("TELLTAIL_ALLOWED_HOSTS") && !body.contains("evil") && !body.contains("100.64."),
+                "{body}"
+            );
+        }
+        let absolute = format!("GET http://evil.example{page} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        assert_eq!(answer(address, None, &absolute).await.0, 421);
+        assert_eq!(answer(address, None, &format!("GET {page} HTTP/1.0\r\n\r\n")).await.0, 421);
+    }
+    for path in FOR_EVERYONE {
+        for request in [
+            format!("GET {path} HTTP/1.1\r\nHost: evil.example\r\n\r\n"),
+            format!("GET {path} HTTP/1.1\r\nHost: a b@c\r\n\r\n"),
+            format!("GET {path} HTTP/1.1\r\n\r\n"),
+            format!("GET {path} HTTP/1.0\r\n\r\n"),
+        ] {
+            assert_eq!(answer(address, None, &request).await.0, 200, "{request}");
+        }
+    }
+    // The names change in flight.
+    std::fs::write(&file, "allowed_hosts: telltail.example\n").expect("a file");
+    agent.signal("HUP", 1);
+    agent.until_logged("Configuration reloaded").await;
+    let get = async |host: &str| answer(address, None, &format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n")).await.0;
+    assert_eq!((get("telltail.example").await, get("telltail.prd.svc").await), (200, 421));
+    agent.signal("TERM", 1);
+    assert_eq!(agent.ended().await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn pages_for_loopback_are_refused_to_other_addresses() {
+    let tailnet = TestTailnet::new();
+    let agent = tailnet.run(|command| {
+        command.env("TELLTAIL_PAGES", "loopback");
+    });
+    let address = agent.address().await;
+    agent.until("/healthz", 200).await;
+    let get = async |from, path: &str| {
+        answer(address, from, &format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n")).await
+    };
+    for page in PAGES {
+        assert_eq!(get(None, page).await.0, 200);
+    }
+    // No packet is sent: this finds this machine's address.
+    let own = UdpSocket::bind("0.0.0.0:0")
+        .and_then(|socket| socket.connect("192.0.2.1:9").and_then(|()| socket.local_addr()));
+    match own {
+        Ok(own) => {
+            for page in PAGES {
+                let (status, body) = get(Some(own.ip()), page).await;
+                assert!(status == 403 && body.contains("TELLTAIL_PAGES"), "{status} {body}");
+            }
+            for path in FOR_EVERYONE {
+                assert_eq!(get(Some(own.ip()), path).await.0, 200, "{path}");
+            }
+        }
+        Err(error) => println!("refusals not tried, this machine has only loopback addresses: {error}"),
+    }
+    agent.signal("TERM", 1);
+    assert_eq!(agent.ended().await.code(), Some(0));
 }

@@ -1,7 +1,7 @@
 //! Addresses: how to connect to a target, where to listen, tailscaled's socket.
 
 use super::{Syntax, keyword, quoted, text_schema};
-use crate::config::{DEFAULT_PORT, Listen, Via};
+use crate::config::{DEFAULT_PORT, Host, Listen, Via, host};
 use serde_json::{Value, json};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
@@ -108,6 +108,35 @@ fn bare_ipv6(text: &str) -> Option<SocketAddr> {
     let (address, port) = text.rsplit_once(':')?;
     let digits = port.bytes().all(|byte| byte.is_ascii_digit()) && !port.starts_with('0');
     Some((address.parse::<Ipv6Addr>().ok()?, port.parse().ok().filter(|_| digits)?).into())
+}
+
+/// Names of hosts, separated by commas or spaces.
+pub struct HostNames;
+
+impl Syntax for HostNames {
+    type Output = Vec<String>;
+
+    fn parse(&self, text: &str) -> Result<Vec<String>, String> {
+        let words = text.split(|c: char| c == ',' || c.is_whitespace()).filter(|word| !word.is_empty());
+        words
+            .map(|word| match host::parse(word)? {
+                Host::Name(name) => Ok(name),
+                Host::Ip(_) => Err("an address is served in any case: remove it".to_owned()),
+            })
+            .collect()
+    }
+
+    fn yaml(&self, value: &Vec<String>) -> Option<String> {
+        (!value.is_empty()).then(|| quoted(&value.join(",")))
+    }
+
+    fn unset(&self) -> String {
+        "none".to_owned()
+    }
+
+    fn schema(&self, doc: &str, _: Option<&Vec<String>>) -> Value {
+        text_schema(&format!("{doc} Default {}.", self.unset()))
+    }
 }
 
 /// The path of tailscaled's socket.

@@ -3,7 +3,7 @@
 mod address;
 mod text;
 
-pub(super) use address::{ListenAddress, SocketPath, ViaSyntax};
+pub(super) use address::{HostNames, ListenAddress, SocketPath, ViaSyntax};
 pub(super) use text::{LogLevels, TargetName};
 
 use super::problem::{did_you_mean, quote_typo, quote_untrusted};
