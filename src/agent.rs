@@ -33,6 +33,8 @@ pub enum Signal {
 pub struct RuntimeEnv {
     /// Spreads the rounds of many pods; the pod's uid or name.
     pub pod_uid: String,
+    /// The pod's name, under which its pages may be read.
+    pub pod_name: Option<String>,
     /// Where MagicDNS answers in TUN mode.
     pub magic_dns: MagicDns,
 }
@@ -80,7 +82,7 @@ pub async fn run(
     let reload = Arc::new(Notify::new());
     let (stop, stopped) = tokio::sync::watch::channel(false);
     let mut tasks = JoinSet::new();
-    let router = admin::router(pages(&state, &metrics));
+    let router = admin::router(pages(&state, &metrics, env.pod_name));
     let connection_metrics = Arc::clone(&metrics);
     let observe = Arc::new(move |event| match event {
         ConnectionEvent::Refused(code) => connection_metrics.http(Route::Other.slug(), code.as_u16()),
@@ -164,10 +166,11 @@ async fn drain_until_done(
     }
 }
 
-fn pages(state: &Arc<State>, metrics: &Arc<Metrics>) -> App {
+fn pages(state: &Arc<State>, metrics: &Arc<Metrics>, pod_name: Option<String>) -> App {
     let (page, counter) = (Arc::clone(metrics), Arc::clone(metrics));
     App {
         state: Arc::clone(state),
+        pod_name,
         metrics: Arc::new(move |snapshot| page.render(snapshot)),
         observe: Arc::new(move |route, code| counter.http(route.slug(), code.as_u16())),
     }

@@ -18,7 +18,8 @@
 //! * [`doctor`]: every check for every target, once, and advisories
 //! * [`state`]: shared state and its snapshot
 //! * [`transition_log`], [`key_expiry_log`], [`metrics`], [`admin`]: what the log, Prometheus and the kubelet get
-//! * `duration`, `slug`, `stable_hash`: how durations are written, enums with stable names, a hash that no release changes
+//! * `duration`, `slug`, `stable_hash`, `untrusted`: how durations are written, enums with stable names, a hash that no release
+//!   changes, what is done to text from outside
 //! * [`document`]: the snapshot as `/api/v1/status`, the status page and `telltail status` show it
 
 pub mod admin;
@@ -52,3 +53,4 @@ mod stable_hash;
 pub mod state;
 pub mod tailscale;
 pub mod transition_log;
+mod untrusted;

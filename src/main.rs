@@ -7,19 +7,20 @@ use telltail::cli::{Cli, Command, CommandContext, EXIT_INTERNAL, EXIT_USAGE, Exi
 
 fn main() -> ExitCode {
     hold_signals();
+    let mut context = CommandContext::from_process();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
             let requested = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+            let terminal = if error.use_stderr() { &mut context.err } else { &mut context.out };
             // Without a readable stdout or stderr there is nowhere to report this.
-            let _ = error.print();
+            let _ = terminal.print(&error.render().to_string());
             return if requested { ExitCode::SUCCESS } else { EXIT_USAGE.into() };
         }
     };
     if !matches!(cli.command, Command::Run(_)) {
         release_signals();
     }
-    let mut context = CommandContext::from_process();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let result = runtime
         .map_err(|error| Exit::new(EXIT_INTERNAL, format!("cannot start the runtime: {error}")))

@@ -5,6 +5,7 @@
 
 use crate::command_hint::CommandHint;
 use crate::slug::slug_enum;
+use crate::untrusted::escape;
 use std::fmt;
 
 slug_enum! {
@@ -337,23 +338,6 @@ impl fmt::Display for Failure {
     }
 }
 
-/// Longest quoted text, in characters: enough for a Go error chain, short enough for a log line.
-const MAX_QUOTE: usize = 200;
-
-/// Makes external text safe for one line of a log, page or terminal: printable ASCII, at most 200 characters.
-pub fn escape(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len().min(MAX_QUOTE));
-    for c in text.trim_end().chars() {
-        let piece = if c.is_ascii_graphic() || c == ' ' { c.to_string() } else { c.escape_default().to_string() };
-        if safe.len() + piece.len() > MAX_QUOTE - 3 {
-            safe.push_str("...");
-            break;
-        }
-        safe.push_str(&piece);
-    }
-    safe
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -386,7 +370,7 @@ mod tests {
         let failure = Failure::new(Reason::ProtocolRejected, "a\nlevel=INFO \u{1b}[31m\u{202e}b\\\u{0}");
         assert_eq!(failure.cause, r"a\nlevel=INFO \u{1b}[31m\u{202e}b\\u{0}");
         let failure = Failure::new(Reason::ProtocolRejected, "\u{7}".repeat(10_000));
-        assert!(failure.cause.len() <= MAX_QUOTE);
+        assert!(failure.cause.len() <= 200);
         assert!(failure.cause.is_ascii());
     }
 }

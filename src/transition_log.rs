@@ -4,9 +4,10 @@
 use crate::config::{Config, Target};
 use crate::health::TrackState;
 use crate::key_expiry_log::KeyExpiryLog;
-use crate::reason::{Failure, escape};
+use crate::reason::Failure;
 use crate::state::{Change, PathChange, PeerChange, Snapshot, StateChange};
 use crate::tailscale::{OLDEST_TESTED, is_at_least};
+use crate::untrusted::escape;
 use std::time::Duration;
 use std::time::SystemTime;
 use tokio::time::Instant;

@@ -81,6 +81,7 @@ pub(super) fn app(state: Arc<State>) -> (App, CountedResponses) {
     let count = Arc::clone(&counted);
     let app = App {
         state,
+        pod_name: None,
         metrics: Arc::new(|snapshot| format!("telltail_ready {}\n", u8::from(snapshot.readiness().ready))),
         observe: Arc::new(move |route, status| count.lock().unwrap().push((route, status))),
     };

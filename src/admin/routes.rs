@@ -1,5 +1,6 @@
 //! The endpoints, and the rules for every request.
 
+use super::access;
 use super::healthz::{self, HealthQuery};
 use super::page;
 use super::response::{ContentType, response, text};
@@ -21,6 +22,8 @@ use tokio::time::Instant;
 pub struct App {
     /// Shared state.
     pub state: Arc<State>,
+    /// The pod's name, under which its pages may be read.
+    pub pod_name: Option<String>,
     /// Renders `/metrics`.
     pub metrics: Arc<dyn Fn(&Snapshot) -> String + Send + Sync>,
     /// Called for every response, to count it.
@@ -74,8 +77,12 @@ pub fn router(app: App) -> Router {
 }
 
 fn respond(app: &App, route: Route, handler: Handler, request: &Request) -> Response<Body> {
+    let snapshot = app.state.snapshot(Instant::now());
+    let page = matches!(route, Route::Status | Route::Index);
+    let access = || access::refusal(&snapshot.config, app.pod_name.as_deref(), request);
     let response = refuse(request.method(), request.headers())
-        .unwrap_or_else(|| handler(app, &app.state.snapshot(Instant::now()), &HealthQuery::from(request.uri())));
+        .or_else(|| page.then(access).flatten())
+        .unwrap_or_else(|| handler(app, &snapshot, &HealthQuery::from(request.uri())));
     (app.observe)(route, response.status());
     response
 }
@@ -133,7 +140,8 @@ mod tests {
     use tower::ServiceExt;
 
     async fn send(app: App, method: &str, target: &str) -> (Parts, String) {
-        let request = axum::http::Request::builder().method(method).uri(target).body(Body::empty()).unwrap();
+        let request = axum::http::Request::builder().method(method).uri(target).header("host", "10.1.2.3:8245");
+        let request = request.body(Body::empty()).unwrap();
         let response = router(app).oneshot(request).await.unwrap();
         let (head, body) = response.into_parts();
         let body = body.collect().await.unwrap().to_bytes();
@@ -372,10 +380,11 @@ mod tests {
                 "/[a-zA-Z0-9/%._~!*()-]{0,40}",
                 "/(healthz|readyz|livez|startupz|metrics|api/v1/status)?(/[a-z0-9%._/-]{0,20})?",
                 Just("*".to_owned()),
-                "http://[a-z]{1,9}/(healthz|livez|zzz)",
+                "http://[a-z]{1,9}/(healthz|livez|zzz|api/v1/status)?",
             ],
             query in "(\\?(verbose|exclude=(node|db|valkey|[a-z%0-9]{0,9})|[a-z=&%0-9]{0,9})(&exclude=[a-z]{0,9}){0,3})?",
             length in prop_oneof![Just(None), Just(Some("0")), Just(Some("7")), Just(Some("x"))],
+            host in prop_oneof![Just(None), Just(Some("localhost")), Just(Some("evil.example"))],
             up: bool,
         ) {
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
@@ -383,6 +392,9 @@ mod tests {
                 let state = fixture::after(Mode::Strict, if up { &ALL_UP } else { &VALKEY_REFUSES });
                 let (app, counted) = fixture::app(state);
                 let mut request = axum::http::Request::builder().method(method.as_str()).uri(format!("{path}{query}"));
+                if let Some(host) = host {
+                    request = request.header("host", host);
+                }
                 if let Some(length) = length {
                     request = request.header("content-length", length);
                 }
@@ -392,14 +404,14 @@ mod tests {
                 let counted = counted.lock().unwrap().clone();
                 assert_eq!(counted.len(), 1);
                 assert_eq!(counted[0].1, status);
-                let allowed = [200, 404, 405, 413, 503];
+                let allowed = [200, 404, 405, 413, 421, 503];
                 assert!(allowed.contains(&status.as_u16()), "{status}");
                 let probe = matches!(counted[0].0, Route::Healthz | Route::HealthzCheck | Route::Startupz);
                 assert!(probe || !status.is_server_error(), "{status} for {path}");
                 let body = response.into_body().collect().await.unwrap().to_bytes();
                 let body = String::from_utf8(body.to_vec()).unwrap();
                 // The kubelet copies the responses to its probes into events.
-                let evidence = matches!(counted[0].0, Route::Status | Route::Index);
+                let evidence = matches!(counted[0].0, Route::Status | Route::Index) && host != Some("evil.example");
                 assert!(body.is_ascii(), "{body}");
                 assert!(evidence || !body.contains("100.64.0.7") && !body.contains("secret"), "{body}");
             });

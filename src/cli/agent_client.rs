@@ -4,6 +4,7 @@ use crate::admin::PORT;
 use crate::config::Listen;
 use crate::document::Document;
 use crate::http::Connection;
+use crate::untrusted::{make_visible_line, redact_secrets};
 use bytes::Bytes;
 use http_body_util::Empty;
 use hyper::Request;
@@ -18,7 +19,8 @@ const TIMEOUT: Duration = Duration::from_secs(3);
 /// Longest answer in bytes. The largest is the status of 64 targets with full histories, less than 1 MiB.
 const MAX_BODY: usize = 2 * 1024 * 1024;
 
-/// A client of the agent at one address. Its errors begin with that address.
+/// A client of the agent at one address. Its errors begin with that address. Another program may listen there, or an agent of
+/// another version: of what it sends, secrets are redacted, and texts of the document are in one line.
 #[derive(Clone, Copy, Debug)]
 pub struct AgentClient {
     address: SocketAddr,
@@ -60,7 +62,7 @@ impl AgentClient {
             return Err(format!("{}: not a compatible telltail", self.address));
         }
         let unreadable = |error| format!("{}: cannot read the status: {error}", self.address);
-        let document = serde_json::from_str(&body).map(strip_control_chars).map_err(unreadable)?;
+        let document = serde_json::from_str(&body).map(visible).map_err(unreadable)?;
         Ok((body, serde_json::from_value(document).map_err(unreadable)?))
     }
 
@@ -80,16 +82,16 @@ impl AgentClient {
         let response = connection.send(request).await.map_err(|error| error.to_string())?;
         let success = response.status().is_success();
         let body = connection.text(response.into_body(), MAX_BODY).await.map_err(|error| error.to_string())?;
-        Ok((success, body))
+        Ok((success, redact_secrets(&body)))
     }
 }
 
-/// Another program may listen on the agent's port: its text must not control the terminal.
-fn strip_control_chars(value: Value) -> Value {
+/// The value with every text in one line, and visible.
+fn visible(value: Value) -> Value {
     match value {
-        Value::String(text) => Value::String(text.replace(|c: char| c.is_control(), "?")),
-        Value::Array(values) => values.into_iter().map(strip_control_chars).collect(),
-        Value::Object(map) => map.into_iter().map(|(key, value)| (key, strip_control_chars(value))).collect(),
+        Value::String(text) => Value::String(make_visible_line(&text)),
+        Value::Array(values) => values.into_iter().map(visible).collect(),
+        Value::Object(map) => map.into_iter().map(|(key, value)| (key, visible(value))).collect(),
         other @ (Value::Null | Value::Bool(_) | Value::Number(_)) => other,
     }
 }

@@ -12,6 +12,7 @@ use crate::doctor::{AdvisoryCode, CheckReport, check_target};
 use crate::duration::ms_text;
 use crate::probe_result::Detail;
 use crate::reason::Stage;
+use crate::untrusted::escape;
 use std::time::Duration;
 
 /// Probe one target now, stage by stage
@@ -66,7 +67,8 @@ fn render(report: &CheckReport, palette: Palette) -> String {
     let mut text = format!("{}  {}\n", target.name, url(target));
     if let Some(status) = &report.status {
         let mode = status.mode.slug();
-        text += &format!("  tailscaled  {}, {}, {mode} mode\n", status.version, status.backend_state);
+        let [version, state] = [&status.version, &status.backend_state].map(|text| escape(text));
+        text += &format!("  tailscaled  {version}, {state}, {mode} mode\n");
     }
     text += &stage_table(report, palette);
     match &report.probe.outcome {

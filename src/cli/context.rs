@@ -24,7 +24,7 @@ impl CommandContext {
         let variables: BTreeMap<_, _> = std::env::vars_os().collect();
         // https://no-color.org
         let colour = variables.get(&OsString::from("NO_COLOR")).is_none_or(|value| value.is_empty());
-        Self { variables, out: Terminal::stdout(colour), err: Terminal::stderr(colour) }
+        Self { variables, out: Terminal::stdout(colour), err: Terminal::stderr() }
     }
 
     /// The value of a variable, if it is set and UTF-8.

@@ -5,12 +5,13 @@ use super::{AgentClient, CommandContext, EXIT_INTERNAL, Exit, FileArgument, doct
 use crate::agent::MAGIC_DNS;
 use crate::command_hint::PodContext;
 use crate::config::Config;
-use crate::doctor::{DoctorEnv, DoctorReport, RunningAgent, bundle, examine};
+use crate::doctor::{DoctorEnv, RunningAgent, bundle, examine};
 use crate::probe::resolver::Resolver;
 use crate::tailscale::SOCKETS;
-use std::fs;
+use crate::untrusted::make_visible;
+use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// Run every check, from tailscaled's socket to each service's answer, and tell whose fault a failure is
@@ -23,7 +24,7 @@ pub struct DoctorArgs {
     /// Print JSON
     #[arg(long)]
     json: bool,
-    /// Write a bundle for a ticket to FILE, or to stdout if it is `-`, with sensitive data redacted
+    /// Write a bundle for a ticket to the new file FILE, or to stdout if it is `-`, with sensitive data redacted
     #[arg(long, value_name = "FILE", conflicts_with = "json")]
     bundle: Option<PathBuf>,
     #[command(flatten)]
@@ -40,13 +41,15 @@ impl DoctorArgs {
     /// Runs every check and prints the report.
     pub async fn run(self, context: &mut CommandContext) -> Result<u8, Exit> {
         let config = context.load(self.file).map_err(|exit| Exit { code: EXIT_NOT_RUN, ..exit })?;
+        // Before the checks: an answer of this moment must not be lost to a wrong path.
+        let file = self.bundle.as_deref().filter(|file| *file != Path::new("-")).map(BundleFile::create).transpose()?;
         let agent = running_agent(AgentClient::new(config.listen)).await;
         let report = examine(&config, &environment(&config, context), agent).await;
-        match self.bundle {
-            Some(file) if file == Path::new("-") => context.out.print_json(&bundle(&report, &config))?,
-            Some(file) => write_bundle(&report, &config, &file)?,
-            None if self.json => context.out.print_json(&report.json())?,
-            None => {
+        match (file, &self.bundle) {
+            (Some(file), _) => file.write(&make_visible(&format!("{:#}\n", bundle(&report, &config))))?,
+            (None, Some(_)) => context.out.print_json(&bundle(&report, &config))?,
+            (None, None) if self.json => context.out.print_json(&report.json())?,
+            (None, None) => {
                 let text = doctor_text::render(&report, context.out.palette());
                 context.out.print(&text)?;
             }
@@ -76,17 +79,26 @@ async fn running_agent(agent: AgentClient) -> Option<RunningAgent> {
     Some(RunningAgent { document, metrics })
 }
 
-/// Writes the bundle to a file that only its owner can read.
-fn write_bundle(report: &DoctorReport, config: &Config, file: &Path) -> Result<(), Exit> {
-    let text = format!("{:#}\n", bundle(report, config));
-    let failed = |error: io::Error| {
-        Exit::new(EXIT_INTERNAL, format!("{}: {error}; `--bundle -` writes to stdout", file.display()))
-    };
-    let opened = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(file);
-    // An existing file keeps its mode when it is opened.
-    let written = opened.and_then(|mut file| {
-        file.set_permissions(fs::Permissions::from_mode(0o600))?;
-        file.write_all(text.as_bytes())
-    });
-    written.map_err(failed)
+/// The file of a bundle, which only its owner can read.
+struct BundleFile<'a> {
+    path: &'a Path,
+    file: File,
+}
+
+impl<'a> BundleFile<'a> {
+    /// A new file. What exists under that name is neither followed nor changed: a link could lead to a file of somebody
+    /// else, whose owner may not even know of the other name.
+    fn create(path: &'a Path) -> Result<Self, Exit> {
+        let opened = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+        Ok(Self { path, file: opened.map_err(|error| Self::failed(path, &error))? })
+    }
+
+    fn write(mut self, text: &str) -> Result<(), Exit> {
+        self.file.write_all(text.as_bytes()).map_err(|error| Self::failed(self.path, &error))
+    }
+
+    fn failed(path: &Path, error: &io::Error) -> Exit {
+        let advice = "name a new file, or write to stdout with `--bundle -`";
+        Exit::new(EXIT_INTERNAL, format!("{}: {error}; {advice}", path.display()))
+    }
 }

@@ -6,7 +6,7 @@ use crate::diagnose::{Step, StepStatus};
 use crate::doctor::{DoctorReport, Finding, RunningAgent, TargetReport};
 use crate::duration::ms_text;
 use crate::path::Sample;
-use crate::reason::escape;
+use crate::untrusted::escape;
 
 /// Changes of a target that are shown: enough to see that it flaps. `telltail status` shows more.
 const MAX_CHANGES: usize = 3;

@@ -5,7 +5,8 @@ use crate::command_hint::ShellCommand;
 use crate::diagnose::StepStatus;
 use crate::doctor::AdvisoryCode;
 use crate::document::TransitionJson;
-use crate::reason::{Failure, escape};
+use crate::reason::Failure;
+use crate::untrusted::escape;
 
 /// A failure or an advisory, explained.
 pub(super) struct Explanation<'a> {

@@ -2,6 +2,7 @@
 
 use super::config::VARIABLES;
 use super::{CommandContext, Exit, FileArgument};
+use crate::untrusted::make_visible;
 
 /// Report whether the running agent is ready
 ///
@@ -21,11 +22,12 @@ impl HealthArgs {
     pub async fn run(self, context: &mut CommandContext) -> Result<u8, Exit> {
         let agent = context.agent(self.file)?;
         let (ready, page) = agent.healthz().await.map_err(|error| Exit::new(1, error))?;
-        context.out.print(match (self.verbose, ready) {
-            (true, _) => &page,
-            (false, true) => "ready\n",
-            (false, false) => "not ready; see --verbose\n",
-        })?;
+        match (self.verbose, ready) {
+            // Another program may have written it: not even a colour is its to choose.
+            (true, _) => context.out.print(&make_visible(&page))?,
+            (false, true) => context.out.print("ready\n")?,
+            (false, false) => context.out.print("not ready; see --verbose\n")?,
+        }
         Ok(u8::from(!ready))
     }
 }

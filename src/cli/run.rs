@@ -45,7 +45,8 @@ impl RunArgs {
             error!(problem = %error, "Cannot start");
             Exit::new(EXIT_START, format!("cannot listen: {error}; name another address with TELLTAIL_LISTEN"))
         })?;
-        let runtime = RuntimeEnv { pod_uid: pod_uid(context), magic_dns: MAGIC_DNS };
+        let pod_name = context.variable(POD_NAME);
+        let runtime = RuntimeEnv { pod_uid: pod_uid(context), pod_name, magic_dns: MAGIC_DNS };
         let (sender, receiver) = mpsc::channel(8);
         tokio::select! {
             ended = agent::run(config, source, runtime, listener, receiver) => ended.map(|()| 0).map_err(|failure| {
@@ -57,9 +58,12 @@ impl RunArgs {
     }
 }
 
-/// The downward API's `POD_UID`, else the host name, which in a pod is the pod's name.
+/// Has the host name, which in a pod is the pod's name.
+const POD_NAME: &str = "HOSTNAME";
+
+/// The downward API's `POD_UID`, else the pod's name.
 fn pod_uid(context: &CommandContext) -> String {
-    let named = ["POD_UID", "HOSTNAME"].into_iter().find_map(|name| context.variable(name));
+    let named = ["POD_UID", POD_NAME].into_iter().find_map(|name| context.variable(name));
     named.unwrap_or_else(|| std::process::id().to_string())
 }
 

@@ -38,7 +38,8 @@ impl StatusArgs {
         let agent = context.agent(self.file)?;
         loop {
             let (text, ready) = match agent.status().await {
-                Ok((body, document)) if json => (body, document.ready),
+                // In valid JSON these stand between values only, and a terminal is not shown them.
+                Ok((body, document)) if json => (body.replace(['\r', '\t'], " "), document.ready),
                 Ok((_, document)) => (status_text::render(&document, context.out.palette()), document.ready),
                 Err(error) if watch => (format!("telltail: {error}\n"), false),
                 Err(error) => return Err(Exit::new(1, error)),

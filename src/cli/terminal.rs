@@ -1,6 +1,8 @@
-//! What commands write to stdout and stderr. Everything that a person's terminal shows goes through [`Terminal::print`].
+//! What commands write to stdout and stderr. Everything that a person's terminal shows goes through [`Terminal::print`]: of the
+//! characters that act upon a terminal only line feeds and the palette's own colours get there, the rest is escaped.
 
 use super::{Exit, write_error};
+use crate::untrusted::make_visible;
 use serde_json::Value;
 use std::fmt;
 use std::io::{IsTerminal, Write, stderr, stdout};
@@ -22,9 +24,9 @@ impl Terminal {
         Self::new(stdout().is_terminal(), colour, stdout())
     }
 
-    /// This process's stderr.
-    pub fn stderr(colour: bool) -> Self {
-        Self::new(stderr().is_terminal(), colour, stderr())
+    /// This process's stderr, without colours.
+    pub fn stderr() -> Self {
+        Self::new(stderr().is_terminal(), false, stderr())
     }
 
     fn new(interactive: bool, colour: bool, out: impl Write + 'static) -> Self {
@@ -38,17 +40,24 @@ impl Terminal {
 
     /// Writes a text.
     pub fn print(&mut self, text: &str) -> Result<(), Exit> {
-        self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush()).map_err(write_error)
+        self.write(&self.palette.sanitize(text))
     }
 
     /// Writes a text in place of what a terminal shows; appends it to a file or pipe.
     pub fn redraw(&mut self, text: &str) -> Result<(), Exit> {
-        if self.interactive { self.print(&format!("{REDRAW}{text}")) } else { self.print(text) }
+        if self.interactive {
+            self.write(REDRAW)?;
+        }
+        self.print(text)
     }
 
     /// Writes a JSON document.
     pub fn print_json(&mut self, value: &Value) -> Result<(), Exit> {
         self.print(&format!("{value:#}\n"))
+    }
+
+    fn write(&mut self, text: &str) -> Result<(), Exit> {
+        self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush()).map_err(write_error)
     }
 }
 
@@ -73,7 +82,25 @@ pub enum Style {
     Faint,
 }
 
+/// Begins a control sequence.
+const ESCAPE: char = '\x1b';
+/// What follows it to end a style.
+const END: &str = "[0m";
+
 impl Style {
+    const ALL: [Self; 5] = [Self::Good, Self::Bad, Self::Warning, Self::Bold, Self::Faint];
+
+    /// What follows [`ESCAPE`] to begin the style (ECMA-48, SGR).
+    const fn code(self) -> &'static str {
+        match self {
+            Self::Good => "[32m",
+            Self::Bad => "[1;31m",
+            Self::Warning => "[33m",
+            Self::Bold => "[1m",
+            Self::Faint => "[2m",
+        }
+    }
+
     /// The style of a target's or the node's state, by its slug.
     pub fn of_state(state: &str) -> Self {
         match state {
@@ -96,14 +123,19 @@ impl Palette {
 
     /// The text in this style.
     pub fn paint(self, style: Style, text: &str) -> String {
-        let code = match style {
-            Style::Good => "32",
-            Style::Bad => "1;31",
-            Style::Warning => "33",
-            Style::Bold => "1",
-            Style::Faint => "2",
-        };
-        if self.colour { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+        if self.colour { format!("{ESCAPE}{}{text}{ESCAPE}{END}", style.code()) } else { text.to_owned() }
+    }
+
+    /// The text with everything escaped that acts upon a terminal, except what [`Self::paint`] adds.
+    fn sanitize(self, text: &str) -> String {
+        let own = |rest: &str| rest.starts_with(END) || Style::ALL.iter().any(|style| rest.starts_with(style.code()));
+        let mut pieces = text.split(ESCAPE);
+        let mut safe = make_visible(pieces.next().unwrap_or_default());
+        for piece in pieces {
+            safe += &if self.colour && own(piece) { ESCAPE.to_string() } else { make_visible("\x1b") };
+            safe += &make_visible(piece);
+        }
+        safe
     }
 }
 
@@ -171,6 +203,15 @@ mod tests {
         let text = table().render(Palette::PLAIN);
         let lines = ["TARGET            STATE  LAST", "db                up     answering", "cache (optional)  down"];
         assert_eq!(text.lines().collect::<Vec<_>>(), lines);
+    }
+
+    #[test]
+    fn only_the_palettes_own_colours_reach_a_terminal() {
+        let palette = Palette { colour: true };
+        let painted = palette.paint(Style::Bad, "a\u{202e}b\u{1b}[8m\u{1b}]0;t\u{7}\r");
+        let safe = "\u{1b}[1;31ma\\u202eb\\u001b[8m\\u001b]0;t\\u0007\\u000d\u{1b}[0m";
+        assert_eq!(palette.sanitize(&painted), safe);
+        assert_eq!(Palette::PLAIN.sanitize("\u{1b}[32mup\u{1b}[0m\n"), "\\u001b[32mup\\u001b[0m\n");
     }
 
     #[test]

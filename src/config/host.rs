@@ -50,7 +50,7 @@ pub(super) fn parse(text: &str) -> Result<Host, String> {
         if inner.contains('%') {
             return Err("IPv6 zone IDs (`%…`) are not supported: remove it".to_owned());
         }
-        let ip: Ipv6Addr = inner.parse().map_err(|_| format!("{} is not an IPv6 address", quote_untrusted(inner)))?;
+        let ip: Ipv6Addr = inner.parse().map_err(|_| "the host in brackets is not an IPv6 address")?;
         return address(IpAddr::V6(ip).to_canonical());
     }
     if let Ok(ip) = text.parse::<Ipv4Addr>() {
@@ -91,11 +91,11 @@ fn name(text: &str) -> Result<String, String> {
         } else {
             continue;
         };
-        return Err(format!("the host {} {problem}", quote_untrusted(&whole)));
+        return Err(format!("the host {problem}"));
     }
     // No top-level domain is a number, so this is a typo in an address ("10.0.0", "010.0.0.1", "1.2.3.400").
     if labels.len() > 1 && labels.last().is_some_and(|label| label.bytes().all(|byte| byte.is_ascii_digit())) {
-        return Err(format!("the host {} is neither a name nor an IPv4 address", quote_untrusted(&whole)));
+        return Err("the host is neither a name nor an IPv4 address".to_owned());
     }
     Ok(whole)
 }

@@ -144,6 +144,16 @@ slug_enum! {
 }
 
 slug_enum! {
+    /// Who gets the pages that name addresses and causes.
+    pub enum PageAccess {
+        /// Everyone who can connect.
+        All = "all",
+        /// Connections from this pod.
+        Loopback = "loopback",
+    }
+}
+
+slug_enum! {
     /// How a log line is written.
     pub enum LogFormat {
         /// One JSON object a line.

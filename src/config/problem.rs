@@ -90,18 +90,21 @@ impl fmt::Display for Problems {
 
 impl std::error::Error for Problems {}
 
-/// Text from outside, fit to print: escaped and cut. Not for URLs; one that was put where another value belongs is
-/// not repeated, since it may hold a password.
+/// Text from outside, fit to print: escaped and cut. For what cannot be a secret: a name, one character, a value that has the
+/// right type. See [`quote_typo`].
 pub(super) fn quote_untrusted(text: &str) -> String {
     const LONGEST: usize = 40;
-    if text.contains('@') && text.contains(':') {
-        return "the value (not repeated here)".to_owned();
-    }
     let mut short: String = text.chars().take(LONGEST).flat_map(char::escape_debug).collect();
     if text.chars().nth(LONGEST).is_some() {
         short.push('…');
     }
     format!("`{short}`")
+}
+
+/// The text where `suggestion` of [`did_you_mean`] shows that it is a typo, else `otherwise`: a value in the wrong place may be
+/// a password.
+pub(super) fn quote_typo(text: &str, suggestion: &str, otherwise: &str) -> String {
+    if suggestion.is_empty() { otherwise.to_owned() } else { quote_untrusted(text) }
 }
 
 /// "; did you mean `…`?" when one of `known` is close to `text`, else nothing.
@@ -143,6 +146,6 @@ mod tests {
     fn text_from_outside_is_escaped_and_cut() {
         assert_eq!(quote_untrusted("a\n\u{1b}"), "`a\\n\\u{1b}`");
         assert!(quote_untrusted(&"x".repeat(1000)).chars().count() < 50);
-        assert!(!quote_untrusted("postgres://u:hunter2@db").contains("hunter2"));
+        assert_eq!(quote_typo("hunter2", &did_you_mean("hunter2", ["strict"]), "the value"), "the value");
     }
 }

@@ -133,6 +133,8 @@ fn twice(key: &str) -> String {
 
 fn unknown_key(key: &str, known: &[&str]) -> String {
     let meant = did_you_mean(key, known.iter().copied());
-    let listed = if meant.is_empty() { format!("; known are {}", known.join(", ")) } else { meant };
-    format!("unknown key {}{listed}", quote_untrusted(key))
+    match meant.as_str() {
+        "" => format!("unknown key; known are {}", known.join(", ")),
+        typo => format!("unknown key {}{typo}", quote_untrusted(key)),
+    }
 }

@@ -3,9 +3,9 @@
 
 use super::settings_macro::{Setting, SettingKind, settings};
 use super::syntax::{
-    Boolean, Count, Durations, Keywords, ListenAddress, LogLevels, SocketPath, Syntax, TargetName, ViaSyntax,
+    Boolean, Count, Durations, HostNames, Keywords, ListenAddress, LogLevels, SocketPath, Syntax, TargetName, ViaSyntax,
 };
-use super::{Depth, Expect, Gate, Host, Kind, Listen, LogFormat, Mode, Via};
+use super::{Depth, Expect, Gate, Host, Kind, Listen, LogFormat, Mode, PageAccess, Via};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +23,11 @@ settings! {
     socket: Option<PathBuf> = None, SocketPath, NeedsRestart;
     /// Where the HTTP server listens, as ADDRESS:PORT.
     listen: Listen = Listen::Default, ListenAddress, NeedsRestart;
+    /// Host names of the status page and document beside the pod's own, separated by commas.
+    allowed_hosts: Vec<String> = Vec::new(), HostNames, Reloadable;
+    /// Which connections get the status page and document.
+    // Those of `kubectl port-forward` and `exec` are from loopback.
+    pages: PageAccess = PageAccess::All, Keywords(&PageAccess::ALL, PageAccess::slug), Reloadable;
     /// Consecutive successes after which a down target is up.
     // HAProxy's `rise` and `fall`.
     rise: u32 = 2, Count, Reloadable;

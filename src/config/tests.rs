@@ -36,6 +36,8 @@ fn assert_problem(outcome: Result<Loaded, Problems>, words: &str) {
 const FULL: &str = r#"# Everything that can be written.
 socket: /run/tailscale/tailscaled.sock
 listen: "0.0.0.0:9000"
+allowed_hosts: telltail.prd.svc, TellTail.example.
+pages: loopback
 interval: 20s
 timeout: 4s
 rise: 3
@@ -80,6 +82,8 @@ fn a_file_says_everything_and_targets_take_the_defaults_over() {
     let config = from_file(FULL).unwrap().config;
     assert_eq!(config.socket.as_deref(), Some(Path::new("/run/tailscale/tailscaled.sock")));
     assert_eq!(config.listen, Listen::At("0.0.0.0:9000".parse().unwrap()));
+    assert_eq!(config.allowed_hosts, ["telltail.prd.svc", "telltail.example"]);
+    assert_eq!(config.pages, PageAccess::Loopback);
     assert_eq!((config.rise, config.fall, config.readiness), (3, 5, Mode::Local));
     assert_eq!((config.startup_gate, config.log_format), (Gate::Targets, LogFormat::Text));
     let [db, cache, api] = config.targets.as_slice() else { panic!("three targets") };
@@ -119,14 +123,14 @@ log: inof
     let expected = [
         ("TELLTAIL_VIA: ", "not an IP address"),
         ("telltail.yaml:1:1: ", "unknown key `intervall`; did you mean `interval`?"),
-        ("telltail.yaml:2:7: `rise`: ", "`0` is not a whole number from 1 to 100"),
-        ("telltail.yaml:3:7: `fall`: ", "`many` is not a whole number"),
+        ("telltail.yaml:2:7: `rise`: ", "is not a whole number from 1 to 100"),
+        ("telltail.yaml:3:7: `fall`: ", "is not a whole number"),
         ("telltail.yaml:4:12: `readiness`: ", "did you mean `strict`?"),
-        ("telltail.yaml:5:8: `drain`: ", "`10` has no unit"),
+        ("telltail.yaml:5:8: `drain`: ", "the number has no unit"),
         ("telltail.yaml:7:5: target 1 `db`: `timeout`: ", "`5x` is not a duration"),
         ("telltail.yaml:7:5: target 1: ", "unknown parameter `intervall`; did you mean `interval`?"),
         ("telltail.yaml:9:5: target 2: ", "unknown key `depht`; did you mean `depth`?"),
-        ("telltail.yaml:10:15: target 2 `cache`: `required`: ", "`yes` is none of true, false"),
+        ("telltail.yaml:10:15: target 2 `cache`: `required`: ", "the value is none of true, false"),
         ("telltail.yaml:11:5: target 3: ", "`tcp://` needs a port"),
         ("telltail.yaml:12:6: `log`: ", "did you mean `info`?"),
     ];
@@ -216,7 +220,7 @@ fn names_are_unique_and_fit_for_a_label() {
     );
     assert_problem(from_targets("tcp://100.64.0.1:1"), "an IP address needs a name: add `name`");
     assert_problem(from_targets("tcp://node:1"), "the name `node` is reserved");
-    assert_problem(from_targets("tcp://db:1?name=Main"), "did you mean `main`?");
+    assert_problem(from_targets("tcp://db:1?name=Main"), "it has `M`");
     assert_problem(from_targets("tcp://db:1?name=a.b"), "is not 1 to 63 of");
     assert_problem(from_targets(&format!("tcp://db:1?name={}", "a".repeat(64))), "is not 1 to 63 of");
     assert_eq!(from_targets("tcp://node:1?name=other").unwrap().config.targets[0].name, "other");
@@ -294,14 +298,68 @@ fn settings_have_bounds() {
         ("TELLTAIL_FALL", "-1", "from 1 to 100"),
         ("TELLTAIL_SOCKET", "run/x.sock", "not an absolute path"),
         ("TELLTAIL_LISTEN", "8245", "not an address with a port"),
+        ("TELLTAIL_ALLOWED_HOSTS", "a.example,10.1.2.3", "an address is served in any case"),
+        ("TELLTAIL_ALLOWED_HOSTS", "*.example", "has the character `*`"),
+        ("TELLTAIL_ALLOWED_HOSTS", "telltail.example:8245", "has the character `:`"),
+        ("TELLTAIL_PAGES", "loopbck", "did you mean `loopback`?"),
         ("TELLTAIL_LOG_FORMAT", "jsn", "did you mean `json`?"),
         ("TELLTAIL_STARTUP_GATE", "tailent", "did you mean `tailnet`?"),
-        ("TELLTAIL_LOG", "telltail=verbose", "`verbose` is none of"),
+        ("TELLTAIL_LOG", "telltail=verbose", "a level is none of"),
     ] {
         assert_problem(from_variables(&[(TARGETS_VARIABLE, "tcp://db:1"), (variable, value)]), part);
     }
     let long = format!("/{}", "s".repeat(107));
     assert_problem(from_variables(&[(TARGETS_VARIABLE, "tcp://db:1"), ("TELLTAIL_SOCKET", &long)]), "108 bytes");
+}
+
+#[test]
+fn a_password_in_the_wrong_place_is_not_repeated() {
+    const SECRET: &str = "S3cretPassw0rd";
+    let told = |outcome: Result<Loaded, Problems>| match outcome {
+        Ok(loaded) => loaded.warnings.join("\n"),
+        Err(problems) => problems.to_string(),
+    };
+    for text in [
+        SECRET,
+        "S3cretPassw0rd:80",
+        "$(S3cretPassw0rd)",
+        "1S3cretPassw0rd",
+        "info,x=S3cretPassw0rd",
+        "[S3cretPassw0rd",
+    ] {
+        for key in settings::setting_keys() {
+            for told in [
+                told(from_variables(&[(TARGETS_VARIABLE, "tcp://db:1"), (&settings::variable(key), text)])),
+                told(from_file(format!("targets: [\"tcp://db:1\"]\n{key}: {text}\n"))),
+            ] {
+                assert!(!told.contains("S3cr"), "{key}: {told}");
+            }
+        }
+        for key in settings::parameter_keys().filter(|key| *key != "name") {
+            let told = told(from_targets(&format!("tcp://db:1?{key}={text}")));
+            assert!(!told.contains("S3cr"), "{key}: {told}");
+        }
+    }
+    for text in [
+        "S3cretPassw0rd\n",
+        "S3cretPassw0rd:\n",
+        "S3cretPassw0rd: 1\ntargets: [\"tcp://db:1\"]\n",
+        "targets:\n- S3cretPassw0rd\n",
+        "targets:\n- {S3cretPassw0rd: 1, url: \"tcp://db:1\"}\n",
+        "targets:\n- tcp://db:1?S3cretPassw0rd\n- tcp://S3cret_Passw0rd:1\n- S3cretPassw0rd://db:1\n- \"tcp://[S3cretPassw0rd]:1\"\n",
+        "targets:\n- tcp://db:1?name=S3cretPassw0rd\n- tcp://db:S3cretPassw0rd\n- valkey://db/S3cretPassw0rd\n",
+        "targets: *S3cretPassw0rd\n",
+        "targets: !S3cretPassw0rd x\n",
+        "targets: &S3cretPassw0rd x\n",
+        "targets: \"S3cretPassw0rd\n",
+        "%S3cretPassw0rd\n---\ntargets: x\n",
+        "targets: \"\\S3cretPassw0rd\"\n",
+        "targets: @S3cretPassw0rd\n",
+        "targets: {a: b}, S3cretPassw0rd\n",
+    ] {
+        let told = told(from_file(text));
+        assert!(!told.is_empty() && !told.to_lowercase().contains("s3cr"), "{text}: {told}");
+    }
 }
 
 #[test]
@@ -332,6 +390,8 @@ fn only_what_cannot_change_in_flight_needs_a_restart() {
     assert_eq!(with("interval: 20s", "interval: 25s"), Vec::<&str>::new());
     assert_eq!(with("readiness: local", "readiness: observe"), Vec::<&str>::new());
     assert_eq!(with("name: cache", "name: kv"), Vec::<&str>::new());
+    assert_eq!(with("pages: loopback", "pages: all"), Vec::<&str>::new());
+    assert_eq!(with("telltail.prd.svc, ", ""), Vec::<&str>::new());
     assert_eq!(with("/run/", "/var/run/"), ["socket"]);
     assert_eq!(with("9000", "9001"), ["listen"]);
     assert_eq!(with("startup_gate: targets", "startup_gate: none"), ["startup_gate"]);

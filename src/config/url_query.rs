@@ -46,6 +46,8 @@ fn unknown(key: &str) -> String {
     }
     let suggestion = did_you_mean(key, parameter_keys());
     let known: Vec<&str> = parameter_keys().collect();
-    let listed = if suggestion.is_empty() { format!("; known are {}", known.join(", ")) } else { suggestion };
-    format!("unknown parameter {}{listed}", quote_untrusted(key))
+    match suggestion.as_str() {
+        "" => format!("unknown parameter; known are {}", known.join(", ")),
+        typo => format!("unknown parameter {}{typo}", quote_untrusted(key)),
+    }
 }

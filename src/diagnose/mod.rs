@@ -12,8 +12,9 @@ use crate::node::Node;
 use crate::path::Sample;
 use crate::peer::TargetPeer;
 use crate::probe_result::Timings;
-use crate::reason::{Failure, Reason, escape};
+use crate::reason::{Failure, Reason};
 use crate::slug::slug_enum;
+use crate::untrusted::escape;
 use std::time::{Duration, SystemTime};
 
 /// Observations of one target.

@@ -9,6 +9,7 @@ use crate::probe::peer_filter::PeerFilter;
 use crate::probe_result::ProbeResult;
 use crate::reason::Scope;
 use crate::tailscale::{LocalApi, Status};
+use crate::untrusted::escape;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -70,7 +71,7 @@ impl CheckReport {
             "scope": failure.map(|failure| failure.reason.scope().slug()),
             "cause": failure.map(|failure| &failure.cause),
             "next_step": failure.map(|failure| failure.reason.next_step()),
-            "tailscaled": self.status.as_ref().map(|status| &status.version),
+            "tailscaled": self.status.as_ref().map(|status| escape(&status.version)),
         })
     }
 

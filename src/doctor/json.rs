@@ -5,6 +5,7 @@ use crate::command_hint::ShellCommand;
 use crate::document::time::writable;
 use crate::path::Sample;
 use crate::probe_result::Timings;
+use crate::untrusted::escape;
 use humantime::format_rfc3339_seconds;
 use serde_json::{Value, json};
 use std::net::IpAddr;
@@ -21,12 +22,12 @@ impl DoctorReport {
             "verdict": self.verdict(),
             "node": {
                 "state": self.node.state.slug(),
-                "version": facts.map(|facts| &facts.version),
+                "version": facts.map(|facts| escape(&facts.version)),
                 "mode": facts.map(|facts| facts.mode.slug()),
-                "hostname": facts.map(|facts| &facts.hostname),
+                "hostname": facts.map(|facts| escape(&facts.hostname)),
                 "addresses": self.addresses,
                 "online": facts.map(|facts| facts.online),
-                "home_region": facts.map(|facts| &facts.home_region),
+                "home_region": facts.map(|facts| escape(&facts.home_region)),
                 "key_expiry": time(facts.and_then(|facts| facts.key_expiry)),
                 "accept_dns": self.prefs.map(|prefs| prefs.accept_dns),
                 "accept_routes": self.prefs.map(|prefs| prefs.accept_routes),
@@ -82,13 +83,13 @@ fn target(report: &TargetReport) -> Value {
         "via": report.via,
         "expect": target.expect.slug(),
         "peer": report.peer.as_ref().map(|peer| json!({
-            "name": peer.name,
+            "name": escape(&peer.name),
             "address": peer.address,
             "online": peer.online,
             "key_expiry": time(peer.key_expiry),
         })),
         "path": report.path.as_ref().map(|sample| sample.path().slug()),
-        "region": report.path.as_ref().and_then(Sample::region).map(|region| &region.code),
+        "region": report.path.as_ref().and_then(Sample::region).map(|region| escape(&region.code)),
         "round_trip_ms": ms(report.round_trip),
         "stages": stages_json(report.timings),
         "names": report.names.as_ref().map(|names| json!({
@@ -116,7 +117,7 @@ pub(super) fn stages_json(timings: Timings) -> Value {
 fn answer(answer: &Result<Vec<IpAddr>, String>) -> Value {
     match answer {
         Ok(addresses) => json!(addresses),
-        Err(error) => json!(crate::reason::escape(error)),
+        Err(error) => json!(escape(error)),
     }
 }
 

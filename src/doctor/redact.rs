@@ -4,6 +4,7 @@
 use crate::config::url;
 use crate::config::{Config, Host};
 use crate::tailscale::CGNAT;
+use crate::untrusted::redact_secrets;
 use serde_json::Value;
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -57,8 +58,8 @@ impl Redactor {
     }
 
     fn text(&mut self, text: &str) -> String {
-        let replaced =
-            self.replacements.iter().fold(text.to_owned(), |text, (from, placeholder)| text.replace(from, placeholder));
+        let text = redact_secrets(text);
+        let replaced = self.replacements.iter().fold(text, |text, (from, placeholder)| text.replace(from, placeholder));
         let mut redacted = String::with_capacity(replaced.len());
         let mut rest = replaced.as_str();
         while !rest.is_empty() {

@@ -97,4 +97,20 @@ pub const ROWS: &[(&[u8], &str, &str)] = &[
         "src/probe/resolver.rs; real: tests/tailnet/tests/doctor/resolver.rs",
     ),
     (&[158], "a pod's IPv6 address without brackets where telltail listens", "src/config/syntax/address.rs"),
+    (&[159], "a link, hard link, pipe, folder or device in the place of the doctor's bundle", "tests/binary"),
+    (
+        &[160],
+        "a login page, an auth key or a node's key in an error text, a password in the wrong place of the configuration",
+        "tests/binary/outside.rs, src/untrusted.rs, src/config/tests.rs",
+    ),
+    (
+        &[161],
+        "control characters and marks of the direction of writing for a terminal: from the agent's port, tailscaled, the command line",
+        "tests/binary/outside.rs, src/cli/terminal.rs, src/untrusted.rs",
+    ),
+    (
+        &[162],
+        "a website's name resolves to the pod (DNS rebinding); a kubelet or Prometheus with any Host, or none",
+        "tests/binary/outside.rs, src/admin/access.rs",
+    ),
 ];

@@ -156,7 +156,7 @@ fn ready(page: &MetricsPage) -> [bool; 3] {
     ["strict", "local", "observe"].map(|mode| page.is("telltail_ready_by_mode", &[("mode", mode)]))
 }
 
-const COUNT: usize = 158;
+const COUNT: usize = 162;
 
 /// `tests/faults.md` is made from the table. `UPDATE_GOLDEN=1 cargo test --test agent faults::docs` writes it anew.
 #[test]

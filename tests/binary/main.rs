@@ -1,5 +1,6 @@
 //! The built binary: exit codes, help, signals, and what it may not need.
 
+mod outside;
 mod resources;
 mod run;
 mod signals;
@@ -9,9 +10,10 @@ mod support;
 use run::{TARGETS, TestTailnet, output, telltail, text};
 use std::fs;
 use std::net::TcpListener;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::Stdio;
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 use tailscaled_sim::services::Postgres;
 use tailscaled_sim::{BackendState, Misbehaviour, PeerPort};
@@ -412,6 +414,48 @@ async fn doctor_ends_with_what_is_down_and_finds_the_agent_beside_it() {
 }
 
 #[tokio::test]
+async fn a_bundle_is_a_new_file_and_nothing_else_is_touched() {
+    let tailnet = TestTailnet::new();
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = |name: &str| folder.path().join(name);
+    let state = |path: &Path| {
+        let metadata = fs::symlink_metadata(path).expect("it exists");
+        (metadata.file_type(), metadata.permissions().mode(), metadata.len())
+    };
+    let bundle = async |path: &Path| {
+        let mut command = tailnet.telltail(&["doctor", "--bundle"]);
+        command.arg(path);
+        let output = output(command).await;
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    };
+    let ticket = path("ticket.json");
+    assert_eq!(bundle(&ticket).await, (Some(0), String::new(), String::new()));
+    assert_eq!(state(&ticket).1 & 0o777, 0o600);
+    let json: serde_json::Value = serde_json::from_slice(&fs::read(&ticket).expect("a bundle")).expect("JSON");
+    assert_eq!(json["bundle"], 1);
+
+    fs::write(path("precious"), "precious").expect("a file");
+    fs::set_permissions(path("precious"), fs::Permissions::from_mode(0o644)).expect("our file");
+    fs::hard_link(path("precious"), path("hard link")).expect("the same file system");
+    symlink(path("precious"), path("link")).expect("a link");
+    symlink(path("nowhere"), path("dangling link")).expect("a link");
+    fs::create_dir(path("directory")).expect("a folder");
+    let fifo = Command::new("mkfifo").arg(path("fifo")).status().expect("coreutils");
+    assert!(fifo.success());
+    let mut taken: Vec<_> = ["ticket.json", "link", "dangling link", "hard link", "directory", "fifo"].map(path).into();
+    taken.push("/dev/stdout".into());
+    for taken in taken {
+        let before = state(&taken);
+        let (code, stdout, stderr) = bundle(&taken).await;
+        assert!(code == Some(70) && stdout.is_empty() && stderr.contains("--bundle -"), "{taken:?}: {stdout}{stderr}");
+        assert_eq!(state(&taken), before, "{taken:?}");
+    }
+    assert_eq!(state(&path("precious")).1 & 0o777, 0o644);
+    assert_eq!(fs::read_to_string(path("precious")).expect("a file"), "precious");
+    assert!(!path("nowhere").exists());
+}
+
+#[tokio::test]
 async fn a_user_without_access_to_the_socket_is_told() {
     if fs::metadata("/proc/self").map(|own| std::os::unix::fs::MetadataExt::uid(&own)).ok() != Some(0) {
         println!("only root can become somebody else: not tried");
@@ -423,7 +467,7 @@ async fn a_user_without_access_to_the_socket_is_told() {
     let copy = folder.path().join("telltail");
     fs::copy(env!("CARGO_BIN_EXE_telltail"), &copy).expect("room for a copy");
     let check = async || {
-        let mut command = std::process::Command::new(&copy);
+        let mut command = Command::new(&copy);
         command.env_clear().env("TELLTAIL_SOCKET", tailnet.tailscaled.socket()).uid(65532).gid(65532).current_dir("/");
         command.args(["check", "postgres://db:5432", "--json"]);
         let output = output(command).await;

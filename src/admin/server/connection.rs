@@ -2,6 +2,7 @@
 
 use super::limits::{MAX_DISCARDED, MAX_HEAD};
 use super::{ConnectionEvent, ConnectionObserver};
+use crate::admin::access::FromThisPod;
 use axum::Router;
 use hyper::StatusCode;
 use hyper::body::Incoming;
@@ -23,8 +24,11 @@ pub(super) async fn serve_connection(
     observer: ConnectionObserver,
 ) {
     let router = TowerToHyperService::new(router);
-    let service = service_fn(|request: hyper::Request<Incoming>| {
+    let from = stream.peer_addr().and_then(|peer| Ok(FromThisPod::of(peer, stream.local_addr()?)));
+    let from = from.unwrap_or(FromThisPod(false));
+    let service = service_fn(|mut request: hyper::Request<Incoming>| {
         answering.store(true, Ordering::Relaxed);
+        request.extensions_mut().insert(from);
         router.call(request)
     });
     let served = http1::Builder::new()

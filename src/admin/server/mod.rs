@@ -17,6 +17,7 @@
 //! | sends a body | refused by the router before it is read: 413 |
 //! | smuggles a second request behind an ambiguous length, or pipelines thousands | one request per connection; hyper refuses ambiguous lengths: 400 |
 //! | sends without end after the response | `limits::MAX_DISCARDED` and [`Limits::lifetime`] |
+//! | is a browser that a website leads here (DNS rebinding) | refused by the router: 421, see `admin::access` |
 //! | makes file descriptors run out, here or on the host | a connection that stalls gives its own to the next; where none does, `limits::ACCEPT_PAUSE`: accept would fail in a busy loop |
 //!
 //! Discarding what a client sends after its response is no defence: closing a socket with unread bytes resets the

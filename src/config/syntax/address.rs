@@ -1,8 +1,7 @@
 //! Addresses: how to connect to a target, where to listen, tailscaled's socket.
 
 use super::{Syntax, keyword, quoted, text_schema};
-use crate::config::problem::quote_untrusted;
-use crate::config::{DEFAULT_PORT, Listen, Via};
+use crate::config::{DEFAULT_PORT, Host, Listen, Via, host};
 use serde_json::{Value, json};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
@@ -71,20 +70,19 @@ impl Syntax for ListenAddress {
         if let Ok(address) = text.parse() {
             return Ok(Listen::At(address));
         }
-        let shown = quote_untrusted(text);
         match (bare_ipv6(text), text.parse::<Ipv6Addr>()) {
             (Some(address), Ok(_)) if address.port() < LEAST_BARE_PORT => Err(format!(
-                "{shown} is ambiguous, its end may be a port or a part of the address: write `{address}` or \
+                "`{text}` is ambiguous, its end may be a port or a part of the address: write `{address}` or \
                  `[{text}]:{DEFAULT_PORT}`"
             )),
             (Some(address), _) => Ok(Listen::At(address)),
-            (None, Ok(address)) => Err(format!("{shown} has no port: write `[{address}]:{DEFAULT_PORT}`")),
+            (None, Ok(address)) => Err(format!("`{text}` has no port: write `[{address}]:{DEFAULT_PORT}`")),
             (None, Err(_)) if text.contains("$(") => {
-                Err(format!("{shown} names a variable that Kubernetes has not expanded: define it above in `env`"))
+                Err("the value names a variable that Kubernetes has not expanded: define it above in `env`".to_owned())
             }
             (None, Err(_)) => {
                 let forms = format!("write `0.0.0.0:{DEFAULT_PORT}` or `[::]:{DEFAULT_PORT}`");
-                Err(format!("{shown} is not an address with a port: {forms}"))
+                Err(format!("the value is not an address with a port: {forms}"))
             }
         }
     }
@@ -112,6 +110,35 @@ fn bare_ipv6(text: &str) -> Option<SocketAddr> {
     Some((address.parse::<Ipv6Addr>().ok()?, port.parse().ok().filter(|_| digits)?).into())
 }
 
+/// Names of hosts, separated by commas or spaces.
+pub struct HostNames;
+
+impl Syntax for HostNames {
+    type Output = Vec<String>;
+
+    fn parse(&self, text: &str) -> Result<Vec<String>, String> {
+        let words = text.split(|c: char| c == ',' || c.is_whitespace()).filter(|word| !word.is_empty());
+        words
+            .map(|word| match host::parse(word)? {
+                Host::Name(name) => Ok(name),
+                Host::Ip(_) => Err("an address is served in any case: remove it".to_owned()),
+            })
+            .collect()
+    }
+
+    fn yaml(&self, value: &Vec<String>) -> Option<String> {
+        (!value.is_empty()).then(|| quoted(&value.join(",")))
+    }
+
+    fn unset(&self) -> String {
+        "none".to_owned()
+    }
+
+    fn schema(&self, doc: &str, _: Option<&Vec<String>>) -> Value {
+        text_schema(&format!("{doc} Default {}.", self.unset()))
+    }
+}
+
 /// The path of tailscaled's socket.
 pub struct SocketPath;
 
@@ -120,7 +147,7 @@ impl Syntax for SocketPath {
 
     fn parse(&self, text: &str) -> Result<Option<PathBuf>, String> {
         if !text.starts_with('/') {
-            return Err(format!("{} is not an absolute path", quote_untrusted(text)));
+            return Err("the value is not an absolute path".to_owned());
         }
         if text.len() > LONGEST_SOCKET {
             return Err(format!("the path is {} bytes long, a socket's has at most {LONGEST_SOCKET}", text.len()));

@@ -3,10 +3,10 @@
 mod address;
 mod text;
 
-pub(super) use address::{ListenAddress, SocketPath, ViaSyntax};
+pub(super) use address::{HostNames, ListenAddress, SocketPath, ViaSyntax};
 pub(super) use text::{LogLevels, TargetName};
 
-use super::problem::{did_you_mean, quote_untrusted};
+use super::problem::{did_you_mean, quote_typo, quote_untrusted};
 use serde_json::{Value, json};
 use std::fmt::Write;
 use std::ops::RangeInclusive;
@@ -39,12 +39,13 @@ impl Syntax for Durations {
     fn parse(&self, text: &str) -> Result<Duration, String> {
         const FORM: &str = "write a duration like `10s`, `500ms` or `1m 30s`";
         if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
-            return Err(format!("{} has no unit: {FORM}", quote_untrusted(text)));
+            return Err(format!("the number has no unit: {FORM}"));
         }
         let value = humantime::parse_duration(text).map_err(|_| {
             let unit = text.trim_start_matches(|c: char| c.is_ascii_digit() || c == ' ');
             let known = ["ms", "s", "sec", "seconds", "m", "min", "minutes", "h", "hours"];
-            format!("{} is not a duration{}; {FORM}", quote_untrusted(text), did_you_mean(unit, known))
+            let suggestion = did_you_mean(unit, known);
+            format!("{} is not a duration{suggestion}; {FORM}", quote_typo(text, &suggestion, "the value"))
         })?;
         if self.0.contains(&value) {
             return Ok(value);
@@ -76,7 +77,7 @@ impl Syntax for Count {
     fn parse(&self, text: &str) -> Result<u32, String> {
         let digits = text.bytes().all(|byte| byte.is_ascii_digit());
         let count = digits.then(|| text.parse().ok()).flatten().filter(|count| (1..=100).contains(count));
-        count.ok_or_else(|| format!("{} is not a whole number from 1 to 100", quote_untrusted(text)))
+        count.ok_or_else(|| "the value is not a whole number from 1 to 100".to_owned())
     }
 
     fn yaml(&self, value: &u32) -> Option<String> {
@@ -144,7 +145,7 @@ fn keyword<T: Copy>(text: &str, values: &[T], slug: fn(T) -> &'static str) -> Re
     values.iter().copied().find(|value| slug(*value) == text).ok_or_else(|| {
         let slugs: Vec<&str> = values.iter().map(|value| slug(*value)).collect();
         let suggestion = did_you_mean(text, slugs.iter().copied());
-        format!("{} is none of {}{suggestion}", quote_untrusted(text), slugs.join(", "))
+        format!("{} is none of {}{suggestion}", quote_typo(text, &suggestion, "the value"), slugs.join(", "))
     })
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Syntax, quoted, text_schema};
 use crate::config::NODE_CHECK;
-use crate::config::problem::{did_you_mean, quote_untrusted};
+use crate::config::problem::{did_you_mean, quote_typo, quote_untrusted};
 use serde_json::{Value, json};
 
 /// Longest name of a target in bytes: a DNS label, so that a host's first label always fits.
@@ -23,14 +23,13 @@ impl Syntax for LogLevels {
             let level = part.rsplit_once('=').map_or(part, |(_, level)| level);
             if !LEVELS.contains(&level.to_ascii_lowercase().as_str()) {
                 let suggestion = did_you_mean(level, LEVELS);
-                return Err(format!("{} is none of {}{suggestion}", quote_untrusted(level), LEVELS.join(", ")));
+                let level = quote_typo(level, &suggestion, "a level");
+                return Err(format!("{level} is none of {}{suggestion}", LEVELS.join(", ")));
             }
         }
         match text.parse::<tracing_subscriber::filter::Targets>() {
             Ok(_) => Ok(text.to_owned()),
-            Err(_) => {
-                Err(format!("{} is not a list of levels such as `info,telltail::probe=debug`", quote_untrusted(text)))
-            }
+            Err(_) => Err("the value is not a list of levels such as `info,telltail::probe=debug`".to_owned()),
         }
     }
 
@@ -50,15 +49,10 @@ impl Syntax for TargetName {
     type Output = String;
 
     fn parse(&self, text: &str) -> Result<String, String> {
-        let allowed = |text: &str| {
-            (1..=LONGEST_NAME).contains(&text.len())
-                && text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-'))
-        };
-        if !allowed(text) {
-            let lower = text.to_lowercase();
-            let suggestion = if allowed(&lower) { format!("; did you mean `{lower}`?") } else { String::new() };
-            let name = quote_untrusted(text);
-            return Err(format!("the name {name} is not 1 to {LONGEST_NAME} of `a-z`, `0-9`, `_` and `-`{suggestion}"));
+        let odd = text.chars().find(|c| !matches!(c, 'a'..='z' | '0'..='9' | '_' | '-'));
+        if odd.is_some() || !(1..=LONGEST_NAME).contains(&text.len()) {
+            let odd = odd.map(|c| format!(", it has {}", quote_untrusted(&c.to_string()))).unwrap_or_default();
+            return Err(format!("the name is not 1 to {LONGEST_NAME} of `a-z`, `0-9`, `_` and `-`{odd}"));
         }
         if text == NODE_CHECK {
             return Err(format!(
