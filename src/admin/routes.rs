@@ -1,7 +1,7 @@
 //! The endpoints, and the rules for every request.
 
 use super::healthz::{self, HealthQuery};
-use super::page;
+use super::page as status_page;
 use super::response::{ContentType, response, text};
 use crate::config::Gate;
 use crate::document::Document;
@@ -14,6 +14,8 @@ use axum::http::{HeaderMap, Method, Response, StatusCode, header};
 use axum::routing::any;
 use std::sync::Arc;
 use std::time::SystemTime;
+use tokio::sync::Semaphore;
+use tokio::task::yield_now;
 use tokio::time::Instant;
 
 /// What the endpoints need.
@@ -57,6 +59,17 @@ pub fn router(app: App) -> Router {
         let app = app.clone();
         any(move |request: Request| std::future::ready(respond(&app, route, handler, &request)))
     };
+    // A page takes milliseconds to render, of a thread that also answers the kubelet.
+    let turn = Arc::new(Semaphore::new(1));
+    let page = |route: Route, handler: Handler| {
+        let (app, turn) = (app.clone(), Arc::clone(&turn));
+        any(async move |request: Request| {
+            let _turn = turn.acquire().await;
+            // Whoever else is ready, and whatever has arrived, goes first.
+            yield_now().await;
+            respond(&app, route, handler, &request)
+        })
+    };
     Router::new()
         .route("/healthz", on(Route::Healthz, |_, snapshot, query| healthz::readiness(snapshot, query)))
         .route("/readyz", on(Route::Healthz, |_, snapshot, query| healthz::readiness(snapshot, query)))
@@ -64,12 +77,15 @@ pub fn router(app: App) -> Router {
         .route("/readyz/{name}", on(Route::HealthzCheck, |_, snapshot, query| healthz::single_check(snapshot, query)))
         .route("/livez", on(Route::Livez, |_, _, _| text(StatusCode::OK, "ok\n")))
         .route("/startupz", on(Route::Startupz, |_, snapshot, query| startupz(snapshot, query)))
-        .route("/metrics", on(Route::Metrics, |app, snapshot, _| ok(ContentType::Metrics, (app.metrics)(snapshot))))
+        .route("/metrics", page(Route::Metrics, |app, snapshot, _| ok(ContentType::Metrics, (app.metrics)(snapshot))))
         .route(
             "/api/v1/status",
-            on(Route::Status, |_, snapshot, _| ok(ContentType::Json, document(snapshot).json() + "\n")),
+            page(Route::Status, |_, snapshot, _| ok(ContentType::Json, document(snapshot).json() + "\n")),
         )
-        .route("/", on(Route::Index, |_, snapshot, _| ok(ContentType::Html, page::render(&document(snapshot)))))
+        .route(
+            "/",
+            page(Route::Index, |_, snapshot, _| ok(ContentType::Html, status_page::render(&document(snapshot)))),
+        )
         .fallback(on(Route::Other, |_, _, _| text(StatusCode::NOT_FOUND, "not found\n")))
 }
 

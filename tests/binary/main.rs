@@ -1,5 +1,6 @@
 //! The built binary: exit codes, help, signals, and what it may not need.
 
+mod load;
 mod run;
 #[path = "../support/mod.rs"]
 mod support;

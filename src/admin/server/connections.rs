@@ -1,32 +1,39 @@
 //! The open connections, and which of them makes room for a new one.
 
-use super::connection;
+use super::connection::{self, ResponseProgress};
 use super::{ConnectionEvent, ConnectionObserver, Limits};
 use axum::Router;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 use tokio::task::{AbortHandle, JoinSet};
 
 pub(super) struct OpenConnections {
     tasks: JoinSet<()>,
     /// The oldest first.
     open: VecDeque<OpenConnection>,
+    response_begun: Arc<Notify>,
     router: Router,
     limits: Limits,
     observer: ConnectionObserver,
 }
 
 struct OpenConnection {
-    /// Has the request arrived, and is its response on the way?
-    answering: Arc<AtomicBool>,
+    progress: Arc<ResponseProgress>,
     task: AbortHandle,
 }
 
 impl OpenConnections {
     pub(super) fn new(router: Router, limits: Limits, observer: ConnectionObserver) -> Self {
-        Self { tasks: JoinSet::new(), open: VecDeque::new(), router, limits, observer }
+        let response_begun = Arc::default();
+        Self { tasks: JoinSet::new(), open: VecDeque::new(), response_begun, router, limits, observer }
+    }
+
+    /// Notified when [`Self::evict_bodies`] may have something to do.
+    pub(super) fn response_begun(&self) -> Arc<Notify> {
+        Arc::clone(&self.response_begun)
     }
 
     /// Waits until a connection has closed; none if none is open. Safe to cancel.
@@ -46,26 +53,45 @@ impl OpenConnections {
         while self.tasks.try_join_next().is_some() {}
         self.forget_closed();
         while self.tasks.len() >= self.limits.connections {
-            let stalling = self.open.iter().position(|connection| !connection.answering.load(Ordering::Relaxed));
-            if let Some(connection) = self.open.remove(stalling.unwrap_or(0)) {
-                connection.task.abort();
-                (self.observer)(ConnectionEvent::Evicted);
-            }
+            // Of the newest half the requests may have arrived without having been read yet.
+            let settled = self.open.len().saturating_sub(self.limits.connections / 2);
+            let stalling = |open: &OpenConnection| !open.progress.answering.load(Ordering::Relaxed);
+            self.evict(self.open.iter().take(settled).position(stalling).unwrap_or(0));
             if self.next_closed().await.is_none() {
                 break;
             }
         }
     }
 
+    /// Evicts until the bodies that are being sent are within the limit, the oldest connection first. The last one stays.
+    pub(super) fn evict_bodies(&mut self) {
+        let body = |open: &OpenConnection| open.progress.body.load(Ordering::Relaxed);
+        let mut bodies: u64 = self.open.iter().map(body).sum();
+        while bodies > self.limits.bodies {
+            let mut sending = self.open.iter().enumerate().filter(|(_, open)| body(open) > 0);
+            let (Some((oldest, open)), Some(_)) = (sending.next(), sending.next()) else { return };
+            bodies -= body(open);
+            self.evict(oldest);
+        }
+    }
+
+    fn evict(&mut self, index: usize) {
+        if let Some(connection) = self.open.remove(index) {
+            connection.task.abort();
+            (self.observer)(ConnectionEvent::Evicted);
+        }
+    }
+
     pub(super) fn admit(&mut self, stream: TcpStream) {
-        let answering = Arc::new(AtomicBool::new(false));
-        let observer = Arc::clone(&self.observer);
-        let served = connection::serve_connection(stream, self.router.clone(), Arc::clone(&answering), observer);
+        let progress = Arc::<ResponseProgress>::default();
+        let (router, observer) = (self.router.clone(), Arc::clone(&self.observer));
+        let served =
+            connection::serve_connection(stream, router, Arc::clone(&progress), self.response_begun(), observer);
         let lifetime = self.limits.lifetime;
         let task = self.tasks.spawn(async move {
             // Out of time or not, the connection is closed.
             let _ = tokio::time::timeout(lifetime, served).await;
         });
-        self.open.push_back(OpenConnection { answering, task });
+        self.open.push_back(OpenConnection { progress, task });
     }
 }

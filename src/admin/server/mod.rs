@@ -9,8 +9,10 @@
 //!
 //! | Client | Defence |
 //! |---|---|
-//! | opens many connections and sends nothing, or half a head | [`Limits::connections`]: a new connection evicts the oldest one whose request has not arrived. Refusing the new one would lock the kubelet out |
-//! | the same, with requests whose responses it does not read | where every connection is being answered, the oldest is evicted |
+//! | opens many connections and sends nothing, or half a head | [`Limits::connections`]: a new connection evicts the oldest one whose request has not arrived, if it is not among the newest half. Refusing the new one would lock the kubelet out |
+//! | the same, with requests whose responses it does not read | where none of the older half stalls, the oldest is evicted |
+//! | asks for pages and does not read them | [`Limits::bodies`]: where more is being sent, the oldest is evicted; `limits::SEND_BUFFER` bounds what the kernel keeps |
+//! | asks for pages in bursts | one page is rendered at a time, and whoever else waits is answered before the next ([`super::routes`]) |
 //! | opens a few, and drips bytes or does not read | [`Limits::lifetime`] |
 //! | connects in bursts | `limits::BACKLOG`: the kernel queues connections until they are accepted |
 //! | sends a large head | `limits::MAX_HEAD`: 431 |
@@ -56,10 +58,15 @@ pub type ConnectionObserver = Arc<dyn Fn(ConnectionEvent) + Send + Sync>;
 /// Answers requests from `listener` by `router`, one per connection, until it is dropped, which closes every connection.
 pub async fn serve(listener: TcpListener, router: Router, limits: Limits, observer: ConnectionObserver) -> Infallible {
     let mut connections = OpenConnections::new(router, limits, observer);
+    let response_begun = connections.response_begun();
     let mut failing = false;
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
+            () = response_begun.notified() => {
+                connections.evict_bodies();
+                continue;
+            }
             Some(()) = connections.next_closed() => continue,
         };
         match accepted {
