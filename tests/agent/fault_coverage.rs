@@ -50,7 +50,7 @@ pub const ROWS: &[(&[u8], &str, &str)] = &[
     ),
     (&[112, 116, 117], "suspended, out of descriptors or ports", "not covered yet"),
     (&[113], "a probe that our own stall cut short", "src/prober/tests.rs"),
-    (&[114], "throttled to 10m of CPU", "tests/binary/load.rs, in a cgroup where one can be made"),
+    (&[114], "throttled to 10m of CPU", "tests/binary/load.rs, in a cgroup where one can be made (a debug build at 50m)"),
     (&[115], "clients that read nothing, within 32 MiB", "tests/binary/load.rs, src/admin/server"),
     (&[118], "the port is taken at the start", "tests/binary, src/admin/server"),
     (
@@ -72,7 +72,7 @@ pub const ROWS: &[(&[u8], &str, &str)] = &[
     (&[136, 137, 138, 139], "broken, huge or misspelt configurations", "src/config/tests.rs, src/config/yaml.rs"),
     (&[140], "a secret file rotates", "not covered: telltail has no secrets"),
     (&[142], "a thousand scrapes at once", "tests/binary/load.rs, of 64 targets"),
-    (&[152, 153], "the kubelet, while scraping, reloading and probing", "tests/binary/load.rs, at 10m of CPU"),
+    (&[152, 153], "the kubelet, while scraping, reloading and probing", "tests/binary/load.rs, throttled"),
     (&[143, 144, 145, 146, 147, 148, 149, 151], "hostile HTTP clients", "src/admin/server"),
     (&[150], "random methods and paths", "src/admin/routes.rs, tests/metrics/hostile.rs"),
     (&[154], "response splitting by names", "src/config/tests.rs refuses them; tests/metrics/hostile.rs"),
