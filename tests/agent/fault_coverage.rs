@@ -50,7 +50,11 @@ pub const ROWS: &[(&[u8], &str, &str)] = &[
     ),
     (&[112, 116, 117], "suspended, out of descriptors or ports", "not covered yet"),
     (&[113], "a probe that our own stall cut short", "src/prober/tests.rs"),
-    (&[114], "throttled to 10m of CPU", "tests/binary/load.rs, in a cgroup where one can be made (a debug build at 50m)"),
+    (
+        &[114],
+        "throttled to 10m of CPU",
+        "tests/binary/load.rs, in a cgroup where one can be made (a debug build at 50m)",
+    ),
     (&[115], "clients that read nothing, within 32 MiB", "tests/binary/load.rs, src/admin/server"),
     (&[118], "the port is taken at the start", "tests/binary, src/admin/server"),
     (

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::{AbortHandle, JoinSet, yield_now};
 
 pub(super) struct OpenConnections {
     tasks: JoinSet<()>,
@@ -60,6 +60,8 @@ impl OpenConnections {
             if self.next_closed().await.is_none() {
                 break;
             }
+            // Only now the requests that have arrived meanwhile are seen.
+            yield_now().await;
         }
     }
 
