@@ -2,7 +2,7 @@
 
 use super::access;
 use super::healthz::{self, HealthQuery};
-use super::page;
+use super::page as status_page;
 use super::response::{ContentType, response, text};
 use crate::config::Gate;
 use crate::document::Document;
@@ -14,8 +14,9 @@ use axum::extract::Request;
 use axum::http::{HeaderMap, Method, Response, StatusCode, header};
 use axum::routing::any;
 use std::sync::Arc;
-use std::time::SystemTime;
-use tokio::time::Instant;
+use std::time::{Duration, SystemTime};
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, sleep};
 
 /// What the endpoints need.
 #[derive(Clone)]
@@ -54,11 +55,25 @@ slug_enum! {
 
 type Handler = fn(&App, &Snapshot, &HealthQuery<'_>) -> Response<Body>;
 
+/// How long everybody else has the thread to themselves before a page is rendered. 2 ms: dozens of connections are accepted
+/// meanwhile, so that the kubelet's does not wait for a page with each of those before it.
+const PAUSE_BEFORE_PAGE: Duration = Duration::from_millis(2);
+
 /// All endpoints.
 pub fn router(app: App) -> Router {
     let on = |route: Route, handler: Handler| {
         let app = app.clone();
         any(move |request: Request| std::future::ready(respond(&app, route, handler, &request)))
+    };
+    // A page takes milliseconds to render, of a thread that also answers the kubelet.
+    let turn = Arc::new(Semaphore::new(1));
+    let page = |route: Route, handler: Handler| {
+        let (app, turn) = (app.clone(), Arc::clone(&turn));
+        any(async move |request: Request| {
+            let _turn = turn.acquire().await;
+            sleep(PAUSE_BEFORE_PAGE).await;
+            respond(&app, route, handler, &request)
+        })
     };
     Router::new()
         .route("/healthz", on(Route::Healthz, |_, snapshot, query| healthz::readiness(snapshot, query)))
@@ -67,12 +82,15 @@ pub fn router(app: App) -> Router {
         .route("/readyz/{name}", on(Route::HealthzCheck, |_, snapshot, query| healthz::single_check(snapshot, query)))
         .route("/livez", on(Route::Livez, |_, _, _| text(StatusCode::OK, "ok\n")))
         .route("/startupz", on(Route::Startupz, |_, snapshot, query| startupz(snapshot, query)))
-        .route("/metrics", on(Route::Metrics, |app, snapshot, _| ok(ContentType::Metrics, (app.metrics)(snapshot))))
+        .route("/metrics", page(Route::Metrics, |app, snapshot, _| ok(ContentType::Metrics, (app.metrics)(snapshot))))
         .route(
             "/api/v1/status",
-            on(Route::Status, |_, snapshot, _| ok(ContentType::Json, document(snapshot).json() + "\n")),
+            page(Route::Status, |_, snapshot, _| ok(ContentType::Json, document(snapshot).json() + "\n")),
         )
-        .route("/", on(Route::Index, |_, snapshot, _| ok(ContentType::Html, page::render(&document(snapshot)))))
+        .route(
+            "/",
+            page(Route::Index, |_, snapshot, _| ok(ContentType::Html, status_page::render(&document(snapshot)))),
+        )
         .fallback(on(Route::Other, |_, _, _| text(StatusCode::NOT_FOUND, "not found\n")))
 }
 
@@ -136,7 +154,6 @@ mod tests {
     use axum::http::response::Parts;
     use http_body_util::BodyExt;
     use proptest::prelude::*;
-    use std::time::Duration;
     use tower::ServiceExt;
 
     async fn send(app: App, method: &str, target: &str) -> (Parts, String) {
@@ -387,7 +404,7 @@ mod tests {
             host in prop_oneof![Just(None), Just(Some("localhost")), Just(Some("evil.example"))],
             up: bool,
         ) {
-            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
             runtime.block_on(async {
                 let state = fixture::after(Mode::Strict, if up { &ALL_UP } else { &VALKEY_REFUSES });
                 let (app, counted) = fixture::app(state);

@@ -6,13 +6,14 @@ use super::explain::{Explanation, steps};
 use super::terminal::Palette;
 use super::{CommandContext, EXIT_USAGE, Exit, FileArgument};
 use crate::agent::MAGIC_DNS;
-use crate::config::{Config, Depth, TARGETS_VARIABLE, url};
+use crate::config::{Config, Depth, TARGETS_VARIABLE, Target, url};
 use crate::diagnose::StepStatus;
 use crate::doctor::{AdvisoryCode, CheckReport, check_target};
 use crate::duration::ms_text;
 use crate::probe_result::Detail;
 use crate::reason::Stage;
 use crate::untrusted::escape;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Probe one target now, stage by stage
@@ -35,11 +36,9 @@ impl CheckArgs {
     pub async fn run(self, context: &mut CommandContext) -> Result<u8, Exit> {
         let is_url = self.target.contains("://");
         let config = if is_url { self.config_of_url(context)? } else { context.load(self.file)? };
-        let target = config.targets.into_iter().find(|target| is_url || target.name == self.target);
-        let target = target.ok_or_else(|| {
-            Exit::new(EXIT_USAGE, format!("no target is called {}; name one or give a URL", self.target))
-        })?;
-        let report = check_target(target, config.socket, MAGIC_DNS).await;
+        let mut targets = config.targets;
+        targets.retain(|target| is_url || target.name == self.target);
+        let report = check_target(only(targets, &self.target)?, config.socket, MAGIC_DNS).await;
         if self.json {
             context.out.print_json(&report.json())?;
         } else {
@@ -59,6 +58,20 @@ impl CheckArgs {
         let config = load(environment, None)?;
         Ok(Config { socket: config.socket.clone().or(socket), ..config })
     }
+}
+
+/// The one target that the argument means. Of several URLs none is probed: exit status and JSON are one target's.
+fn only(mut targets: Vec<Arc<Target>>, argument: &str) -> Result<Arc<Target>, Exit> {
+    let names: Vec<_> = targets.iter().map(|target| target.name.as_str()).collect();
+    let problem = match names.len() {
+        0 => format!("no target is called {argument}; name one or give a URL"),
+        1 => return Ok(targets.remove(0)),
+        count => format!(
+            "check probes one target, and these are {count}: {}; `telltail doctor` checks all of TELLTAIL_TARGETS",
+            names.join(", ")
+        ),
+    };
+    Err(Exit::new(EXIT_USAGE, problem))
 }
 
 /// A line per stage, then the result, and after a failure whose fault it is and what to do next.

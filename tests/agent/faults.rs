@@ -52,7 +52,9 @@ fn play(row: &FaultCase) {
     runtime.block_on(async {
         let harness = Harness::new(row.setup);
         let agent = harness.agent(PACE).await;
-        let before = agent.ready().await;
+        // Before the first probe: `increase` has to see what is counted first.
+        let before = agent.metrics().await;
+        agent.ready().await;
         (row.inject)(&harness);
         match row.expected {
             Expected::Up { target, .. } => stays_up(row, &agent, target).await,

@@ -1,5 +1,6 @@
 //! The built binary: exit codes, help, signals, and what it may not need.
 
+mod load;
 mod outside;
 mod resources;
 mod run;
@@ -327,6 +328,26 @@ async fn check_ends_like_pg_isready_and_tells_why() {
     let stdout = text(&person.stdout);
     assert!(stdout.contains("down: node_socket_missing (scope pod)") && stdout.contains("  next: "), "{stdout}");
     assert_eq!(output(tailnet.telltail(&["check", "nobody"])).await.status.code(), Some(64));
+}
+
+#[tokio::test]
+async fn check_probes_one_target_and_of_several_none() {
+    let tailnet = TestTailnet::new();
+    let cases = [
+        ("postgres://db:5432,valkey://cache:6379", "these are 2: db, cache;"),
+        ("valkey://cache:6379 tcp://nobody:1,postgres://db:5432", "these are 3: cache, nobody, db;"),
+        ("db,cache", "no target is called db,cache;"),
+    ];
+    for (target, problem) in cases {
+        for arguments in [&["check", target][..], &["check", target, "--json"]] {
+            let output = output(tailnet.telltail(arguments)).await;
+            assert_eq!(output.status.code(), Some(64), "{target}");
+            assert!(output.stdout.is_empty() && text(&output.stderr).contains(problem), "{output:?}");
+        }
+    }
+    assert_eq!(tailnet.tailscaled.tally().accepted, 0, "nothing was asked");
+    let output = output(tailnet.telltail(&["check", ",postgres://db:5432,"])).await;
+    assert_eq!(output.status.code(), Some(0), "a list of one: {output:?}");
 }
 
 #[tokio::test]

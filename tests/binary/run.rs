@@ -113,6 +113,11 @@ impl Agent {
         self.process.until_some(message, async || self.log_lines(message).into_iter().next()).await
     }
 
+    /// Waits for something that it does.
+    pub async fn until_some<T>(&self, what: &str, value: impl AsyncFnMut() -> Option<T>) -> T {
+        self.process.until_some(what, value).await
+    }
+
     /// Where it listens.
     pub async fn address(&self) -> SocketAddr {
         let started = self.until_logged("Started").await;
@@ -144,6 +149,16 @@ impl Agent {
         let child = fs::read_to_string(task).expect("alive");
         let sent = Command::new("/bin/sh").args(["-c", &format!("kill -{name} {child}")]).status();
         assert!(sent.expect("a shell").success(), "{child}");
+    }
+
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Ends it, which has to be in order.
+    pub async fn ends(&self) {
+        self.signal("TERM", 1);
+        assert_eq!(self.ended().await.code(), Some(0));
     }
 
     pub async fn ended(&self) -> ExitStatus {

@@ -5,31 +5,50 @@ use super::{ConnectionEvent, ConnectionObserver};
 use crate::admin::access::FromThisPod;
 use axum::Router;
 use hyper::StatusCode;
-use hyper::body::Incoming;
+use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
+use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
+use tokio::sync::Notify;
 
-/// `answering` is true from the arrival of the request until its response is written.
+/// How far a connection's response is.
+#[derive(Debug, Default)]
+pub(super) struct ResponseProgress {
+    /// True from the arrival of the request until its response is written.
+    pub(super) answering: AtomicBool,
+    /// Bytes of the body that is being sent; 0 if none is.
+    pub(super) body: AtomicU64,
+}
+
+/// `response_begun` is notified when a body begins to be sent.
 pub(super) async fn serve_connection(
     mut stream: TcpStream,
     router: Router,
-    answering: Arc<AtomicBool>,
+    progress: Arc<ResponseProgress>,
+    response_begun: Arc<Notify>,
     observer: ConnectionObserver,
 ) {
     let router = TowerToHyperService::new(router);
     let from = stream.peer_addr().and_then(|peer| Ok(FromThisPod::of(peer, stream.local_addr()?)));
     let from = from.unwrap_or(FromThisPod(false));
+    let (progress, response_begun) = (&*progress, &*response_begun);
     let service = service_fn(|mut request: hyper::Request<Incoming>| {
-        answering.store(true, Ordering::Relaxed);
+        progress.answering.store(true, Ordering::Relaxed);
         request.extensions_mut().insert(from);
-        router.call(request)
+        let response = router.call(request);
+        async move {
+            let response = response.await?;
+            progress.body.store(response.body().size_hint().lower(), Ordering::Relaxed);
+            response_begun.notify_one();
+            Ok::<_, Infallible>(response)
+        }
     });
     let served = http1::Builder::new()
         // The lifetime of the connection is limited, and a stalling head is evicted first.
@@ -38,7 +57,8 @@ pub(super) async fn serve_connection(
         .max_buf_size(MAX_HEAD)
         .serve_connection(TokioIo::new(&mut stream), service)
         .await;
-    answering.store(false, Ordering::Relaxed);
+    progress.answering.store(false, Ordering::Relaxed);
+    progress.body.store(0, Ordering::Relaxed);
     match served {
         Ok(()) => {}
         Err(error) if error.is_parse_too_large() => {

@@ -9,8 +9,10 @@
 //!
 //! | Client | Defence |
 //! |---|---|
-//! | opens many connections and sends nothing, or half a head | [`Limits::connections`]: a new connection evicts the oldest one whose request has not arrived. Refusing the new one would lock the kubelet out |
-//! | the same, with requests whose responses it does not read | where every connection is being answered, the oldest is evicted |
+//! | opens many connections and sends nothing, or half a head | [`Limits::connections`]: a new connection evicts the oldest one whose request has not arrived within `limits::HEAD_TIME`. Refusing the new one would lock the kubelet out |
+//! | the same, with requests whose responses it does not read | where no request is overdue and most connections are being answered, the oldest of those is evicted |
+//! | asks for pages and does not read them | [`Limits::bodies`]: where more is being sent, the oldest is evicted; `limits::SEND_BUFFER` bounds what the kernel keeps |
+//! | asks for pages in bursts | one page is rendered at a time, and whoever else waits is answered before the next ([`super::routes`]) |
 //! | opens a few, and drips bytes or does not read | [`Limits::lifetime`] |
 //! | connects in bursts | `limits::BACKLOG`: the kernel queues connections until they are accepted |
 //! | sends a large head | `limits::MAX_HEAD`: 431 |
@@ -62,9 +64,14 @@ pub type ConnectionObserver = Arc<dyn Fn(ConnectionEvent) + Send + Sync>;
 pub async fn serve(listener: TcpListener, router: Router, limits: Limits, observer: ConnectionObserver) -> Infallible {
     let mut connections = OpenConnections::new(router, limits, observer);
     let (mut failing, mut failures) = (false, ShortageLog::default());
+    let response_begun = connections.response_begun();
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
+            () = response_begun.notified() => {
+                connections.evict_bodies();
+                continue;
+            }
             Some(()) = connections.next_closed() => continue,
         };
         match accepted {

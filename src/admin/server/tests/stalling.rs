@@ -84,7 +84,7 @@ const HUGE: usize = 64 * 1024 * 1024;
 async fn unread(lifetime: Duration) -> (Server, Vec<TcpStream>) {
     let router =
         Router::new().route("/huge", get(|| async { vec![b'x'; HUGE] })).route("/healthz", get(|| async { "ok" }));
-    let server = Server::start(router, Limits { connections: 2, lifetime });
+    let server = Server::start(router, Limits { connections: 2, lifetime, bodies: u64::MAX });
     let mut clients = Vec::new();
     for _ in 0..2 {
         let mut stream = server.connect().await;
@@ -101,6 +101,31 @@ async fn the_oldest_is_evicted_where_all_are_being_answered() {
         let (server, _clients) = unread(FOREVER).await;
         server.assert_kubelet_is_answered(1).await;
         assert_eq!(server.evicted(), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_nobody_reads_is_bounded_and_the_newest_is_sent() {
+    in_time(async {
+        const PAGE: usize = 1024 * 1024;
+        let router = Router::new().route("/page", get(|| async { vec![b'x'; PAGE] }));
+        let bodies = 3 * PAGE as u64;
+        let server = Server::start(router, Limits { lifetime: FOREVER, bodies, ..Limits::DEFAULT });
+        let mut clients = Vec::new();
+        for _ in 0..20 {
+            let mut stream = server.connect().await;
+            stream.write_all(b"GET /page HTTP/1.1\r\n\r\n").await.unwrap();
+            stream.readable().await.unwrap();
+            clients.push(stream);
+        }
+        while server.evicted() < 17 {
+            tokio::task::yield_now().await;
+        }
+        let mut newest = Vec::new();
+        clients.pop().unwrap().read_to_end(&mut newest).await.unwrap();
+        assert!(newest.len() > PAGE, "{}", newest.len());
+        assert_eq!(server.evicted(), 17);
     })
     .await;
 }

@@ -1,7 +1,9 @@
 //! Faults of the pod's own tailscaled.
 
+use std::{process::Command, time::Duration};
+
 use telltail_tailnet::{Agent, Mode, Tailnet};
-use telltail_testkit::eventually;
+use telltail_testkit::{eventually, telltail};
 use tokio::join;
 
 use crate::{CACHE, SOON, becomes_ready, goes_down, node, watch};
@@ -63,6 +65,35 @@ async fn the_own_node_fails_and_recovers(mode: Mode) {
     worker.tailscale(["logout"]).await.expect_success("tailscale logout");
     node_fails(&agent, "node_needs_login", "needs_login").await;
     believed_after_two_rounds(&agent, "node_needs_login").await;
+}
+
+/// The kernel keeps a listener whose address is gone, as that of `tailscale down` in TUN mode.
+#[tokio::test]
+async fn it_answers_again_at_a_tailnet_address_that_was_gone() {
+    let tailnet = Tailnet::start().await;
+    let worker = node(&tailnet, "worker", Mode::Tun).await;
+    let telltail = |command: &str| {
+        let mut telltail = Command::new(telltail());
+        telltail
+            .arg(command)
+            .env("TELLTAIL_TARGETS", "tcp://stackeye-db-prd:5432")
+            .env("TELLTAIL_READINESS", "observe");
+        telltail.env("TELLTAIL_SOCKET", worker.socket()).env("TELLTAIL_LISTEN", format!("{}:8245", worker.ip()));
+        telltail
+    };
+    let agent = worker.spawn_as("65532", &telltail("run")).await;
+    let answers = async || worker.run(&telltail("health")).await.code == 0;
+    eventually("it answers", SOON, answers).await;
+    let before = agent.usage().await;
+
+    worker.down().await;
+    eventually("the address is gone", SOON, async || !answers().await).await;
+    worker.up().await;
+    eventually("it answers again", SOON, answers).await;
+    assert_eq!(agent.exited().await, None, "{}", agent.log());
+    let cpu = agent.usage().await.cpu - before.cpu;
+    println!("{cpu:?} of CPU time meanwhile");
+    assert!(cpu < Duration::from_secs(1), "it has spun: {cpu:?}");
 }
 
 /// The node's own check and the target's go down together, for the node's reason.
