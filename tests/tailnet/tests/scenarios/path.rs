@@ -2,11 +2,13 @@
 
 use std::{net::Ipv4Addr, process::Command, time::Duration};
 
-use telltail_tailnet::{Agent, Dial, Mode, Node, Pong, Tailnet, Version};
+use telltail_tailnet::{Agent, Dial, Mode, Node, Pong, Tailnet, Version, check};
 use telltail_testkit::eventually;
 use tokio::join;
 
-use crate::{CACHE, DB, SOON, becomes_ready, comes_back, entered, goes_down, never_comes_up, node, stays_up, watch};
+use crate::{
+    CACHE, DB, SOON, becomes_ready, comes_back, entered, goes_down, has_log_line, never_comes_up, node, stays_up, watch,
+};
 
 #[tokio::test]
 async fn a_path_falls_to_derp_without_a_flap_in_userspace_mode() {
@@ -43,6 +45,35 @@ async fn a_path_falls_to_derp_without_a_flap(mode: Mode) {
         assert!(failures("connect_timeout") <= Some(2.0));
         assert_eq!(failures("protocol_timeout"), Some(0.0), "a path that fails is not the service's fault");
     }
+}
+
+/// Something else on the worker's machine holds every local port towards the database.
+#[tokio::test]
+async fn without_a_local_port_probes_are_aborted_and_nobody_is_blamed() {
+    let tailnet = Tailnet::start().await;
+    let (worker, db) = join!(node(&tailnet, "worker", Mode::Tun), node(&tailnet, DB, Mode::Userspace));
+    let _postgres = db.postgres(&[]).await;
+    let agent = watch(&worker, "postgres://stackeye-db-prd:5432").await;
+    becomes_ready(&agent).await;
+
+    // As many as this test itself needs towards telltail.
+    let few = "echo 61000 61199 >/proc/sys/net/ipv4/ip_local_port_range";
+    assert_eq!(worker.run(Command::new("sh").args(["-c", few])).await.code, 0);
+    let hold = format!("for n in {{1..200}}; do exec {{held}}<>/dev/tcp/{}/5432; done; sleep 600", db.ip());
+    let holder = worker.spawn(Command::new("bash").args(["-c", &hold])).await;
+    let lacking = async || agent.metric("telltail_out_of_resources_total", &[]).await.unwrap_or_default();
+    eventually("no port is left", SOON, async || lacking().await >= 5.0).await;
+    assert!(agent.ready().await);
+    assert!(has_log_line(&agent, "telltail itself has run out", &[("reason", "node_out_of_resources"), ("scope", "pod")]));
+    let check = worker.run(&check(&worker, "postgres://stackeye-db-prd:5432?timeout=1s")).await;
+    assert!(check.stdout.contains("node_out_of_resources"), "{} {}", check.stdout, check.stderr);
+
+    holder.kill().await;
+    let all = "echo 32768 60999 >/proc/sys/net/ipv4/ip_local_port_range";
+    assert_eq!(worker.run(Command::new("sh").args(["-c", all])).await.code, 0);
+    stays_up(&agent, DB, 3.0).await;
+    let page = agent.page().await;
+    assert_eq!(page.total("telltail_probe_failures_total", &[]), 0.0, "{}", agent.log());
 }
 
 /// The proxy is the worker's own way in userspace mode; while it is dead LocalAPI goes on to work.
