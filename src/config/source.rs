@@ -1,10 +1,9 @@
 //! Where the configuration comes from, and noticing that it has changed.
 
 use super::{Config, Environment, Loaded, load};
+use crate::regular_file;
 use crate::stable_hash::fnv1a;
-use std::fs::File;
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// The environment, which stays as it was at the start, and a file, which may change.
 #[derive(Clone, Debug)]
@@ -50,12 +49,7 @@ impl Source {
     }
 
     fn read(&self) -> Result<Vec<u8>, String> {
-        self.file.as_deref().map_or(Ok(Vec::new()), read)
+        let Some(path) = &self.file else { return Ok(Vec::new()) };
+        regular_file::read(path, READ_LIMIT).map_err(|error| format!("{}: {error}", path.display()))
     }
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, String> {
-    let mut content = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(READ_LIMIT).read_to_end(&mut content));
-    read.map(|_| content).map_err(|error| format!("{}: {error}", path.display()))
 }

@@ -53,7 +53,11 @@ pub const ROWS: &[(&[u8], &str, &str)] = &[
     (&[118], "the port is taken at the start", "tests/binary, src/admin/server"),
     (&[119], "the listener's address goes away", "not covered: the default listens on every address"),
     (&[120, 121], "a task panics or blocks", "not covered: a panic ends the process on purpose; a block is not told"),
-    (&[122], "nobody reads the log", "tests/binary for a closed pipe; a full one blocks, which is documented"),
+    (
+        &[122],
+        "the log's reader stalls or goes away, its disk is full, or everything flaps",
+        "tests/binary/log.rs, src/log_queue.rs; how many lines: src/transition_log/tests.rs, src/prober/tests/log_volume.rs",
+    ),
     (&[123], "a probe longer than its interval", "src/config/tests.rs refuses it; src/prober/tests.rs"),
     (&[124, 125], "a thousand pods start or wait together", "src/prober/tests/soak.rs"),
     (&[126], "no HOME, nowhere to write", "tests/binary"),
@@ -63,7 +67,11 @@ pub const ROWS: &[(&[u8], &str, &str)] = &[
     (&[131], "SIGKILL, then a restart", "not covered as such: there is no state on disk"),
     (&[132, 133, 135], "reloads: good, bad, torn", "tests/agent/reload.rs"),
     (&[134, 141], "a thousand SIGHUPs, signals that mean nothing", "tests/binary"),
-    (&[136, 137, 138, 139], "broken, huge or misspelt configurations", "src/config/tests.rs, src/config/yaml.rs"),
+    (
+        &[136, 137, 138, 139],
+        "broken, huge or misspelt configurations, and what is no regular file (FIFO, socket, device, directory)",
+        "src/config/tests.rs, src/config/yaml.rs; no regular file: tests/binary, src/regular_file.rs",
+    ),
     (&[140], "a secret file rotates", "not covered: telltail has no secrets"),
     (
         &[142, 152, 153],
