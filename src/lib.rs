@@ -25,6 +25,8 @@
 pub mod admin;
 pub mod agent;
 pub mod bus_watch;
+#[cfg(test)]
+mod captured_log;
 pub mod cli;
 pub mod command_hint;
 pub mod config;

@@ -49,6 +49,7 @@ macro_rules! no_paths {
 }
 
 mod decisive;
+mod log_volume;
 mod overlap;
 mod paths;
 mod reload;
