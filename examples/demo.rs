@@ -55,7 +55,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
     ))?;
 
     let (signals, receiver) = mpsc::channel(1);
-    let place = RuntimeEnv { pod_uid: "demo".to_owned(), pod_name: None, magic_dns: MAGIC_DNS };
+    let place = RuntimeEnv {
+        pod_uid: "demo".to_owned(),
+        pod_name: None,
+        magic_dns: MAGIC_DNS,
+        dropped_lines: Default::default(),
+    };
     let agent = agent::run(config, source, place, listener, receiver);
     tokio::pin!(agent);
     tokio::select! {

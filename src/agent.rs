@@ -12,6 +12,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use prometheus::Registry;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::{Duration, SystemTime};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc};
@@ -37,6 +38,8 @@ pub struct RuntimeEnv {
     pub pod_name: Option<String>,
     /// Where MagicDNS answers in TUN mode.
     pub magic_dns: MagicDns,
+    /// Lines that the log has dropped: see [`LogQueue`](crate::log_queue::LogQueue).
+    pub dropped_lines: Arc<AtomicU64>,
 }
 
 pub use crate::probe::dns::MAGIC_DNS;
@@ -63,7 +66,7 @@ pub async fn run(
 ) -> Result<(), AgentError> {
     let config = Arc::new(config);
     let drain = config.drain;
-    let metrics = Metrics::new(Registry::new(), Build::THIS)
+    let metrics = Metrics::new(Registry::new(), Build::THIS, env.dropped_lines)
         .map_err(|error| AgentError(format!("the metrics could not be made: {error}")))?;
     let metrics = Arc::new(metrics);
     let state = Arc::new(State::new(Arc::clone(&config), Instant::now(), SystemTime::now()));

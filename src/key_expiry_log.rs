@@ -3,13 +3,30 @@
 use crate::state::Snapshot;
 use std::collections::HashMap;
 use std::time::{Duration, SystemTime};
-use tracing::warn;
 
-/// Logs that keys expire soon or have expired, once per threshold.
+/// Which keys expire soon or have expired, once per threshold.
 #[derive(Clone, Debug, Default)]
 pub struct KeyExpiryLog {
-    /// Per key, by its owner: its expiry and the last threshold that was logged.
-    logged: HashMap<String, (SystemTime, u32)>,
+    /// Per key: its expiry and the last threshold that was reached.
+    logged: HashMap<KeyOwner, (SystemTime, u32)>,
+}
+
+/// Whose key it is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum KeyOwner {
+    /// This node.
+    Node,
+    /// The peer of the target with this name.
+    Target(String),
+}
+
+/// A key that has reached a threshold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExpiringKey {
+    /// Whose it is.
+    pub owner: KeyOwner,
+    /// The threshold in days before the expiry; 0 is the expiry itself.
+    pub days: u32,
 }
 
 /// Days before the expiry, nearest first; 0 is the expiry itself.
@@ -21,25 +38,23 @@ pub const WARNED_BEFORE: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl KeyExpiryLog {
-    /// Logs every key that has reached its next threshold.
-    pub fn record(&mut self, snapshot: &Snapshot, wall: SystemTime) {
+    /// Every key that has reached its next threshold.
+    pub fn due_keys(&mut self, snapshot: &Snapshot, wall: SystemTime) -> Vec<ExpiringKey> {
         let own = snapshot.node.facts.as_ref().and_then(|facts| facts.key_expiry);
-        if let Some(days) = self.due("", own, wall) {
-            let state = state(days);
-            warn!(days, "This node's own key {state}: log it in again, or tag it so that its key does not expire");
-        }
-        for view in &snapshot.targets {
-            let name = &view.target.name;
+        let of_targets = snapshot.targets.iter().map(|view| {
             let expiry = view.peer.as_ref().and_then(|peer| peer.key_expiry);
-            if let Some(days) = self.due(name, expiry, wall) {
-                let state = state(days);
-                warn!(target = name, days, "The key of the target's node {state}: log that machine in again");
-            }
-        }
+            (KeyOwner::Target(view.target.name.clone()), expiry)
+        });
+        let keys = std::iter::once((KeyOwner::Node, own)).chain(of_targets);
+        keys.filter_map(|(owner, expiry)| {
+            let days = self.due(&owner, expiry, wall)?;
+            Some(ExpiringKey { owner, days })
+        })
+        .collect()
     }
 
     /// The threshold to log now, if any. A renewed key starts from the first threshold again.
-    fn due(&mut self, owner: &str, expiry: Option<SystemTime>, wall: SystemTime) -> Option<u32> {
+    fn due(&mut self, owner: &KeyOwner, expiry: Option<SystemTime>, wall: SystemTime) -> Option<u32> {
         let Some(expiry) = expiry else {
             self.logged.remove(owner);
             return None;
@@ -50,13 +65,9 @@ impl KeyExpiryLog {
         if last.is_some_and(|last| last <= days) {
             return None;
         }
-        self.logged.insert(owner.to_owned(), (expiry, days));
+        self.logged.insert(owner.clone(), (expiry, days));
         Some(days)
     }
-}
-
-fn state(days: u32) -> &'static str {
-    if days == 0 { "has expired" } else { "expires soon" }
 }
 
 #[cfg(test)]
@@ -65,20 +76,19 @@ mod tests {
 
     #[test]
     fn each_threshold_is_logged_once_and_again_for_a_renewed_key() {
-        let mut log = KeyExpiryLog::default();
+        let (mut log, db) = (KeyExpiryLog::default(), KeyOwner::Target("db".to_owned()));
         let start = SystemTime::UNIX_EPOCH + DAY * 1000;
         let expiry = Some(start + DAY * 20);
-        let logged: Vec<_> = (0..24).filter_map(|day| log.due("db", expiry, start + DAY * day)).collect();
+        let logged: Vec<_> = (0..24).filter_map(|day| log.due(&db, expiry, start + DAY * day)).collect();
         assert_eq!(logged, [14, 3, 1, 0]);
-        assert_eq!([1, 0].map(state), ["expires soon", "has expired"]);
         let renewed = Some(start + DAY * 26);
-        assert_eq!(log.due("db", renewed, start + DAY * 24), Some(3));
-        assert_eq!(log.due("db", renewed, start + DAY * 24), None);
-        assert_eq!(log.due("other", expiry, start), None);
+        assert_eq!(log.due(&db, renewed, start + DAY * 24), Some(3));
+        assert_eq!(log.due(&db, renewed, start + DAY * 24), None);
+        assert_eq!(log.due(&KeyOwner::Node, expiry, start), None);
     }
 
     #[test]
     fn a_key_that_never_expires_is_never_logged() {
-        assert_eq!(KeyExpiryLog::default().due("db", None, SystemTime::now()), None);
+        assert_eq!(KeyExpiryLog::default().due(&KeyOwner::Node, None, SystemTime::now()), None);
     }
 }

@@ -18,13 +18,16 @@
 //! * [`doctor`]: every check for every target, once, and advisories
 //! * [`state`]: shared state and its snapshot
 //! * [`transition_log`], [`key_expiry_log`], [`metrics`], [`admin`]: what the log, Prometheus and the kubelet get
-//! * `duration`, `slug`, `stable_hash`, `untrusted`: how durations are written, enums with stable names, a hash that no release
-//!   changes, what is done to text from outside
+//! * [`log_queue`]: the log's way to stdout, which never blocks the loop
+//! * `duration`, `regular_file`, `slug`, `stable_hash`, `untrusted`: how durations are written, files that never block, enums with
+//!   stable names, a hash that no release changes, what is done to text from outside
 //! * [`document`]: the snapshot as `/api/v1/status`, the status page and `telltail status` show it
 
 pub mod admin;
 pub mod agent;
 pub mod bus_watch;
+#[cfg(test)]
+mod captured_log;
 pub mod cli;
 pub mod command_hint;
 pub mod config;
@@ -37,6 +40,7 @@ pub mod fleet_load;
 pub mod health;
 pub mod http;
 pub mod key_expiry_log;
+pub mod log_queue;
 pub mod metrics;
 pub mod network_mode;
 pub mod node;
@@ -46,6 +50,7 @@ pub mod probe;
 pub mod probe_result;
 pub mod prober;
 pub mod reason;
+mod regular_file;
 pub mod schedule;
 pub mod shortage;
 mod slug;

@@ -5,9 +5,15 @@ use super::{CommandContext, EXIT_CONFIG, EXIT_INTERNAL, EXIT_START, Exit, FileAr
 use crate::admin;
 use crate::agent::{self, MAGIC_DNS, RuntimeEnv, Signal};
 use crate::config::{Config, LogFormat, Source};
+use crate::log_queue::LogQueue;
 use nix::sys::signal::SigSet;
 use nix::sys::signal::Signal::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
+use std::fmt::Display;
+use std::fs::File;
 use std::io;
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use tokio::signal::unix::{Signal as SignalStream, SignalKind, signal};
 use tokio::sync::mpsc;
 use tracing::{error, warn};
@@ -37,7 +43,8 @@ impl RunArgs {
         let mut source = Source::new(context.environment(), self.file.path);
         let loaded = source.load().map_err(|problems| Exit::new(EXIT_CONFIG, problems))?;
         let config = loaded.config;
-        start_log(&config).map_err(|problem| Exit::new(EXIT_CONFIG, problem))?;
+        let dropped_lines = Arc::default();
+        let _flushed_at_the_end = start_log(&config, &dropped_lines)?;
         for warning in &loaded.warnings {
             warn!("{warning}");
         }
@@ -46,7 +53,7 @@ impl RunArgs {
             Exit::new(EXIT_START, format!("cannot listen: {error}; name another address with TELLTAIL_LISTEN"))
         })?;
         let pod_name = context.variable(POD_NAME);
-        let runtime = RuntimeEnv { pod_uid: pod_uid(context), pod_name, magic_dns: MAGIC_DNS };
+        let runtime = RuntimeEnv { pod_uid: pod_uid(context), pod_name, magic_dns: MAGIC_DNS, dropped_lines };
         let (sender, receiver) = mpsc::channel(8);
         tokio::select! {
             ended = agent::run(config, source, runtime, listener, receiver) => ended.map(|()| 0).map_err(|failure| {
@@ -67,16 +74,25 @@ fn pod_uid(context: &CommandContext) -> String {
     named.unwrap_or_else(|| std::process::id().to_string())
 }
 
-fn start_log(config: &Config) -> Result<(), String> {
-    let levels = format!("{SILENCED},{}", config.log);
-    let levels: Targets = levels.parse().map_err(|error| format!("TELLTAIL_LOG: {error}"))?;
+/// Starts the log, which goes to stdout until the queue is dropped.
+fn start_log(config: &Config, dropped_lines: &Arc<AtomicU64>) -> Result<LogQueue, Exit> {
+    let levels: Targets = format!("{SILENCED},{}", config.log)
+        .parse()
+        .map_err(|error| Exit::new(EXIT_CONFIG, format!("TELLTAIL_LOG: {error}")))?;
+    let cannot_start = |error: &dyn Display| Exit::new(EXIT_START, format!("cannot start the log: {error}"));
+    // A descriptor of our own, because that of the standard library has a buffer.
+    let stdout = io::stdout().as_fd().try_clone_to_owned().map(File::from);
+    let queue = stdout.and_then(|stdout| LogQueue::start(stdout, Arc::clone(dropped_lines)));
+    let queue = queue.map_err(|error| cannot_start(&error))?;
+    let writer = queue.writer();
     // The module's name would be a second `target` beside the probed one, and readers of JSON take the last.
-    let lines = fmt::layer().with_ansi(false).with_target(false);
+    let lines = fmt::layer().with_ansi(false).with_target(false).with_writer(move || writer.clone());
     let lines = match config.log_format {
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
         LogFormat::Text => lines.boxed(),
     };
-    tracing_subscriber::registry().with(lines.with_filter(levels)).try_init().map_err(|error| error.to_string())
+    let started = tracing_subscriber::registry().with(lines.with_filter(levels)).try_init();
+    started.map(|()| queue).map_err(|error| cannot_start(&error))
 }
 
 /// Holds back what [`RunArgs::run`] catches, until it does. Before, a signal would end the process, or be lost: on process 1, for

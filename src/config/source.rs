@@ -2,12 +2,11 @@
 
 use super::{Config, Environment, Loaded, load};
 use crate::reason::{Failure, Reason};
+use crate::regular_file;
 use crate::shortage::is_own_shortage;
 use crate::stable_hash::fnv1a;
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// The environment, which stays as it was at the start, and a file, which may change.
 #[derive(Clone, Debug)]
@@ -77,7 +76,7 @@ impl Source {
 
     fn read(&self) -> Result<Vec<u8>, ReloadError> {
         let Some(path) = &self.file else { return Ok(Vec::new()) };
-        read(path).map_err(|error| {
+        regular_file::read(path, READ_LIMIT).map_err(|error| {
             let cause = format!("{}: {error}", path.display());
             match is_own_shortage(&error) {
                 true => ReloadError::NotRead(Failure::new(Reason::NodeOutOfResources, cause)),
@@ -85,10 +84,4 @@ impl Source {
             }
         })
     }
-}
-
-fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let mut content = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(READ_LIMIT).read_to_end(&mut content));
-    read.map(|_| content)
 }

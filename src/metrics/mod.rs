@@ -15,10 +15,12 @@ pub use target_metrics::TargetMetrics;
 use crate::config::Target;
 use crate::state::Snapshot;
 use crate::tailscale::{Call, CallResult};
-use family::{gauge, labelled, sanitize_label};
+use family::{counter, gauge, labelled, sanitize_label, unlabelled};
 use process::ProcessMetrics;
 use prometheus::proto::MetricFamily;
 use prometheus::{IntCounter, IntCounterVec, Opts, Registry, Result, TextEncoder};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use target_metrics::ProbeFamilies;
 
 /// Every metric. One for the process; it is shared by reference.
@@ -31,6 +33,7 @@ pub struct Metrics {
     localapi: IntCounterVec,
     http: IntCounterVec,
     out_of_resources: IntCounter,
+    dropped_lines: Arc<AtomicU64>,
 }
 
 /// Build information.
@@ -58,8 +61,9 @@ impl Build {
 }
 
 impl Metrics {
-    /// Registers what is counted. Fails only if a name is taken or wrong, which a test would see.
-    pub fn new(registry: Registry, build: Build) -> Result<Self> {
+    /// Registers what is counted; the log counts the lines that it drops. Fails only if a name is taken or wrong, which a test
+    /// would see.
+    pub fn new(registry: Registry, build: Build, dropped_lines: Arc<AtomicU64>) -> Result<Self> {
         let localapi = counters(
             &registry,
             "telltail_localapi_requests_total",
@@ -87,6 +91,7 @@ impl Metrics {
             localapi,
             http,
             out_of_resources,
+            dropped_lines,
             registry,
         })
     }
@@ -120,6 +125,11 @@ impl Metrics {
     pub fn families(&self, snapshot: &Snapshot) -> Vec<MetricFamily> {
         let mut families = self.registry.gather();
         families.push(self.build.family());
+        families.push(counter(
+            "telltail_log_lines_dropped_total",
+            "Lines that are missing in the log because they were not read in time or could not be written.",
+            unlabelled(self.dropped_lines.load(Ordering::Relaxed) as f64),
+        ));
         families.extend(self.process.families());
         families.extend(snapshot::families(snapshot));
         families.retain(|family| !family.get_metric().is_empty());

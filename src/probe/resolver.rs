@@ -2,6 +2,7 @@
 //! list. Not `getaddrinfo`: the image has no NSS, and a C library does not report which server answered.
 
 use super::dns::{is_answered, is_conclusive, look_up};
+use crate::regular_file;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV6};
 use std::path::Path;
@@ -37,6 +38,8 @@ const MAX_SEARCH: usize = 32;
 /// `ndots` without an option; Kubernetes sets 5.
 const NDOTS: usize = 1;
 const PORT: u16 = 53;
+/// Far above any real file: 32 search domains are at most 8 KiB.
+const READ_LIMIT: u64 = 64 * 1024;
 /// Not reached: a parsed configuration has a server.
 const NO_SERVER: &str = "no name server is named";
 /// sysfs has a folder for each interface of the pod.
@@ -71,7 +74,7 @@ impl Resolver {
 
     /// Reads the file. One that is missing or cannot be read is empty for the C library.
     pub fn read(path: &Path) -> Self {
-        Self::parse(&String::from_utf8_lossy(&std::fs::read(path).unwrap_or_default()))
+        Self::parse(&String::from_utf8_lossy(&regular_file::read(path, READ_LIMIT).unwrap_or_default()))
     }
 
     /// The same with another port, for tests.

@@ -163,16 +163,18 @@ impl<B: Backend> Prober<B> {
             None => {}
             Some(Err(ReloadError::NotRead(shortage))) => self.note_shortage(&shortage, Instant::now()),
             Some(Err(ReloadError::Rejected(problems))) => {
-                self.log.reload_refused(&problems);
+                self.log.reload_refused(&problems, Instant::now());
                 self.state.refuse_reload(problems, SystemTime::now());
+                self.report(&[], Instant::now());
             }
             Some(Ok(config)) => {
                 let needs_restart = needs_restart(&self.config, &config);
                 let config = Arc::new(self.config.reloaded(config));
-                self.log.reloaded(&self.config, &config, &needs_restart);
+                self.log.reloaded(&self.config, &config, &needs_restart, Instant::now());
                 let kept = self.state.reconfigure(Arc::clone(&config), Instant::now(), SystemTime::now());
                 self.config = config;
                 self.fill_entries(&kept, Instant::now());
+                self.report(&[], Instant::now());
             }
         }
     }

@@ -178,7 +178,7 @@ impl<B: Backend> Prober<B> {
         }
     }
 
-    fn report(&mut self, changes: &[Change], now: Instant) {
+    pub(super) fn report(&mut self, changes: &[Change], now: Instant) {
         self.log.record(changes, &self.state.snapshot(now), now);
     }
 }

@@ -49,6 +49,7 @@ macro_rules! no_paths {
 }
 
 mod decisive;
+mod log_volume;
 mod overlap;
 mod paths;
 mod reload;
@@ -160,7 +161,7 @@ fn configuration(settings: &[(&str, &str)]) -> (Source, Arc<Config>) {
 
 /// Where a loop records.
 fn books(config: &Arc<Config>) -> (Arc<Metrics>, Arc<State>) {
-    let metrics = Metrics::new(Registry::new(), Build::THIS).expect("every family is in order");
+    let metrics = Metrics::new(Registry::new(), Build::THIS, Arc::default()).expect("every family is in order");
     (Arc::new(metrics), Arc::new(State::new(Arc::clone(config), Instant::now(), SystemTime::UNIX_EPOCH)))
 }
 

@@ -174,7 +174,9 @@ impl Agent {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let (signals, receiver) = mpsc::channel(8);
-        let place = RuntimeEnv { pod_uid: "a-pod".to_owned(), pod_name: None, magic_dns: MagicDns::at(magic_dns) };
+        let magic_dns = MagicDns::at(magic_dns);
+        let place =
+            RuntimeEnv { pod_uid: "a-pod".to_owned(), pod_name: None, magic_dns, dropped_lines: Default::default() };
         let mut running = JoinSet::new();
         running.spawn(agent::run(config, source, place, listener, receiver));
         Self { address, log, signals, running }

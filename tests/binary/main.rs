@@ -1,6 +1,7 @@
 //! The built binary: exit codes, help, signals, and what it may not need.
 
 mod load;
+mod log;
 mod outside;
 mod resources;
 mod run;
@@ -9,15 +10,18 @@ mod signals;
 mod support;
 
 use run::{TARGETS, TestTailnet, output, telltail, text};
+use serde_json::{Map, Value};
 use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::net::UnixListener;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 use tailscaled_sim::services::Postgres;
 use tailscaled_sim::{BackendState, Misbehaviour, PeerPort};
+use telltail_testkit::{PATIENCE, eventually};
 use tokio::time::sleep;
 
 #[tokio::test]
@@ -99,6 +103,55 @@ async fn a_wrong_configuration_ends_with_78_and_every_problem() {
 }
 
 #[tokio::test]
+async fn what_is_no_regular_file_ends_with_78_and_blocks_neither_start_nor_reload() {
+    let tailnet = TestTailnet::new();
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = |name: &str| folder.path().join(name);
+    let _socket = UnixListener::bind(path("socket")).expect("a socket");
+    fs::create_dir(path("folder")).expect("a folder");
+    assert!(Command::new("mkfifo").arg(path("fifo")).status().expect("coreutils").success());
+    let others = [("fifo", "a FIFO"), ("socket", "a socket"), ("folder", "a directory"), ("/dev/zero", "a device")];
+    for (name, kind) in others {
+        for arguments in [&["run"][..], &["config", "check"], &["health"], &["check", "db"]] {
+            let mut command = telltail(arguments);
+            command.arg("--config").arg(path(name));
+            let output = output(command).await;
+            let stderr = text(&output.stderr);
+            assert_eq!(output.status.code(), Some(78), "{arguments:?} {name}: {stderr}");
+            assert!(stderr.contains(&format!("is {kind}, not a regular file")), "{arguments:?} {name}: {stderr}");
+        }
+    }
+
+    // A link to a link, as Kubernetes mounts a ConfigMap; the update replaces the inner one.
+    let show = |name: &str| {
+        symlink(name, path("..new")).expect("a link");
+        fs::rename(path("..new"), path("..data")).expect("a new target");
+    };
+    fs::write(path("file"), format!("targets: {:?}\n", TARGETS.split(',').collect::<Vec<_>>())).expect("a file");
+    show("file");
+    symlink("..data", path("telltail.yaml")).expect("a link");
+    let agent = tailnet.run(|command| {
+        command.arg("--config").arg(path("telltail.yaml")).env_remove("TELLTAIL_TARGETS");
+    });
+    agent.until("/healthz", 200).await;
+    for (round, (name, kind)) in others.into_iter().enumerate() {
+        show(name);
+        let rejected = async || {
+            assert_eq!(agent.soon("/livez").await, 200, "{name}");
+            let refused = |line: &Map<String, Value>| line["problem"].as_str().is_some_and(|text| text.contains(kind));
+            agent.log_lines("New configuration rejected; the old one stays in force").iter().any(refused)
+        };
+        eventually(kind, PATIENCE, rejected).await;
+        assert_eq!(agent.soon("/healthz").await, 200, "the old one is in force");
+        show("file");
+        let reloaded = async || agent.log_lines("Configuration reloaded").len() > round;
+        eventually("the file is back", PATIENCE, reloaded).await;
+    }
+    agent.signal("TERM", 1);
+    assert_eq!(agent.ended().await.code(), Some(0));
+}
+
+#[tokio::test]
 async fn a_variable_names_the_file_for_every_command() {
     let tailnet = TestTailnet::new();
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -139,13 +192,13 @@ async fn a_taken_port_ends_with_71_and_its_address() {
 }
 
 #[tokio::test]
-async fn it_runs_in_one_thread_and_needs_neither_home_nor_a_folder_to_write_to() {
+async fn it_runs_in_two_threads_and_needs_neither_home_nor_a_folder_to_write_to() {
     let tailnet = TestTailnet::new();
     let agent = tailnet.run(|command| {
         command.current_dir("/proc").env("POD_UID", "8f14e45f");
     });
     agent.until("/healthz", 200).await;
-    assert_eq!(agent.figure("Threads"), 1);
+    assert_eq!(agent.figure("Threads"), 2, "the second one writes the log");
     println!("VmRSS {} kB (not a release build)", agent.figure("VmRSS"));
     assert!(agent.figure("VmRSS") < 64 << 10);
 
@@ -266,31 +319,6 @@ async fn a_process_that_was_suspended_calls_nothing_down() {
         assert!(page.value("telltail_probe_lag_seconds", &[]) > 1.0, "how long it was not scheduled is told");
         assert!(agent.log().iter().all(|line| line.get("reason").is_none()), "{:?}", agent.log());
     }
-}
-
-#[tokio::test]
-async fn a_log_that_nobody_reads_does_not_end_it() {
-    let tailnet = TestTailnet::new();
-    let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port");
-    let mut command = tailnet.telltail(&["run"]);
-    command.env("TELLTAIL_INTERVAL", "200ms").env("TELLTAIL_TIMEOUT", "90ms").env("TELLTAIL_DRAIN", "0s");
-    command.env("TELLTAIL_LISTEN", port.to_string()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().expect("a process");
-    drop((child.stdout.take(), child.stderr.take()));
-    let ready = async {
-        while support::get(port, "/healthz").await.is_none_or(|(status, _)| status != 200) {
-            assert!(child.try_wait().expect("a child of ours").is_none(), "it has ended");
-            sleep(Duration::from_millis(20)).await;
-        }
-    };
-    let ready = tokio::time::timeout(Duration::from_secs(60), ready).await;
-    tailnet.db.stop();
-    let asked = tailnet.tailscaled.tally().requests;
-    tailnet.tailscaled.until(|tally| tally.requests > asked + 10).await;
-    let alive = child.try_wait().expect("a child of ours").is_none();
-    child.kill().expect("a child of ours");
-    child.wait().expect("a child of ours");
-    assert!(ready.is_ok() && alive);
 }
 
 #[tokio::test]

@@ -6,9 +6,11 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Output, Stdio};
+use std::time::Duration;
 use tailscaled_sim::services::{Postgres, Server, Valkey};
 use tailscaled_sim::{Peer, Tailscaled};
 use telltail_testkit::Process;
+use tokio::time::timeout;
 
 pub const TARGETS: &str = "postgres://db:5432,valkey://cache:6379?required=false";
 
@@ -134,6 +136,13 @@ impl Agent {
     /// Waits until this holds.
     pub async fn until_page(&self, holds: impl AsyncFnMut() -> bool) {
         self.process.until("a page", holds).await;
+    }
+
+    /// The status of a page, which is there within the second that the kubelet waits by default.
+    pub async fn soon(&self, path: &str) -> u16 {
+        let address = self.address().await;
+        let answer = timeout(Duration::from_secs(1), get(address, path)).await;
+        answer.ok().flatten().unwrap_or_else(|| panic!("no answer to {path} within a second")).0
     }
 
     /// Sends a signal, by the name that `kill` knows, so many times.

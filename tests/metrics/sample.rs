@@ -34,7 +34,7 @@ pub struct SamplePod {
 impl SamplePod {
     /// A pod that has not probed yet.
     pub fn new(config: &Config) -> Self {
-        let metrics = Metrics::new(Registry::new(), BUILD).expect("every family is in order");
+        let metrics = Metrics::new(Registry::new(), BUILD, Arc::default()).expect("every family is in order");
         let targets = config.targets.iter().map(|target| metrics.target(target)).collect();
         Self { metrics, targets, snapshot: fresh(config) }
     }

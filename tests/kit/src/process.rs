@@ -46,6 +46,12 @@ impl Process {
         Self::start(command.stdout(output).stderr(errors), log)
     }
 
+    /// Like [`Process::spawn`], with another place for standard output; only standard error goes to `log`.
+    pub fn spawn_with_stdout(command: &mut Command, stdout: impl Into<Stdio>, log: PathBuf) -> Self {
+        let errors = File::create(&log).expect("a log file");
+        Self::start(command.stdout(stdout).stderr(errors), log)
+    }
+
     fn start(command: &mut Command, log: PathBuf) -> Self {
         let program = command.get_program().display().to_string();
         let child = command.stdin(Stdio::piped()).spawn().unwrap_or_else(|error| panic!("{program}: {error}"));

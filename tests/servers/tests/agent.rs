@@ -44,7 +44,12 @@ async fn a_valkey_that_restarts_between_two_probes_counts_no_failure() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("bound");
     let (signals, receiver) = mpsc::channel(1);
-    let place = RuntimeEnv { pod_uid: "test".to_owned(), pod_name: None, magic_dns: MAGIC_DNS };
+    let place = RuntimeEnv {
+        pod_uid: "test".to_owned(),
+        pod_name: None,
+        magic_dns: MAGIC_DNS,
+        dropped_lines: Default::default(),
+    };
 
     let scenario = async {
         let probes = async |result: &str| {

@@ -64,7 +64,11 @@ async fn without_a_local_port_probes_are_aborted_and_nobody_is_blamed() {
     let lacking = async || agent.metric("telltail_out_of_resources_total", &[]).await.unwrap_or_default();
     eventually("no port is left", SOON, async || lacking().await >= 5.0).await;
     assert!(agent.ready().await);
-    assert!(has_log_line(&agent, "telltail itself has run out", &[("reason", "node_out_of_resources"), ("scope", "pod")]));
+    assert!(has_log_line(
+        &agent,
+        "telltail itself has run out",
+        &[("reason", "node_out_of_resources"), ("scope", "pod")]
+    ));
     let check = worker.run(&check(&worker, "postgres://stackeye-db-prd:5432?timeout=1s")).await;
     assert!(check.stdout.contains("node_out_of_resources"), "{} {}", check.stdout, check.stderr);
 

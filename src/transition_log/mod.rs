@@ -1,17 +1,24 @@
 //! The log at info and warn: one line per state transition, with reason, scope and cause, and a reminder every half hour while
-//! something stays down.
+//! something stays down. What flaps is rationed: the next line tells how many were left out, and the last state is always told.
 
-use crate::config::{Config, Target};
+mod budget;
+mod line;
+#[cfg(test)]
+mod tests;
+mod write;
+
+use crate::config::Config;
 use crate::health::TrackState;
 use crate::key_expiry_log::KeyExpiryLog;
-use crate::reason::Failure;
-use crate::state::{Change, PathChange, PeerChange, Snapshot, StateChange};
+use crate::state::{Change, Snapshot};
 use crate::tailscale::{OLDEST_TESTED, is_at_least};
 use crate::untrusted::escape;
-use std::time::Duration;
-use std::time::SystemTime;
+use budget::LineBudget;
+use line::{Line, Subject};
+use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 use tracing::{info, warn};
+use write::{Backlog, node_down, seconds, slug};
 
 /// Logs transitions, and the warnings that are logged once.
 #[derive(Debug)]
@@ -23,11 +30,26 @@ pub struct TransitionLog {
     untested_path_logged: bool,
     untested_version_logged: bool,
     key_expiries: KeyExpiryLog,
+    budget: LineBudget<Subject>,
+    /// At most one per subject, in the order in which they are written.
+    waiting: Vec<WaitingLine>,
+}
+
+/// A line that was not written yet.
+#[derive(Debug)]
+struct WaitingLine {
+    subject: Subject,
+    line: Line,
+    since: Instant,
+    /// Older ones in whose place it is.
+    left_out: u64,
 }
 
 /// containerboot exits if tailscaled has not logged in by then.
 const LOGIN_TIMEOUT: Duration = Duration::from_secs(60);
 const REMINDER_INTERVAL: Duration = Duration::from_secs(30 * 60);
+/// A line that waited for less is not called late.
+const TOLD_FROM: Duration = Duration::from_secs(1);
 
 impl TransitionLog {
     /// Nothing was logged yet.
@@ -40,24 +62,23 @@ impl TransitionLog {
             untested_path_logged: false,
             untested_version_logged: false,
             key_expiries: KeyExpiryLog::default(),
+            budget: LineBudget::new(now),
+            waiting: Vec::new(),
         }
     }
 
     /// Logs the changes of a status or of a turn.
     pub fn record(&mut self, changes: &[Change], snapshot: &Snapshot, now: Instant) {
         for change in changes {
-            match change {
-                Change::Node(change) => node(change, snapshot),
-                Change::Target(of, change) => target(of, change, snapshot),
-                Change::Path(of, change) => path(of, change),
-                Change::Peer(of, PeerChange { from, to }) => {
-                    info!(target = of.name, before = %from, after = %to, "The target's peer changed");
-                }
-            }
             if matches!(change, Change::Node(_) | Change::Target(..)) {
                 self.last_reminder = now;
             }
+            self.add(Line::Change(change.clone()), now);
         }
+        for key in self.key_expiries.due_keys(snapshot, SystemTime::now()) {
+            self.add(Line::Key(key), now);
+        }
+        self.write_waiting(snapshot, now);
         if let Some(release) = snapshot.gate.filter(|_| !self.gate_open) {
             self.gate_open = true;
             let after = seconds(now.duration_since(self.started));
@@ -66,27 +87,54 @@ impl TransitionLog {
         self.log_never_up(snapshot, now);
         self.log_untested_path(snapshot);
         self.log_untested_version(snapshot);
-        self.key_expiries.record(snapshot, SystemTime::now());
         self.remind(snapshot, now);
     }
 
-    /// Logs that a new configuration is in force.
-    pub fn reloaded(&self, old: &Config, new: &Config, needs_restart: &[&str]) {
-        let names = |config: &Config| config.targets.iter().map(|target| target.name.clone()).collect::<Vec<_>>();
-        let (before, after) = (names(old), names(new));
-        let added: Vec<_> = after.iter().filter(|name| !before.contains(name)).collect();
-        let removed: Vec<_> = before.iter().filter(|name| !after.contains(name)).collect();
-        info!(hash = new.hash, ?added, ?removed, "Configuration reloaded");
+    /// A new configuration is in force; the next record logs it.
+    pub fn reloaded(&mut self, old: &Config, new: &Config, needs_restart: &[&str], now: Instant) {
+        self.add(Line::reloaded(old, new), now);
         if !needs_restart.is_empty() {
-            warn!(settings = ?needs_restart, "Other settings changed, too; they take effect after a restart");
+            self.add(Line::NeedsRestart(needs_restart.iter().map(|name| (*name).to_owned()).collect()), now);
+        }
+        // Of a target that is gone, only the number of lines is told.
+        let is_gone = |waiting: &mut WaitingLine| {
+            waiting.subject.target().is_some_and(|name| new.targets.iter().all(|target| target.name != name))
+        };
+        let gone: u64 = self.waiting.extract_if(.., is_gone).map(|waiting| 1 + waiting.left_out).sum();
+        if let Some(reloaded) = self.waiting.iter_mut().find(|waiting| waiting.subject == Subject::Reloaded) {
+            reloaded.left_out += gone;
         }
     }
 
-    /// Logs why a new configuration was rejected.
-    pub fn reload_refused(&self, problems: &str) {
-        for problem in problems.lines() {
-            warn!(problem = escape(problem), "New configuration rejected; the old one stays in force");
+    /// A new configuration was rejected; the next record logs why.
+    pub fn reload_refused(&mut self, problems: &str, now: Instant) {
+        self.add(Line::rejected(problems), now);
+    }
+
+    fn add(&mut self, line: Line, now: Instant) {
+        let subject = line.subject();
+        match self.waiting.iter_mut().find(|waiting| waiting.subject == subject) {
+            Some(waiting) => {
+                (waiting.line, waiting.since) = (line, now);
+                waiting.left_out += 1;
+            }
+            None => self.waiting.push(WaitingLine { subject, line, since: now, left_out: 0 }),
         }
+    }
+
+    /// Writes the lines for which there is room, oldest subject first.
+    fn write_waiting(&mut self, snapshot: &Snapshot, now: Instant) {
+        let budget = &mut self.budget;
+        self.waiting.retain(|WaitingLine { subject, line, since, left_out }| {
+            let written = budget.take(subject.clone(), now);
+            if written {
+                let left_out = Some(*left_out).filter(|count| *count > 0);
+                let waited = now.saturating_duration_since(*since);
+                let seconds_ago = Some(waited).filter(|waited| *waited >= TOLD_FROM).map(seconds);
+                line.write(snapshot, Backlog { left_out, seconds_ago });
+            }
+            !written
+        });
     }
 
     fn log_never_up(&mut self, snapshot: &Snapshot, now: Instant) {
@@ -96,7 +144,7 @@ impl TransitionLog {
             && now.duration_since(self.started) >= LOGIN_TIMEOUT
         {
             (self.never_up_logged, self.last_reminder) = (true, now);
-            node_down(fault, snapshot);
+            node_down(fault, snapshot, Backlog::default());
         }
     }
 
@@ -136,71 +184,4 @@ impl TransitionLog {
             warn!(?targets, node = snapshot.node.state.slug(), ready = snapshot.readiness().ready, "Still down");
         }
     }
-}
-
-fn path(target: &Target, change: &PathChange) {
-    let region = change.region.as_ref().map(|region| escape(&region.code));
-    let (name, from, to, expect) = (&target.name, change.from.slug(), change.to.slug(), target.expect.slug());
-    if change.to.breaks(target.expect) {
-        warn!(target = name, from, to, region, expect, "Path is unexpected");
-    } else {
-        info!(target = name, from, to, region, expect, "Path changed");
-    }
-}
-
-fn node(change: &StateChange, snapshot: &Snapshot) {
-    match (change.to, &change.failure) {
-        // Info during startup; a warning follows after 60 s.
-        (TrackState::Down, Some(fault)) if !snapshot.was_running => {
-            info!(reason = slug(fault), cause = fault.cause, "Node is not up yet: {}", fault.reason.sentence());
-        }
-        (TrackState::Down, Some(fault)) => node_down(fault, snapshot),
-        _ => info!(
-            for_seconds = seconds(change.lasted),
-            from = change.from.slug(),
-            ready = snapshot.readiness().ready,
-            "Node is up"
-        ),
-    }
-}
-
-fn node_down(fault: &Failure, snapshot: &Snapshot) {
-    warn!(
-        reason = slug(fault),
-        scope = fault.reason.scope().slug(),
-        cause = fault.cause,
-        ready = snapshot.readiness().ready,
-        "Node is down: {}",
-        fault.reason.sentence()
-    );
-}
-
-fn target(target: &Target, change: &StateChange, snapshot: &Snapshot) {
-    let ready = snapshot.readiness().ready;
-    match &change.failure {
-        Some(failure) if change.to == TrackState::Down => warn!(
-            target = target.name,
-            reason = slug(failure),
-            scope = failure.reason.scope().slug(),
-            cause = failure.cause,
-            ready,
-            "Target is down: {}",
-            failure.reason.sentence()
-        ),
-        _ => info!(
-            target = target.name,
-            for_seconds = seconds(change.lasted),
-            from = change.from.slug(),
-            ready,
-            "Target is up"
-        ),
-    }
-}
-
-fn slug(failure: &Failure) -> &'static str {
-    failure.reason.slug()
-}
-
-fn seconds(duration: Duration) -> f64 {
-    (duration.as_secs_f64() * 10.0).round() / 10.0
 }
