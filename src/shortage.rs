@@ -19,10 +19,10 @@ pub fn reason_of(error: &io::Error, otherwise: Reason) -> Reason {
     if is_own_shortage(error) { Reason::NodeOutOfResources } else { otherwise }
 }
 
-/// The shortage that is behind an error of a library, if one is.
-pub fn shortage_behind<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a io::Error> {
-    let chain = std::iter::successors(Some(error), |error| error.source());
-    chain.filter_map(|error| error.downcast_ref::<io::Error>()).find(|error| is_own_shortage(error))
+/// Is it one that is behind this error of a library?
+pub fn is_behind(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut chain = std::iter::successors(Some(error), |error| error.source());
+    chain.any(|error| error.downcast_ref().is_some_and(is_own_shortage))
 }
 
 /// Logs shortages, rarely: each one is counted in a metric.

@@ -3,7 +3,7 @@
 use super::{Dialer, LocalApi};
 use crate::http::{Connection, UpgradedStream};
 use crate::reason::{Failure, Reason};
-use crate::shortage::shortage_behind;
+use crate::shortage;
 use crate::slug::slug_enum;
 use bytes::Bytes;
 use http_body_util::Empty;
@@ -72,9 +72,7 @@ impl<'a> CallGuard<'a> {
 
 impl Drop for CallGuard<'_> {
     fn drop(&mut self) {
-        if let Some(result) = self.result {
-            (self.observer)(self.call, result);
-        }
+        self.result.into_iter().for_each(|result| (self.observer)(self.call, result));
     }
 }
 
@@ -192,12 +190,10 @@ pub fn invalid(cause: impl std::fmt::Display) -> Failure {
 
 /// A response that is not valid HTTP, a connection that broke, or an own shortage.
 pub fn invalid_http(error: &hyper::Error) -> Failure {
-    if let Some(shortage) = shortage_behind(error) {
-        return Failure::new(Reason::NodeOutOfResources, format_args!("tailscaled's socket: {shortage}"));
-    }
     let mut cause = error.to_string();
     if let Some(source) = std::error::Error::source(error) {
         cause = format!("{cause}: {source}");
     }
-    invalid(format_args!("no valid HTTP response from tailscaled: {cause}"))
+    let reason = if shortage::is_behind(error) { Reason::NodeOutOfResources } else { Reason::NodeLocalapiInvalid };
+    Failure::new(reason, format_args!("no valid HTTP response from tailscaled: {cause}"))
 }
