@@ -238,7 +238,8 @@ async fn nothing_outlives_a_test_that_is_ended() {
         })
         .await;
         assert!(processes_with(&folder) >= 3, "tailscaled, PostgreSQL and the lab are there");
-        Command::new("kill").args(["-s", signal, &victim.id().to_string()]).status().unwrap();
+        // The shell's own: a bare Debian has no program of this name.
+        Command::new("sh").args(["-c", &format!("kill -s {signal} {}", victim.id())]).status().unwrap();
         victim.wait().unwrap();
         eventually("no process is left", SOON, async || processes_with(&folder) == 0).await;
         eventually("no file is left", SOON, async || !fs::exists(&folder).unwrap()).await;
