@@ -191,6 +191,10 @@ mod tests {
     fn without_a_file_or_a_usable_server_this_machine_is_asked() {
         let local = ["127.0.0.1".parse::<IpAddr>().expect("an address")];
         assert_eq!(Resolver::read(Path::new("/nonexistent/resolv.conf")).servers(), local);
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let fifo = folder.path().join("resolv.conf");
+        assert!(std::process::Command::new("mkfifo").arg(&fifo).status().expect("coreutils").success());
+        assert_eq!(Resolver::read(&fifo).servers(), local);
         for text in ["", "\u{0}\nnameserver\noptions ndots:x", "nameserver dns.example.com", "nameserver 10.0.0.1%eth0"]
         {
             assert_eq!(Resolver::parse(text).servers(), local, "{text:?}");

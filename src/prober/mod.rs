@@ -142,6 +142,7 @@ impl<B: Backend> Prober<B> {
                 entry.metrics.aborted();
             }
         }
+        self.log.end();
     }
 
     fn handle(&mut self, event: Result<(Id, Event), JoinError>) {

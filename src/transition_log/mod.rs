@@ -67,7 +67,7 @@ impl TransitionLog {
         }
     }
 
-    /// Logs the changes of a status or of a turn.
+    /// Logs the changes of a status or of a turn, and what had to wait.
     pub fn record(&mut self, changes: &[Change], snapshot: &Snapshot, now: Instant) {
         for change in changes {
             if matches!(change, Change::Node(_) | Change::Target(..)) {
@@ -109,6 +109,14 @@ impl TransitionLog {
     /// A new configuration was rejected; the next record logs why.
     pub fn reload_refused(&mut self, problems: &str, now: Instant) {
         self.add(Line::rejected(problems), now);
+    }
+
+    /// Nothing is recorded any more: tells of how many lines there is none.
+    pub fn end(&self) {
+        let left_out: u64 = self.waiting.iter().map(|waiting| 1 + waiting.left_out).sum();
+        if left_out > 0 {
+            info!(left_out, "Last changes not logged");
+        }
     }
 
     fn add(&mut self, line: Line, now: Instant) {

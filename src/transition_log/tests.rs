@@ -149,6 +149,8 @@ fn a_line_that_had_to_wait_tells_since_when_and_of_how_many_it_is_the_last() {
         let change = Change::Target(Arc::clone(&config.targets[0]), state_change(second % 2 == 1));
         transitions.record(&[change], &quiet, at(second));
     }
+    transitions.end();
+    assert_eq!(log.take_lines()[0]["left_out"], 3, "at the end, too");
     let other = self::config(1..2);
     transitions.reloaded(&config, &other, &[], at(610));
     transitions.record(&[], &quiet, at(610));
