@@ -321,7 +321,7 @@ impl Reason {
 pub struct Failure {
     /// Why, from the closed list.
     pub reason: Reason,
-    /// The evidence. It may quote a peer or server, and is escaped (see [`escape`]).
+    /// The evidence. It may quote a peer or server, and is escaped.
     pub cause: String,
 }
 

@@ -95,7 +95,7 @@ fn start_log(config: &Config, dropped_lines: &Arc<AtomicU64>) -> Result<LogQueue
     started.map(|()| queue).map_err(|error| cannot_start(&error))
 }
 
-/// Holds back what [`RunArgs::run`] catches, until it does. Before, a signal would end the process, or be lost: on process 1, for
+/// Holds back what `run` catches, until it does. Before, a signal would end the process, or be lost: on process 1, for
 /// which the kernel discards what is not caught, and in the moment in which tokio begins to catch it.
 pub fn hold_signals() {
     // It cannot fail with a set that is valid.

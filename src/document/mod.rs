@@ -1,7 +1,7 @@
 //! The status document: `/api/v1/status` returns it; the status page and `telltail status` render it.
 //!
 //! Its form is a contract: `docs/status.schema.json` defines it and `docs/status.md` explains it. Text from peers and servers
-//! is escaped ([`crate::untrusted::escape`]). It contains no addresses but those in the configuration and those that a cause
+//! is escaped (`untrusted::escape`). It contains no addresses but those in the configuration and those that a cause
 //! quotes.
 
 mod derived;
