@@ -130,18 +130,18 @@ fn a_line_that_had_to_wait_tells_since_when_and_of_how_many_it_is_the_last() {
     let mut transitions = TransitionLog::new(start);
     let quiet = snapshot(&config, start);
     let at = |second| start + Duration::from_secs(second);
-    for second in 0..12 {
+    for second in 0..36 {
         let change = Change::Target(Arc::clone(&config.targets[0]), state_change(second % 2 == 1));
         transitions.record(&[change], &quiet, at(second));
     }
-    assert_eq!(log.take_lines().len(), 8);
+    assert_eq!(log.take_lines().len(), 32);
     transitions.record(&[], &quiet, at(599));
     assert!(log.take_lines().is_empty());
     transitions.record(&[], &quiet, at(600));
     let line = log.take_lines().pop().expect("a line");
     assert_eq!(
         (&line["message"], &line["left_out"], &line["seconds_ago"]),
-        (&"Target is up".into(), &3.into(), &589.0.into())
+        (&"Target is up".into(), &3.into(), &565.0.into())
     );
 
     // What is not told of a target that is gone is counted.
