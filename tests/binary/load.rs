@@ -170,7 +170,7 @@ impl Throttle {
 
 impl Drop for Throttle {
     fn drop(&mut self) {
-        // It is not empty before the process is gone; what is left of a failed test is empty, too.
+        // Where it could not be made it is not there.
         let _ = fs::remove_dir(&self.0);
     }
 }
@@ -195,6 +195,8 @@ async fn throttled_it_answers_the_kubelet_in_time_while_scraping_reloading_and_p
     if throttle.is_none() {
         println!("no cgroup for CPU time can be made here: tried at full speed instead");
     }
+    // The agent ends first, then its cgroup.
+    let (ref agent, _) = (agent, throttle);
     let kubelet = Kubelet::watches(address);
     let sets = [["db", "cache"], ["db", "other"]].map(|set| BTreeSet::from(set.map(str::to_owned)));
     let mut seen = BTreeSet::new();
@@ -209,9 +211,6 @@ async fn throttled_it_answers_the_kubelet_in_time_while_scraping_reloading_and_p
             break;
         }
     }
-    agent.signal("KILL", 1);
-    agent.ended().await;
-    drop(throttle);
 }
 
 /// The targets of a page, of which each has all its series: what is counted and what is read from the state agree.
